@@ -1,0 +1,45 @@
+"""What all tests share: no key, no tracing, a gateway on loopback, and both twins."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from langchain_qwen_image.sandbox import SandboxServer, draw_plain
+
+Call = Callable[..., Any]
+
+_OPERATORS_OWN = ("PIXAZO_", "LANGSMITH_", "LANGCHAIN_", "QWEN_IMAGE_")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's key, tracing and proxies out of the tests."""
+    for name in list(os.environ):
+        if name.upper().startswith(_OPERATORS_OWN) or name.upper() in _PROXIES:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def server() -> Iterator[SandboxServer]:
+    """Serve a sandbox gateway on loopback that counts what reaches it and draws quickly."""
+    with SandboxServer(draw=draw_plain) as running:
+        yield running
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Call:
+    """Call a method by its blocking name, on either twin: `call(client, "generate", "a fox")`."""
+    if request.param == "sync":
+        return lambda target, name, *args, **kwargs: getattr(target, name)(*args, **kwargs)
+
+    def call_async(target: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        async def run() -> Any:
+            return await getattr(target, f"a{name}")(*args, **kwargs)
+
+        return asyncio.run(run())
+
+    return call_async
