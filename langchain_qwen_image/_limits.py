@@ -1,0 +1,92 @@
+"""Decide whether a budget allows another image, in exact money."""
+
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import NamedTuple, NoReturn
+
+from langchain_qwen_image.errors import BudgetExceededError
+
+__all__ = ["EXACT", "ZERO", "Limits", "Totals"]
+
+ZERO = Decimal(0)
+# The caller's decimal context may round; 60 digits that must not hold every sum of money.
+EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+
+
+class Totals(NamedTuple):
+    """What a budget has given out.
+
+    Attributes:
+        spent_usd: Settled, in US dollars.
+        reserved_usd: Reserved and not settled yet, in US dollars.
+        spent_images: Images settled.
+        reserved_images: Images reserved and not settled yet.
+    """
+
+    spent_usd: Decimal = ZERO
+    reserved_usd: Decimal = ZERO
+    spent_images: int = 0
+    reserved_images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a budget may give out, reservations included; None is no limit."""
+
+    max_usd: Decimal | None
+    max_images: int | None
+
+    def check(self, given: Totals, usd: Decimal, images: int) -> None:
+        """Let a reservation pass.
+
+        Raises:
+            BudgetExceededError: It would go over a limit.
+        """
+        spent_usd, reserved_usd, spent_images, reserved_images = given
+        usd_after = EXACT.add(EXACT.add(spent_usd, reserved_usd), usd)
+        images_after = spent_images + reserved_images + images
+        if (self.max_usd is not None and usd_after > self.max_usd) or (
+            self.max_images is not None and images_after > self.max_images
+        ):
+            self._refuse(given, usd, images)
+
+    def remaining_usd(self, given: Totals) -> Decimal | None:
+        """Return the US dollars left, never below 0; None without a limit."""
+        if self.max_usd is None:
+            return None
+        left = EXACT.subtract(self.max_usd, EXACT.add(given.spent_usd, given.reserved_usd))
+        return max(ZERO, left)
+
+    def remaining_images(self, given: Totals) -> int | None:
+        """Return the images left, never below 0; None without a limit."""
+        if self.max_images is None:
+            return None
+        return max(0, self.max_images - given.spent_images - given.reserved_images)
+
+    def describe(self, given: Totals) -> str:
+        """Say what is left of each limit, such as `$0.02 of $20 and 3 of 10 images`."""
+        parts = []
+        if self.max_usd is not None:
+            left = self.remaining_usd(given)
+            parts.append(f"{dollars(left or ZERO)} of {dollars(self.max_usd)}")
+        if self.max_images is not None:
+            parts.append(f"{self.remaining_images(given)} of {self.max_images} images")
+        return " and ".join(parts)
+
+    def _refuse(self, given: Totals, usd: Decimal, images: int) -> NoReturn:
+        price = f"one image costs {dollars(usd)}"
+        if images != 1:
+            price = f"{images} images cost {dollars(usd)}"
+        held = ""
+        if given.reserved_images:
+            held = f" ({given.reserved_images} more in progress hold {dollars(given.reserved_usd)})"
+        raise BudgetExceededError(
+            f"The image budget does not allow this: {self.describe(given)} left{held}, and {price}."
+            " Nothing was sent and nothing was paid. Stop generating images and tell the user that"
+            " the budget is used up."
+        )
+
+
+def dollars(usd: Decimal) -> str:
+    """Write an amount without rounding it, such as `$0.045`."""
+    return f"${usd.normalize(EXACT):f}"
