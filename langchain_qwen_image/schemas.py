@@ -40,6 +40,16 @@ def _refuse_blank(prompt: str) -> str:
     return prompt
 
 
+def _refuse_surrogates(text: str) -> str:
+    """Refuse half a character, such as a cut JSON escape leaves: UTF-8 has no bytes for it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half a character (a lone surrogate); leave that out") from None
+    return text
+
+
+_Encodable = Annotated[str, AfterValidator(_refuse_surrogates)]
 Size = Annotated[ImageSize, BeforeValidator(_normalise_size)]
 
 
@@ -48,14 +58,16 @@ class QwenImageInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    prompt: Annotated[str, AfterValidator(_refuse_blank)] = Field(
-        description=(
-            "What the picture shows: subject, setting, style, light, composition. Put any text "
-            "that shall appear in the picture in quotation marks; Chinese and English text render "
-            f"well. At most {PROMPT_LIMIT} characters take effect."
-        ),
+    prompt: Annotated[str, AfterValidator(_refuse_blank), AfterValidator(_refuse_surrogates)] = (
+        Field(
+            description=(
+                "What the picture shows: subject, setting, style, light, composition. Put any text "
+                "that shall appear in the picture in quotation marks; Chinese and English text render "
+                f"well. At most {PROMPT_LIMIT} characters take effect."
+            ),
+        )
     )
-    negative_prompt: str = Field(
+    negative_prompt: _Encodable = Field(
         default="",
         description=(
             "What the picture must not show, such as 'blurry, extra fingers'. "

@@ -1,0 +1,62 @@
+# What a developer does, and what CI does: the same. `make` alone lists it.
+# Needs make and Python 3.11 or later; another one than python3: `PYTHON=python3.12 make test`.
+
+PYTHON ?= python3
+VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+# The wire and its errors decide about money, so every branch of them is tested.
+WIRE := langchain_qwen_image/_protocol.py,langchain_qwen_image/_refusals.py,langchain_qwen_image/errors.py
+
+.PHONY: help demo test lint format type check record record-live
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.cli ## generate a placeholder picture, demo.png: no key, no cost
+	@$(BIN)/qwen-image generate 'A lighthouse on a cliff at dusk, oil painting' --sandbox --force -o demo.png
+
+test: $(VENV)/.dev ## run the tests, with coverage; they cannot reach the network or spend money
+	@$(BIN)/coverage erase
+	@$(BIN)/pytest -q -n 2 --cov --cov-report=term
+	@$(BIN)/coverage report --include=$(WIRE) --fail-under=100 --format=total >/dev/null \
+		|| { $(BIN)/coverage report --include=$(WIRE); false; }
+
+lint: $(VENV)/.dev ## look for mistakes
+	@$(BIN)/ruff check
+
+format: $(VENV)/.dev ## write every file in the one format
+	@$(BIN)/ruff format
+
+type: $(VENV)/.dev ## check the types
+	@$(BIN)/mypy
+
+check: $(VENV)/.dev ## all that CI checks: lint, format, type, test
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+record: $(VENV)/.dev ## record the sandbox cassettes again, from a sandbox server: no key, no cost
+	@$(BIN)/python scripts/record.py
+
+record-live: $(VENV)/.dev ## record from the paid gateway; says the price and asks first
+	@$(BIN)/python scripts/record.py --live
+
+# Dependency groups need pip 25.1; a new virtual environment has an older one.
+$(VENV)/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or later is needed, $(PYTHON) is %d.%d: PYTHON=python3.12 make …" % sys.version_info[:2])'
+	@echo 'Setting up $(VENV), once …'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.cli: pyproject.toml | $(VENV)/.pip
+	@echo 'Installing the package and its extra "cli" into $(VENV) …'
+	@$(BIN)/python -m pip install --quiet --editable '.[cli]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.pip
+	@echo 'Installing the package and its development tools into $(VENV) …'
+	@$(BIN)/python -m pip install --quiet --group dev --editable '.[cli]'
+	@touch $@ $(VENV)/.cli

@@ -1,0 +1,44 @@
+"""Put the generator behind a prompt template: a chain from a word to a picture.
+
+A model that writes the prompt would stand between the two: `template | model | generator`.
+Without a key it is the sandbox's placeholder; `--live` pays for a real picture with the key in
+PIXAZO_API_KEY.
+
+    python examples/chain.py "lighthouse"
+"""
+
+import argparse
+import sys
+
+from langchain_core.prompts import ChatPromptTemplate
+
+from langchain_qwen_image import QwenImageError, QwenImageGenerator
+
+TEMPLATE = ChatPromptTemplate.from_template(
+    "A flash card for children: one {thing} on a plain ground, flat colours, thick outlines, "
+    "and below it the word '{thing}' in large rounded letters."
+)
+
+
+def main() -> None:
+    """Say what it will cost, run the chain, and print where the picture is."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("thing", nargs="?", default="lighthouse")
+    parser.add_argument("--live", action="store_true", help="pay for a real picture")
+    given = parser.parse_args()
+
+    generator = QwenImageGenerator(
+        sandbox=not given.live, save_to="images", size="768*768", prompt_extend=False
+    )
+    chain = TEMPLATE | generator
+    print(f"This costs ${generator.price_usd if given.live else 0:.3f}.", flush=True)
+    result = chain.invoke({"thing": given.thing})
+    print(result.prompt)
+    print(result.image.path or f"Not saved ({result.image.download_error}): {result.image.url}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except QwenImageError as error:
+        sys.exit(str(error))

@@ -1,0 +1,64 @@
+"""Qwen-Image text-to-image for LangChain: a tool, a runnable, and the endpoint by itself.
+
+Names are resolved at first use, so that importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_qwen_image._version import __version__
+    from langchain_qwen_image.budget import Budget
+    from langchain_qwen_image.client import QwenImageClient
+    from langchain_qwen_image.errors import QwenImageError
+    from langchain_qwen_image.generator import QwenImageGenerator
+    from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
+    from langchain_qwen_image.schemas import (
+        QwenImageInput,
+        TextToImageRequest,
+        TextToImageResponse,
+    )
+    from langchain_qwen_image.tool import QwenImageTool
+    from langchain_qwen_image.toolkit import QwenImageToolkit
+
+_HOMES = {
+    "Budget": "budget",
+    "GeneratedImage": "result",
+    "ImageGenerationResult": "result",
+    "QwenImageClient": "client",
+    "QwenImageError": "errors",
+    "QwenImageGenerator": "generator",
+    "QwenImageInput": "schemas",
+    "QwenImageTool": "tool",
+    "QwenImageToolkit": "toolkit",
+    "TextToImageRequest": "schemas",
+    "TextToImageResponse": "schemas",
+    "__version__": "_version",
+}
+
+__all__ = [
+    "Budget",
+    "GeneratedImage",
+    "ImageGenerationResult",
+    "QwenImageClient",
+    "QwenImageError",
+    "QwenImageGenerator",
+    "QwenImageInput",
+    "QwenImageTool",
+    "QwenImageToolkit",
+    "TextToImageRequest",
+    "TextToImageResponse",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

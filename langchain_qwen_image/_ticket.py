@@ -1,0 +1,84 @@
+"""What becomes of a call that its caller cancels.
+
+A POST that has left is paid for, so its answer is worth having: the call goes on in the background
+to its end, and its picture is kept and booked. A POST that has not left never does. Either way the
+caller gets the cancellation at once, and httpx never sees it: its pool breaks after some thousands
+of cancelled requests (httpcore 1.0, encode/httpcore#1093).
+"""
+
+import asyncio
+import logging
+import time
+from typing import TypeVar
+
+from langchain_qwen_image._network import Call
+from langchain_qwen_image._script import Script, adrive
+from langchain_qwen_image.errors import QwenImageError
+
+_T = TypeVar("_T")
+_background: set[asyncio.Task[object]] = set()
+
+logger = logging.getLogger("langchain_qwen_image")
+
+
+class Ticket:
+    """One call under way: whether a POST is out, and whether anybody still waits."""
+
+    __slots__ = ("_exchange", "abandoned", "paying", "tool_call_id")
+
+    def __init__(self, tool_call_id: str | None = None) -> None:
+        """Start with nothing sent; `tool_call_id` is the model's name of the call."""
+        self.tool_call_id = tool_call_id
+        self.paying = False
+        self.abandoned = False
+        self._exchange: Call | None = None
+
+    def start_post(self, connect_seconds: float, answer_seconds: float) -> Call:
+        """Note that a POST is on its way, and return its deadlines."""
+        latest = time.monotonic() + connect_seconds + answer_seconds
+        self._exchange = Call(latest, answer_within=answer_seconds)
+        self._exchange.abandoned = self.abandoned
+        self.paying = True
+        return self._exchange
+
+    def bought_nothing(self) -> None:
+        """Note that the last POST provably bought nothing."""
+        self.paying = False
+
+    def may_be_billed(self, error: BaseException) -> bool:
+        """Say whether the call may be paid for, now that it has ended in `error`.
+
+        Our own errors know; any other, such as Ctrl-C, may have met a POST that was out.
+        """
+        return error.may_have_been_billed if isinstance(error, QwenImageError) else self.paying
+
+    def abandon(self) -> None:
+        """Note that nobody waits any more; a POST that has not left will not."""
+        self.abandoned = True
+        if self._exchange is not None:
+            self._exchange.abandoned = True
+
+
+async def adrive_to_the_end(script: Script[_T], ticket: Ticket) -> _T:
+    """Run a script; when the caller is cancelled, let a paid call finish in the background."""
+    task = asyncio.ensure_future(adrive(script))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if ticket.paying:
+            ticket.abandon()
+            _background.add(task)
+            task.add_done_callback(_finished)
+        else:
+            task.cancel()
+        raise
+
+
+def _finished(task: asyncio.Task[object]) -> None:
+    _background.discard(task)
+    if task.cancelled():
+        logger.info("a cancelled call was cut off before its answer came")
+    elif error := task.exception():
+        logger.info("a cancelled call ended: %s", error)
+    else:
+        logger.info("a cancelled call was answered after all")

@@ -1,0 +1,103 @@
+"""The file that the user named for a picture."""
+
+import os
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from langchain_qwen_image._atomic import finish, part_file, publish, sync_folder
+from langchain_qwen_image.storage import Fetch, ImageStore, Kept
+
+
+class OneFile(ImageStore):
+    """Keeps a picture at a path of the user's, without a sidecar.
+
+    What comes after the first picture, or finds the name taken meanwhile, goes beside it as
+    `NAME-2`, `NAME-3`, …: it is paid for.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        """Take the absolute path; `overwrite` lets the first picture replace what is there."""
+        self._path = path
+        self._overwrite = overwrite
+
+    def _keep(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> Kept:
+        folder = self._path.parent
+        with part_file(folder) as (part, file):
+            picture = fetch(file)
+            finish(file)
+            kept = Kept(str(self._publish(part)), picture)
+        sync_folder(folder)
+        return kept
+
+    def read(self, path: str) -> bytes:
+        """Read a picture that was kept."""
+        return Path(path).read_bytes()
+
+    def read_sidecar(self, path: str) -> dict[str, Any]:
+        """Raise `FileNotFoundError`: nothing is noted beside the user's files."""
+        raise FileNotFoundError(f"there is nothing noted beside {path!r}")
+
+    def find(self, image_id: str) -> Iterator[str]:
+        """Yield nothing: the user's names carry no ids."""
+        return iter(())
+
+    def _publish(self, part: Path) -> Path:
+        if self._overwrite:
+            self._overwrite = False
+            return part.replace(self._path)
+        for path in self._names():
+            try:
+                publish(part, path)
+            except FileExistsError:
+                continue
+            return path
+        raise AssertionError  # the names have no end
+
+    def _names(self) -> Iterator[Path]:
+        yield self._path
+        for number in count(2):
+            yield self._path.with_stem(f"{self._path.stem}-{number}")
+
+
+def checked_output(output: Path, *, force: bool) -> Path:
+    """Return the absolute path that a picture may be written to.
+
+    Raises:
+        typer.BadParameter: It may not, or cannot.
+    """
+    path = Path(os.path.abspath(output))  # noqa: PTH100, no symlink is followed
+    try:
+        is_there = _is_there(path)
+    except OSError as error:
+        raise typer.BadParameter(f"{output} cannot be written: {error.strerror}.") from None
+    if path.is_dir() or (is_there and not path.is_file() and not path.is_symlink()):
+        raise typer.BadParameter(f"{output} is not a file.")
+    if is_there and not force:
+        raise typer.BadParameter(f"{output} is there already; --force overwrites it.")
+    check_folder(path.parent)
+    return path
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a picture can be written into a folder.
+
+    Raises:
+        typer.BadParameter: It cannot.
+    """
+    if not folder.is_dir():
+        raise typer.BadParameter(f"There is no folder {folder}.")
+    if not os.access(folder, os.W_OK):
+        raise typer.BadParameter(f"The folder {folder} cannot be written.")
+
+
+def _is_there(path: Path) -> bool:
+    """Say whether anything has the name, also a symbolic link that leads nowhere."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""`qwen-image recover`: fetch what is paid for and not kept, and list what is left to see to."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from langchain_qwen_image.cli.terminal import one_line, show_table, shown, waiting
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.recovery import Finding, Outcome
+
+_WORDS: "dict[Outcome, str]" = {
+    "found": "found on disk",
+    "fetched": "fetched",
+    "fetchable": "can be fetched",
+    "failed": "not fetched",
+    "lost": "lost",
+    "unanswered": "no answer",
+}
+_PROMPT_CHARACTERS = 40
+
+
+def recover(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of pictures, or a ledger's file.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Fetch nothing; only say how things stand.")
+    ] = False,
+) -> None:
+    """Fetch what is paid for and not kept yet.
+
+    Free of charge. Pictures whose link has died are listed as lost, and calls that may have been billed as without
+    an answer. Nothing is ever generated or paid for. The exit status is 0 when nothing is left to
+    worry about, else 1.
+    """
+    from langchain_qwen_image import recovery
+
+    with waiting("Looking for pictures,"):
+        findings = list(recovery.recover(directory, dry_run=dry_run))
+    if findings:
+        show_table(("outcome", "asked (UTC)", "prompt", "details"), [_row(one) for one in findings])
+    typer.echo(_summary(findings))
+    if not all(one.is_settled for one in findings):
+        raise typer.Exit(1)
+
+
+def _row(finding: "Finding") -> tuple[str, str, str, str]:
+    call = finding.call
+    return (
+        _WORDS[finding.outcome],
+        f"{call.created_at:%Y-%m-%d %H:%M}",
+        one_line(call.prompt, _PROMPT_CHARACTERS),
+        _details(finding),
+    )
+
+
+def _details(finding: "Finding") -> str:
+    if finding.path is not None:
+        return shown(Path(finding.path))
+    call = finding.call
+    request = f"Request {call.request_id}." if call.request_id else ""
+    billed = ""
+    if finding.outcome == "unanswered":
+        billed = f"May have cost ${call.cost_usd}."
+    return " ".join(filter(None, (billed, finding.reason, request)))
+
+
+def _summary(findings: Sequence["Finding"]) -> str:
+    if not findings:
+        return "Nothing to recover: every picture that the ledger knows to be paid for is kept."
+    counts = Counter(one.outcome for one in findings)
+    told = [f"{counts[outcome]} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
+    return f"{', '.join(told)}."

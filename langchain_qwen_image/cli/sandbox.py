@@ -1,0 +1,33 @@
+"""`qwen-image sandbox`: the sandbox gateway as a server, for other programs."""
+
+import threading
+from typing import Annotated
+
+import typer
+
+from langchain_qwen_image.cli.terminal import show_table
+
+
+def sandbox(
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes any free one.")
+    ] = 8765,
+) -> None:
+    """Serve a sandbox gateway on this machine.
+
+    On 127.0.0.1, until Ctrl-C: no key, no network, no cost. It checks requests as strictly as the API document, and draws placeholders. A prompt that
+    begins with sandbox:NAME plays the trouble of that name.
+    """
+    from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
+
+    with SandboxServer(port) as server:
+        show_table(
+            ("Prompt", "What it plays"),
+            [(f"sandbox:{name}", one.description) for name, one in SCENARIOS.items()],
+        )
+        typer.echo(f"\nServing {server.base_url} until Ctrl-C. Try:\n")
+        typer.echo(
+            f"PIXAZO_BASE_URL={server.base_url} PIXAZO_API_KEY=anything "
+            'qwen-image generate "a red fox in the snow"'
+        )
+        threading.Event().wait()

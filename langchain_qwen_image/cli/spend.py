@@ -1,0 +1,54 @@
+"""`qwen-image spend`: what a ledger says was bought, by day."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from langchain_qwen_image.cli.terminal import show_table
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.ledger import SpendDay
+
+_COUNTS = ("asked", "paid", "kept", "lost", "unknown")
+
+
+def spend(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of pictures, or a ledger's file.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the days as JSON.")] = False,
+) -> None:
+    """Print what was bought, by day.
+
+    Days are in UTC. Unknown are the calls that were sent and have no known answer: they may have been billed.
+    """
+    from langchain_qwen_image.ledger import spend_by_day
+    from langchain_qwen_image.recovery import ledger_at
+
+    days = spend_by_day(ledger_at(path))
+    if as_json:
+        typer.echo(json.dumps([asdict(day) for day in days], default=float, indent=2))
+    else:
+        _show(days)
+
+
+def _show(days: Sequence["SpendDay"]) -> None:
+    rows = [
+        (day.day, *(str(getattr(day, name)) for name in _COUNTS), _dollars(day.usd)) for day in days
+    ]
+    if len(days) > 1:
+        totals = (str(sum(getattr(day, name) for day in days)) for name in _COUNTS)
+        rows.append(("all", *totals, _dollars(sum((day.usd for day in days), Decimal(0)))))
+    show_table(("day", *_COUNTS, "USD"), rows, numbers=True)
+    perhaps = sum((day.usd_unknown for day in days), Decimal(0))
+    if perhaps:
+        typer.echo(f"The unknown may have cost up to {_dollars(perhaps)} USD more.")
+
+
+def _dollars(usd: Decimal) -> str:
+    return f"{usd:,.3f}"

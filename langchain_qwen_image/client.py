@@ -1,0 +1,319 @@
+"""The endpoint without LangChain's run machinery, and the only place that sends a POST."""
+
+import asyncio
+import logging
+import random
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import count
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import httpx
+from pydantic import SecretStr
+
+from langchain_qwen_image._account import (
+    MAX_RETRIES,
+    PRICE_USD,
+    SANDBOX_URL,
+    TIMEOUT,
+    base_url_from_environment,
+    check_numbers,
+    checked_base_url,
+    is_loopback,
+    usable_key,
+)
+from langchain_qwen_image._arguments import check_arguments
+from langchain_qwen_image._exchange import (
+    RawAnswer,
+    apost,
+    our_async_route,
+    our_route,
+    post,
+    their_async_route,
+    their_route,
+)
+from langchain_qwen_image._network import Call
+from langchain_qwen_image._pool import CONNECT_SECONDS, AsyncPool, Pool
+from langchain_qwen_image._protocol import (
+    WireAnswer,
+    WireRequest,
+    build_request,
+    cut_off_warnings,
+    parse_response,
+    retry_delay,
+)
+from langchain_qwen_image._script import Do, Script, drive
+from langchain_qwen_image._ticket import Ticket, adrive_to_the_end
+from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
+from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
+
+logger = logging.getLogger("langchain_qwen_image")
+
+
+class Watcher:
+    """Looks on at the attempts of one call; this one does nothing."""
+
+    def before_post(self) -> Script[None]:
+        """Do what must be done before each POST leaves; raising keeps it from leaving."""
+        return
+        yield
+
+    def before_wait(self, error: QwenImageError, seconds: float) -> Script[None]:
+        """Do what must be done when a POST bought nothing and is to be repeated."""
+        return
+        yield
+
+
+class QwenImageClient:
+    """Client of the Qwen-Image endpoint, for code that needs no LangChain run.
+
+    Safe to share between threads, event loops and processes. Closing is possible, never required.
+
+    Example:
+        >>> client = QwenImageClient(sandbox=True)
+        >>> client.generate("a red fox in the snow", size="512*512").image.width
+        512
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: SecretStr | str | None = None,
+        base_url: str | None = None,
+        sandbox: bool = False,
+        timeout: float = TIMEOUT,
+        max_retries: int = MAX_RETRIES,
+        price_usd: float = PRICE_USD,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        asleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Set the client up; nothing is opened or sent before the first call.
+
+        Args:
+            api_key: Subscription key; by default `PIXAZO_API_KEY`, read at each call.
+            base_url: Address of the gateway; by default `PIXAZO_BASE_URL`, else the public one.
+            sandbox: Answer from the embedded sandbox: no key, no network, no cost.
+            timeout: Seconds for the whole answer to one POST.
+            max_retries: Extra attempts, made only where the request provably bought nothing.
+            price_usd: Price of one image in US dollars.
+            http_client: Your own client for the POST; never closed here.
+            http_async_client: The same for asyncio, bound to your event loop.
+            sleep: Waits between attempts, in seconds; tests put their own here.
+            asleep: The same for asyncio.
+
+        Raises:
+            ConfigurationError: `base_url` is not an address that the key may be sent to, or a
+                number cannot work.
+        """
+        api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+        self._api_key = api_key
+        self.sandbox = sandbox
+        self.base_url = (
+            SANDBOX_URL if sandbox else checked_base_url(base_url or base_url_from_environment())
+        )
+        check_numbers(timeout, max_retries, price_usd)
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self.price_usd = 0.0 if sandbox else price_usd
+        self._http_client = None if sandbox else http_client
+        self._http_async_client = None if sandbox else http_async_client
+        self._sleep = sleep
+        self._asleep = asleep
+        transport = _sandbox_transport() if sandbox else None
+        self._pool = Pool(transport)
+        self._async_pool = AsyncPool(transport)
+
+    def generate(
+        self, prompt: str | QwenImageInput, **parameters: Unpack[GivenParameters]
+    ) -> ImageGenerationResult:
+        """Generate a picture: one paid POST.
+
+        Args:
+            prompt: What the picture shows, or checked arguments.
+            **parameters: `negative_prompt`, `prompt_extend`, `watermark`, `size`.
+
+        Returns:
+            The result; its pictures are links, fetched by `result.image.read()` or `.save(…)`.
+
+        Raises:
+            QwenImageError: No picture came; the class says why, and `may_have_been_billed`
+                whether it may be paid for all the same.
+        """
+        ticket = Ticket()
+        return drive(self.script(_arguments(prompt, parameters), ticket))
+
+    async def agenerate(
+        self, prompt: str | QwenImageInput, **parameters: Unpack[GivenParameters]
+    ) -> ImageGenerationResult:
+        """Async twin of `generate`."""
+        ticket = Ticket()
+        return await adrive_to_the_end(self.script(_arguments(prompt, parameters), ticket), ticket)
+
+    def close(self) -> None:
+        """Close the blocking connections; a later call opens new ones."""
+        self._pool.close()
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections and the blocking ones."""
+        self.close()
+        await self._async_pool.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"QwenImageClient(base_url={self.base_url!r}, sandbox={self.sandbox})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without key and connections: the copy reads the environment."""
+        return _rebuild, (
+            {
+                "base_url": None if self.sandbox else self.base_url,
+                "sandbox": self.sandbox,
+                "timeout": self.timeout,
+                "max_retries": self.max_retries,
+                "price_usd": self.price_usd,
+            },
+        )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the gateway is on this machine, so that its links may be so too."""
+        return is_loopback(self.base_url)
+
+    def prepare(self, arguments: QwenImageInput) -> WireRequest:
+        """Build the request, and warn of what upstream will cut off.
+
+        Raises:
+            ConfigurationError: There is no key, or it cannot stand in a header.
+        """
+        for sentence in cut_off_warnings(arguments):
+            warnings.warn(sentence, UserWarning, stacklevel=2)
+        key = "sandbox" if self.sandbox else usable_key(self._api_key)
+        return build_request(self.base_url, key, arguments)
+
+    def script(self, arguments: QwenImageInput, ticket: Ticket) -> Script[ImageGenerationResult]:
+        """Say the steps of one call: prepare, send, read."""
+        answer = yield from self.exchange(self.prepare(arguments), ticket, Watcher())
+        return self.result(arguments, answer)
+
+    def exchange(self, wire: WireRequest, ticket: Ticket, watcher: Watcher) -> Script[WireAnswer]:
+        """Say the steps from the first POST to an answer; the retry rule stands here alone.
+
+        Raises:
+            QwenImageError: No picture came.
+        """
+        for attempt in count(1):
+            yield from watcher.before_post()
+            outcome = yield from self._attempt(wire, ticket, attempt)
+            if isinstance(outcome, WireAnswer):
+                return outcome
+            seconds = retry_delay(
+                outcome,
+                attempt=attempt,
+                max_retries=self.max_retries,
+                jitter=random.random(),  # noqa: S311 - no secret
+            )
+            if seconds is None or ticket.abandoned:
+                raise outcome
+            ticket.bought_nothing()
+            logger.info("attempt %d bought nothing; next in %.1f s: %s", attempt, seconds, outcome)
+            yield from watcher.before_wait(outcome, seconds)
+            yield self._wait(seconds)
+        raise AssertionError  # count() has no end
+
+    def result(self, arguments: QwenImageInput, answer: WireAnswer) -> ImageGenerationResult:
+        """Put together what the caller gets; the price is that of each picture."""
+        return ImageGenerationResult(
+            images=[
+                GeneratedImage.from_link(url, width=answer.width, height=answer.height)
+                for url in answer.urls
+            ],
+            prompt=arguments.prompt,
+            parameters=arguments.parameters(),
+            request_id=answer.request_id,
+            finish_reason=answer.finish_reason,
+            cost_usd=round(self.price_usd * len(answer.urls), 6),
+            sandbox=self.sandbox,
+        )
+
+    def _attempt(
+        self, wire: WireRequest, ticket: Ticket, attempt: int
+    ) -> Script[WireAnswer | QwenImageError]:
+        call = ticket.start_post(CONNECT_SECONDS, self.timeout)
+        started = time.monotonic()
+        logger.debug("POST %s, attempt %d", wire.url, attempt)
+        try:
+            raw: RawAnswer = yield Do(
+                lambda: self._post(wire, call), lambda: self._apost(wire, call)
+            )
+            logger.debug("answered %d after %.1f s", raw.status, time.monotonic() - started)
+            return parse_response(
+                raw.status, raw.headers, bytes(raw.body), secret=wire.key, now=datetime.now(UTC)
+            )
+        except QwenImageError as error:
+            return error.with_traceback(None)  # its frames hold the key
+
+    def _post(self, wire: WireRequest, call: Call) -> RawAnswer:
+        if self._http_client is not None:
+            return post(their_route(self._http_client), wire, call, self.timeout)
+        if self._http_async_client is not None:
+            raise ConfigurationError(
+                "A blocking call needs http_client=…; only http_async_client was given. "
+                "Nothing was sent."
+            )
+        with self._pool.lease() as client:
+            return post(our_route(client), wire, call, self.timeout)
+
+    async def _apost(self, wire: WireRequest, call: Call) -> RawAnswer:
+        if self._http_async_client is not None:
+            return await apost(their_async_route(self._http_async_client), wire, call, self.timeout)
+        if self._http_client is not None:
+            return await asyncio.to_thread(
+                post, their_route(self._http_client), wire, call, self.timeout
+            )
+        async with self._async_pool.lease() as client:
+            return await apost(our_async_route(client), wire, call, self.timeout)
+
+    def _wait(self, seconds: float) -> Do:
+        return Do(lambda: self._sleep(seconds), lambda: self._asleep(seconds))
+
+
+def _arguments(prompt: str | QwenImageInput, parameters: GivenParameters) -> QwenImageInput:
+    given = prompt.model_dump() if isinstance(prompt, QwenImageInput) else {"prompt": prompt}
+    return check_arguments({**given, **parameters})
+
+
+def _sandbox_transport() -> Any:
+    from langchain_qwen_image.sandbox import SandboxTransport
+
+    return SandboxTransport()
+
+
+def _rebuild(settings: dict[str, Any]) -> QwenImageClient:
+    return QwenImageClient(**settings)

@@ -1,0 +1,255 @@
+"""Results: for programs as objects, for agents as one sentence and an artifact of plain JSON."""
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_serializer
+
+from langchain_qwen_image._arguments import explain
+from langchain_qwen_image._links import expires_at, is_inline, without_query
+from langchain_qwen_image._naming import new_image_id
+from langchain_qwen_image.artifact import ResultArtifact
+from langchain_qwen_image.errors import InvalidRequestError
+from langchain_qwen_image.schemas import MODEL, ImageParameters, QwenImageInput
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage, HumanMessage
+    from langchain_core.messages.content import ImageContentBlock
+
+    from langchain_qwen_image._blocks import BlockKind, Role
+
+
+class ImageSource(Protocol):
+    """Where an image's bytes come from: the store that keeps it, else its link."""
+
+    def read(self, image: "GeneratedImage") -> bytes:
+        """Return the picture's bytes, or raise `DownloadError`."""
+
+    async def aread(self, image: "GeneratedImage") -> bytes:
+        """Return the picture's bytes, or raise `DownloadError`."""
+
+    def at_hand(self, image: "GeneratedImage") -> bytes | None:
+        """Return the picture's bytes if they need not be fetched."""
+
+
+class GeneratedImage(BaseModel):
+    """One picture: its link, and what is known of it since it was fetched and kept."""
+
+    id: str = Field(default_factory=new_image_id, description="Short id, unique among kept files.")
+    url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Link of the picture, a bearer secret that dies within a day; or a data: URI.",
+    )
+    expires_at: datetime | None = Field(default=None, description="When the link dies, if known.")
+    width: int | None = Field(default=None, description="Width in pixels.")
+    height: int | None = Field(default=None, description="Height in pixels.")
+    mime_type: str | None = Field(default=None, description="Type, from the picture's own bytes.")
+    path: str | None = Field(default=None, description="Path or store key, once kept.")
+    sha256: str | None = Field(default=None, description="Hash of the bytes, in hex.")
+    size_bytes: int | None = Field(default=None, description="Size of the file in bytes.")
+    download_error: str | None = Field(default=None, description="Why it could not be kept.")
+
+    _source: ImageSource | None = PrivateAttr(default=None)
+    _preview: bytes | None = PrivateAttr(default=None)
+
+    @classmethod
+    def from_link(
+        cls, url: str, *, width: int | None = None, height: int | None = None
+    ) -> "GeneratedImage":
+        """Take a link as the gateway gave it."""
+        return cls(url=url, expires_at=expires_at(url), width=width, height=height)
+
+    @field_serializer("url")
+    def _without_secret(self, url: str | None) -> str | None:
+        """Leave the signature out of whatever is dumped once the picture is kept, as traces are."""
+        if url is None or self.path is None:
+            return url
+        return None if is_inline(url) else without_query(url)
+
+    def read(self) -> bytes:
+        """Return the picture's bytes: from where it is kept, else from its link.
+
+        Raises:
+            DownloadError: The link could not be fetched, or was not safe to fetch.
+        """
+        return self._remembered(self._bound_source().read(self))
+
+    async def aread(self) -> bytes:
+        """Async twin of `read`."""
+        return self._remembered(await self._bound_source().aread(self))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture to `path`, whole or not at all, and return the path.
+
+        Raises:
+            DownloadError: The link could not be fetched, or was not safe to fetch.
+            FileExistsError: Something is there already; it is never overwritten.
+        """
+        from langchain_qwen_image.storage import write_new_file
+
+        return write_new_file(Path(path), self.read())
+
+    async def asave(self, path: str | Path) -> Path:
+        """Async twin of `save`."""
+        from langchain_qwen_image.storage import awrite_new_file
+
+        return await awrite_new_file(Path(path), await self.aread())
+
+    def at_hand(self) -> bytes | None:
+        """Return the picture as far as it is here, in a notebook perhaps smaller; fetch nothing."""
+        return self._bound_source().at_hand(self) or self._preview
+
+    def to_content_block(self, kind: "BlockKind" = "base64") -> "ImageContentBlock":
+        """Return the picture as a standard content block, for a model that sees.
+
+        Args:
+            kind: `base64` for the picture itself, from where it is kept or else its link; `url`
+                for the link, which dies within a day and then spoils the whole conversation.
+
+        Raises:
+            DownloadError: It cannot be read, or its link is dead.
+        """
+        from langchain_qwen_image._blocks import bytes_block, link_block, wants_bytes
+
+        return bytes_block(self, self.read()) if wants_bytes(kind) else link_block(self)
+
+    async def ato_content_block(self, kind: "BlockKind" = "base64") -> "ImageContentBlock":
+        """Async twin of `to_content_block`."""
+        from langchain_qwen_image._blocks import bytes_block, link_block, wants_bytes
+
+        return bytes_block(self, await self.aread()) if wants_bytes(kind) else link_block(self)
+
+    def bind(self, source: ImageSource) -> None:
+        """Say where the bytes come from; without it they come from the path or the link."""
+        self._source = source
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GeneratedImage) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave connections and stores behind: the copy reads from the path or the link."""
+        return {
+            **super().__getstate__(),
+            "__pydantic_private__": {"_source": None, "_preview": None},
+        }
+
+    def _repr_html_(self) -> str:
+        from langchain_qwen_image._display import image_html
+
+        return image_html(self)
+
+    def _remembered(self, picture: bytes) -> bytes:
+        if "ipykernel" in sys.modules:
+            from langchain_qwen_image._display import preview
+
+            self._preview = preview(picture)
+        return picture
+
+    def _bound_source(self) -> ImageSource:
+        if self._source is None:
+            from langchain_qwen_image.keeping import default_source
+
+            return default_source(self)
+        return self._source
+
+
+class ImageGenerationResult(BaseModel):
+    """What one call made: at least one picture, and what it cost.
+
+    Attributes:
+        parameters: The four parameters as they were sent.
+        cost_usd: Price of the call in US dollars; 0 in the sandbox.
+        created_at: When the answer came, in UTC.
+        sandbox: True when the pictures are placeholders of the sandbox.
+    """
+
+    images: list[GeneratedImage] = Field(min_length=1)
+    prompt: str
+    parameters: ImageParameters
+    model: str = MODEL
+    request_id: str | None = None
+    finish_reason: str | None = None
+    cost_usd: float = Field(ge=0)
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    sandbox: bool = False
+
+    @property
+    def image(self) -> GeneratedImage:
+        """The first picture, which is nearly always the only one."""
+        return self.images[0]
+
+    def to_artifact(self) -> ResultArtifact:
+        """Return the result as plain JSON, without bytes: an inline picture's `url` is None."""
+        artifact: Any = self.model_dump(mode="json")
+        for image in artifact["images"]:
+            if image["url"] and is_inline(image["url"]):
+                image["url"] = None
+        return artifact  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_artifact(cls, artifact: Mapping[str, Any]) -> Self:
+        """Bring a result back from `message.artifact`.
+
+        Raises:
+            InvalidRequestError: It is not an artifact of this package.
+        """
+        try:
+            return cls.model_validate(artifact)
+        except ValidationError as error:
+            problem = explain(error)
+        raise InvalidRequestError(
+            f"Expected the artifact of a generate_image message, got something else: {problem}"
+        )
+
+    @property
+    def arguments(self) -> QwenImageInput:
+        """The arguments of the call, to ask for the like of it again."""
+        return QwenImageInput(prompt=self.prompt, **self.parameters.model_dump())
+
+    def to_content_block(self, kind: "BlockKind" = "base64") -> "ImageContentBlock":
+        """Return the first picture as `GeneratedImage.to_content_block` does."""
+        return self.image.to_content_block(kind)
+
+    async def ato_content_block(self, kind: "BlockKind" = "base64") -> "ImageContentBlock":
+        """Async twin of `to_content_block`."""
+        return await self.image.ato_content_block(kind)
+
+    def to_message(
+        self, kind: "BlockKind" = "base64", *, role: "Role" = "ai"
+    ) -> "AIMessage | HumanMessage":
+        """Return a message of the prompt and all pictures, in standard content blocks.
+
+        With `role="human"` it can be shown to any vision model; most take no pictures from `ai`.
+
+        Raises:
+            DownloadError: A picture cannot be read, or its link is dead.
+        """
+        from langchain_qwen_image._blocks import message_of
+
+        return message_of(self.prompt, [one.to_content_block(kind) for one in self.images], role)
+
+    async def ato_message(
+        self, kind: "BlockKind" = "base64", *, role: "Role" = "ai"
+    ) -> "AIMessage | HumanMessage":
+        """Async twin of `to_message`."""
+        from langchain_qwen_image._blocks import message_of
+
+        blocks = [await one.ato_content_block(kind) for one in self.images]
+        return message_of(self.prompt, blocks, role)
+
+    def _repr_html_(self) -> str:
+        from langchain_qwen_image._display import result_html
+
+        return result_html(self)
+
+    def summary(self) -> str:
+        """Return the sentence for a model: what was made, where it is, what it cost."""
+        from langchain_qwen_image._sentence import sentence
+
+        return sentence(self)

@@ -1,0 +1,173 @@
+"""The tool that an agent calls."""
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import ArgsSchema, BaseTool
+from pydantic import Field, model_validator
+
+from langchain_qwen_image._arguments import check_arguments, schema_without
+from langchain_qwen_image._ticket import Ticket
+from langchain_qwen_image._tracing import IDENTITY, report
+from langchain_qwen_image.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    QwenImageError,
+)
+from langchain_qwen_image.schemas import QwenImageInput
+from langchain_qwen_image.settings import QwenImageSettings, may_repeat
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.artifact import ResultArtifact
+    from langchain_qwen_image.result import ImageGenerationResult
+
+_OPERATOR_ERRORS = (
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+"""What a model cannot mend, and an agent should not go on with."""
+
+_Outcome: TypeAlias = "tuple[str | ToolMessage, ResultArtifact | None]"
+
+
+class QwenImageTool(QwenImageSettings, BaseTool):
+    """Generate a picture from a text description, as a tool for an agent.
+
+    The model reads one short sentence; the program finds the result in `message.artifact`.
+    Parameters that are set here leave the model's schema, and win over whatever a model sends.
+
+    Errors that a model can mend or should know become an error `ToolMessage`; those that only the
+    operator can mend (configuration, authentication, permission, quota, not found) are raised.
+    Called without a tool call, with a plain string or dict, the tool raises all of them. Set
+    `handle_tool_error` to have it otherwise.
+
+    Example:
+        >>> tool = QwenImageTool(sandbox=True, size="512*512")
+        >>> call = {"name": "generate_image", "args": {"prompt": "a red fox"}}
+        >>> message = tool.invoke({**call, "id": "call_1", "type": "tool_call"})
+        >>> message.content[:23]
+        'Done: 1 image generated'
+        >>> message.artifact["images"][0]["width"]
+        512
+    """
+
+    name: str = "generate_image"
+    description: str = ""
+    args_schema: ArgsSchema | None = QwenImageInput
+    response_format: Any = "content_and_artifact"
+    handle_tool_error: Any = Field(
+        default=None,
+        description="None for the rule above, else what LangChain's BaseTool takes.",
+    )
+
+    @model_validator(mode="after")
+    def _fit_to_settings(self) -> "QwenImageTool":
+        values = self.__dict__
+        if "args_schema" not in self.model_fields_set:
+            values["args_schema"] = schema_without(frozenset(self.given_parameters()))
+        if "description" not in self.model_fields_set:
+            values["description"] = _describe(0.0 if self.sandbox else self.price_usd)
+        values["metadata"] = {**IDENTITY, **(values["metadata"] or {})}
+        return self
+
+    def with_retry(
+        self,
+        *,
+        retry_if_exception_type: Any = may_repeat,
+        **kwargs: Any,
+    ) -> Runnable[Any, Any]:
+        """Repeat failed calls, by default only those where a repeat cannot buy a second image.
+
+        With the default error handling there is nothing to repeat after a tool call: the error
+        is the message. The tool itself makes `max_retries` attempts.
+        """
+        return super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
+
+    def _to_args_and_kwargs(
+        self, tool_input: str | dict[str, Any], tool_call_id: str | None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Check the arguments; an error goes through `_run`, which knows what becomes of it."""
+        given = {"prompt": tool_input} if isinstance(tool_input, str) else tool_input
+        checked: QwenImageInput | QwenImageError
+        try:
+            fixed = self.given_parameters()
+            checked = check_arguments({**given, **fixed}, fixed=fixed)
+        except QwenImageError as error:
+            checked = error
+        return (checked,), {"tool_call_id": tool_call_id}
+
+    def _run(
+        self,
+        arguments: QwenImageInput | QwenImageError,
+        *,
+        tool_call_id: str | None = None,
+        run_manager: CallbackManagerForToolRun | None = None,
+    ) -> _Outcome:
+        ticket = Ticket(tool_call_id)
+        try:
+            checked = _or_raise(arguments)
+            return _succeeded(self.pipeline.generate(checked, ticket, inline=True))
+        except BaseException as error:
+            return self._failed(error, ticket)
+
+    async def _arun(
+        self,
+        arguments: QwenImageInput | QwenImageError,
+        *,
+        tool_call_id: str | None = None,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
+    ) -> _Outcome:
+        ticket = Ticket(tool_call_id)
+        try:
+            checked = _or_raise(arguments)
+            return _succeeded(await self.pipeline.agenerate(checked, ticket, inline=True))
+        except BaseException as error:
+            return self._failed(error, ticket)
+
+    def _failed(self, error: BaseException, ticket: Ticket) -> _Outcome:
+        self._report_failure(error, ticket)
+        return message_or_raise(error, self, ticket.tool_call_id), None
+
+
+def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | None) -> ToolMessage:
+    """Return an error as a model reads it, or raise it: the one rule for all tools here.
+
+    Raises:
+        QwenImageError: Only the operator can mend it, there was no tool call, or the tool's
+            `handle_tool_error` was set to have it otherwise.
+    """
+    by_our_rule = tool.handle_tool_error is None and tool_call_id is not None
+    mendable = isinstance(error, QwenImageError) and not isinstance(error, _OPERATOR_ERRORS)
+    if not by_our_rule or not mendable:
+        raise error
+    return ToolMessage(
+        content=str(error), name=tool.name, tool_call_id=tool_call_id, status="error"
+    )
+
+
+def _succeeded(result: "ImageGenerationResult") -> _Outcome:
+    report(result)
+    return result.summary(), result.to_artifact()
+
+
+def _or_raise(arguments: QwenImageInput | QwenImageError) -> QwenImageInput:
+    if isinstance(arguments, QwenImageError):
+        raise arguments
+    return arguments
+
+
+def _describe(price_usd: float) -> str:
+    cost = f"costs ${price_usd:.4g}" if price_usd else "costs nothing here"
+    return (
+        "Generates one picture from a text description. Use it when the user asks for a picture, "
+        "photo, illustration, poster, logo or the like; it renders Chinese and English text well. "
+        f"Each call makes one new picture, {cost} and takes 20 to 30 seconds: call it once for "
+        "each picture that is wanted, and never again for one that it has reported done. It "
+        "cannot edit, find or show existing pictures."
+    )

@@ -1,0 +1,152 @@
+"""The tool by which a model looks at a picture that it made."""
+
+import hashlib
+import os
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import PurePath
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.messages import ContentBlock, ToolMessage
+from langchain_core.messages.content import create_image_block, create_text_block
+from langchain_core.stores import BaseStore
+from langchain_core.tools import ArgsSchema, BaseTool
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+
+from langchain_qwen_image._scaled import scaled_down
+from langchain_qwen_image._threads import in_thread
+from langchain_qwen_image.errors import ConfigurationError, InvalidRequestError, QwenImageError
+from langchain_qwen_image.storage import ImageStore, open_store
+from langchain_qwen_image.tool import message_or_raise
+
+MAX_SIDE = 768
+"""Pixels; what a vision model sees well, at some 100 kB."""
+
+_ID = re.compile(r"[0-9a-z]{8}")
+_AS_QUOTED = re.compile(r"""^[\s"'`(]*(?:id[\s:=]+)?|[\s"'`)]*$""")
+_SHOWN = 80
+
+_Outcome = list[ContentBlock] | ToolMessage
+
+
+class ViewImageInput(BaseModel):
+    """Argument of `view_image`."""
+
+    image: str = Field(
+        description="Short id of the picture, such as k3v9q2xd, or its path, as in the sentence "
+        "'Saved as … (id …)' that generate_image answered with."
+    )
+
+
+class ViewImageTool(BaseTool):
+    """Show a model a kept picture, scaled down, as a standard image content block.
+
+    Reads only what was kept in `save_to` by this package: a picture with its sidecar, whose bytes
+    are still those that were kept. No other path, no link that leads out, no URL. Errors go the
+    way of `QwenImageTool`: the model reads what it can mend, the operator gets the rest.
+    """
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    name: str = "view_image"
+    description: str = (
+        "Shows you a picture that generate_image made, scaled down, so that you can judge it. "
+        "Free of charge. Use it when the user wants the picture checked, described or improved; "
+        "it opens no other files and no links."
+    )
+    args_schema: ArgsSchema | None = ViewImageInput
+    handle_tool_error: Any = Field(
+        default=None,
+        description="None for the rule above, else what LangChain's BaseTool takes.",
+    )
+    save_to: str | os.PathLike[str] | InstanceOf[BaseStore[str, bytes]] = Field(
+        description="Folder or ByteStore where the pictures are kept."
+    )
+    max_side: int = Field(
+        default=MAX_SIDE, gt=0, description="Longest side that a model is shown, in pixels."
+    )
+
+    def _to_args_and_kwargs(
+        self, tool_input: str | dict[str, Any], tool_call_id: str | None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Take the argument as it came; `_run` judges it, and knows what becomes of an error."""
+        image = tool_input if isinstance(tool_input, str) else tool_input.get("image")
+        return (image,), {"tool_call_id": tool_call_id}
+
+    def _run(
+        self,
+        image: object,
+        *,
+        tool_call_id: str | None = None,
+        run_manager: CallbackManagerForToolRun | None = None,
+    ) -> _Outcome:
+        try:
+            return _show(open_store(self.save_to), image, self.max_side)
+        except QwenImageError as error:
+            return message_or_raise(error, self, tool_call_id)
+
+    async def _arun(
+        self,
+        image: object,
+        *,
+        tool_call_id: str | None = None,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
+    ) -> _Outcome:
+        return await in_thread(self._run, image, tool_call_id=tool_call_id)
+
+
+def _show(store: ImageStore, image: object, max_side: int) -> list[ContentBlock]:
+    name = _AS_QUOTED.sub("", image) if isinstance(image, str) else ""
+    image_id, picture = _look_up(store, name)
+    small, mime_type = _small_copy(picture, max_side)
+    said = f"This is picture {image_id}, its longest side scaled to {max_side} pixels at most."
+    return [
+        create_text_block(said, id=f"{image_id}-text"),
+        create_image_block(
+            base64=b64encode(small).decode("ascii"), mime_type=mime_type, id=f"{image_id}-image"
+        ),
+    ]
+
+
+def _small_copy(picture: bytes, max_side: int) -> tuple[bytes, str]:
+    try:
+        return scaled_down(picture, max_side=max_side)
+    except ImportError:
+        problem: QwenImageError = ConfigurationError(
+            "view_image needs Pillow, which is not installed: "
+            "pip install 'langchain-qwen-image[view]'"
+        )
+    except ValueError as error:
+        problem = InvalidRequestError(f"The picture cannot be shown: {error}.")
+    raise problem
+
+
+def _look_up(store: ImageStore, name: str) -> tuple[str, bytes]:
+    """Return id and bytes of a kept picture.
+
+    Raises:
+        InvalidRequestError: This store kept none of that name, or not these bytes.
+    """
+    for path in _paths(store, name):
+        with suppress(OSError, ValueError, AttributeError):  # not there, not ours, not a sidecar
+            facts, picture = store.read_sidecar(path), store.read(path)
+            image_id = facts.get("id")
+            is_named = image_id == name or not _ID.fullmatch(name)
+            if is_named and facts.get("sha256") == hashlib.sha256(picture).hexdigest():
+                return str(image_id), picture
+    raise InvalidRequestError(
+        f"There is no kept picture {name[:_SHOWN]!r}. Give the short id or the path from a "
+        "sentence 'Saved as … (id …)' of generate_image; other files and links are not opened."
+    )
+
+
+def _paths(store: ImageStore, name: str) -> Iterator[str]:
+    if _ID.fullmatch(name):
+        yield from store.find(name)
+    elif PurePath(name).name:
+        yield name

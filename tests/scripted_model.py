@@ -1,0 +1,62 @@
+"""A chat model that follows a script: the only stand-in in the tests of agents."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+Turn = AIMessage | Callable[[list[BaseMessage]], AIMessage]
+
+
+class ScriptedModel(BaseChatModel):
+    """Plays its turns in order, and "Here you are." when there are no more.
+
+    The turn is told from the conversation, so a model of another process goes on where the first
+    one stopped. `shown_tools` are the tools that it was last bound to, `read` what it was given.
+    """
+
+    turns: Sequence[Turn]
+    shown_tools: list[Any] = []
+    read: list[list[BaseMessage]] = []
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> "ScriptedModel":
+        self.shown_tools[:] = tools
+        return self
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        self.read.append(messages)
+        number = sum(isinstance(message, AIMessage) for message in messages)
+        turn = self.turns[number] if number < len(self.turns) else AIMessage("Here you are.")
+        answer = turn(messages) if callable(turn) else turn
+        return ChatResult(generations=[ChatGeneration(message=answer.model_copy(deep=True))])
+
+
+def asks_for(*prompts: str, start: int = 1, **arguments: Any) -> AIMessage:
+    """Return a turn that asks for pictures, one tool call each: call_1, call_2, …"""
+    return AIMessage(
+        "",
+        tool_calls=[
+            drawing(prompt, id=f"call_{number}", **arguments)
+            for number, prompt in enumerate(prompts, start)
+        ],
+    )
+
+
+def drawing(prompt: str, *, id: str = "call_1", **arguments: Any) -> ToolCall:
+    """Return a model's call of generate_image."""
+    return ToolCall(
+        name="generate_image", args={"prompt": prompt, **arguments}, id=id, type="tool_call"
+    )

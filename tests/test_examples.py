@@ -1,0 +1,66 @@
+"""The programs in examples/ run as a reader would run them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from langchain_qwen_image.sandbox import SandboxServer
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PROGRAMS = [pytest.param(file, id=file.stem) for file in sorted(EXAMPLES.glob("*.py"))]
+
+
+def _run(
+    program: Path, folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, program, *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(folder.glob("images/*.png"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_example_runs_without_a_key(program: Path, tmp_path: Path) -> None:
+    """Each example keeps one placeholder, says where, and says that it costs nothing."""
+    run = _run(program, tmp_path)
+    assert run.returncode == 0, run.stderr
+    (picture,) = _pictures(tmp_path)
+    assert str(picture) in run.stdout
+    assert "This costs $0.000." in run.stdout
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_live_example_pays_once(program: Path, tmp_path: Path, server: SandboxServer) -> None:
+    """With `--live`, each example names the price and sends one POST to the gateway."""
+    given = {"PIXAZO_API_KEY": "test-key-of-the-examples", "PIXAZO_BASE_URL": server.base_url}
+    run = _run(program, tmp_path, "--live", **given)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.index("This costs $0.045.") < run.stdout.index(str(_pictures(tmp_path)[0]))
+    assert server.gateway.post_count == 1
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_live_example_without_a_key_says_so(program: Path, tmp_path: Path) -> None:
+    """With `--live` and no key, each example ends with one sentence, and nothing was sent."""
+    run = _run(program, tmp_path, "--live")
+    assert run.returncode == 1
+    assert run.stderr.startswith("A subscription key is needed")
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_example_is_short(program: Path) -> None:
+    """An example is read in a minute: under 50 lines."""
+    assert len(program.read_text(encoding="utf-8").splitlines()) < 50
