@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from langchain_core.rate_limiters import BaseRateLimiter
 
 from langchain_qwen_image._script import Do, Script
+from langchain_qwen_image._watcher import Watcher
 from langchain_qwen_image.budget import Budget
-from langchain_qwen_image.client import Watcher
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError
 from langchain_qwen_image.ledger import AlreadyAskedError, Commit, Ledger, LedgerError
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult

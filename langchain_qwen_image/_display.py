@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langchain_qwen_image._links import is_inline
-from langchain_qwen_image._picture import DamagedPictureError, Inspector, NotAPictureError
+from langchain_qwen_image._picture import mime_type_of
 from langchain_qwen_image._scaled import scaled_down
 
 if TYPE_CHECKING:
     from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 
-Shown = "ImageGenerationResult | GeneratedImage | BaseException"
-
 _MAX_SIDE = 512
 _MAX_EMBEDDED = (
     4 * 2**20
-)  # Bytes of an original that stands in the notebook; Pillow makes it small.
+)  # Bytes of one picture in a notebook file, where no Pillow makes it small.
 _SHOWN_CHARACTERS = 100
 _ALT_CHARACTERS = 300
 
@@ -73,7 +71,8 @@ def _figure(images: "Sequence[GeneratedImage]", alt: str, line: str) -> str:
     pictures = "".join(_picture(image, alt) for image in images)
     if len(images) > 1:
         pictures = f'<div style="{_GRID}">{pictures}</div>'
-    return f'<figure style="{_FIGURE}">{pictures}<figcaption style="{_CAPTION}">{line}</figcaption></figure>'
+    caption = f'<figcaption style="{_CAPTION}">{line}</figcaption>'
+    return f'<figure style="{_FIGURE}">{pictures}{caption}</figure>'
 
 
 def _picture(image: "GeneratedImage", alt: str) -> str:
@@ -88,24 +87,16 @@ def _embedded(picture: bytes | None) -> str | None:
     """Return the picture as a `data:` URI, small enough for a notebook file."""
     if picture is None:
         return None
+    mime_type: str | None
     try:
         small, mime_type = scaled_down(picture, max_side=_MAX_SIDE)
     except ValueError:
         return None
     except ImportError:
-        small, mime_type = picture, _mime_type(picture)
-    if not mime_type or len(small) > _MAX_EMBEDDED:
+        small, mime_type = picture, mime_type_of(picture)
+    if mime_type is None or len(small) > _MAX_EMBEDDED:
         return None
     return f"data:{mime_type};base64,{b64encode(small).decode('ascii')}"
-
-
-def _mime_type(picture: bytes) -> str:
-    inspector = Inspector()
-    try:
-        inspector.feed(picture)
-        return inspector.finish().mime_type
-    except (NotAPictureError, DamagedPictureError):
-        return ""
 
 
 def _linked(image: "GeneratedImage") -> str | None:

@@ -17,7 +17,8 @@ _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: none lo
 
 def new_image_id() -> str:
     """Return a short random id, 8 characters, safe in file names and easy to say."""
-    return "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_CHARACTERS))
+    number = secrets.randbits(5 * _ID_CHARACTERS)
+    return "".join(_ID_LETTERS[number >> 5 * place & 31] for place in range(_ID_CHARACTERS))
 
 
 def stem(prompt: str, image_id: str, created_at: datetime, *, ascii_only: bool = False) -> str:

@@ -90,6 +90,16 @@ class Inspector:
             self._facts = end.value
 
 
+def mime_type_of(picture: bytes) -> str | None:
+    """Return the media type that a whole picture's own bytes say; None if it is not one."""
+    inspector = Inspector()
+    try:
+        inspector.feed(picture)
+        return inspector.finish().mime_type
+    except (NotAPictureError, DamagedPictureError):
+        return None
+
+
 def _read_picture() -> _Reading:
     head = bytes((yield 3))
     if head == _PNG[:3]:

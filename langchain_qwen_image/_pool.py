@@ -36,6 +36,8 @@ _IDLE_SECONDS = 4.0
 POST on a dropped one looks like an answer that was lost."""
 _LIMITS = httpx.Limits(max_connections=_WIDTH, keepalive_expiry=_IDLE_SECONDS)
 
+_of_parents: list[object] = []
+
 
 class _Shards(Generic[_Client]):
     """Clients, each with the number of calls that it carries.
@@ -115,8 +117,12 @@ class Pool:
         return _Shards(lambda: _open(transport))
 
     def _forget_parents(self) -> None:
-        """Leave the connections that a fork copied to the parent process: they are its own."""
+        """Leave the connections that a fork copied to the parent process: they are its own.
+
+        They are held on to, not closed: a lock of theirs may be one that the fork froze.
+        """
         self._finalizer.detach()
+        _of_parents.append(self._shards)
         self._shards, self._process = self._new_shards(), os.getpid()
         self._finalizer = weakref.finalize(self, _close_all, self._shards)
 
@@ -164,7 +170,8 @@ class _LoopSet:
     """The clients of one loop, and the guard that closes them.
 
     The guard is an asynchronous generator: `asyncio.run` closes those that are still open before
-    it closes the loop (`shutdown_asyncgens`), which is the one hook that a loop offers.
+    it closes the loop (`shutdown_asyncgens`), which is the one hook that a loop offers. A loop that
+    is closed by hand without it leaves its idle connections to the garbage collector.
     """
 
     def __init__(

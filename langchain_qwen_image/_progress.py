@@ -14,7 +14,7 @@ from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_eve
 from langchain_core.runnables.config import var_child_runnable_config
 
 from langchain_qwen_image._script import Do, Script
-from langchain_qwen_image.client import Watcher
+from langchain_qwen_image._watcher import Watcher
 from langchain_qwen_image.errors import QwenImageError
 
 EVENT: Literal["qwen_image"] = "qwen_image"

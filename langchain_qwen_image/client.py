@@ -47,25 +47,12 @@ from langchain_qwen_image._protocol import (
 )
 from langchain_qwen_image._script import Do, Script, drive
 from langchain_qwen_image._ticket import Ticket, adrive_to_the_end
+from langchain_qwen_image._watcher import Watcher
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
 
 logger = logging.getLogger("langchain_qwen_image")
-
-
-class Watcher:
-    """Looks on at the attempts of one call; this one does nothing."""
-
-    def before_post(self) -> Script[None]:
-        """Do what must be done before each POST leaves; raising keeps it from leaving."""
-        return
-        yield
-
-    def before_wait(self, error: QwenImageError, seconds: float) -> Script[None]:
-        """Do what must be done when a POST bought nothing and is to be repeated."""
-        return
-        yield
 
 
 class QwenImageClient:

@@ -10,7 +10,7 @@ from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 __all__ = ["Shown", "show"]
 
 Shown: TypeAlias = ImageGenerationResult | GeneratedImage | BaseException
-"""What can stand in a grid; an error is what `batch(…, return_exceptions=True)` has in its place."""
+"""What can stand in a grid; an error is what `batch(return_exceptions=True)` has there."""
 
 
 def show(results: Shown | Iterable[Shown] | Mapping[str, Shown]) -> None:

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_serializer
 
 from langchain_qwen_image._arguments import explain
+from langchain_qwen_image._blocks import (
+    Kind,
+    Role,
+    bytes_block,
+    link_block,
+    message_of,
+    wants_bytes,
+)
 from langchain_qwen_image._links import expires_at, is_inline, without_query
 from langchain_qwen_image._naming import new_image_id
 from langchain_qwen_image.artifact import ResultArtifact
@@ -18,8 +26,6 @@ from langchain_qwen_image.schemas import MODEL, ImageParameters, QwenImageInput
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, HumanMessage
     from langchain_core.messages.content import ImageContentBlock
-
-    from langchain_qwen_image._blocks import BlockKind, Role
 
 
 class ImageSource(Protocol):
@@ -103,7 +109,7 @@ class GeneratedImage(BaseModel):
         """Return the picture as far as it is here, in a notebook perhaps smaller; fetch nothing."""
         return self._bound_source().at_hand(self) or self._preview
 
-    def to_content_block(self, kind: "BlockKind" = "base64") -> "ImageContentBlock":
+    def to_content_block(self, kind: Kind = "base64") -> "ImageContentBlock":
         """Return the picture as a standard content block, for a model that sees.
 
         Args:
@@ -113,14 +119,10 @@ class GeneratedImage(BaseModel):
         Raises:
             DownloadError: It cannot be read, or its link is dead.
         """
-        from langchain_qwen_image._blocks import bytes_block, link_block, wants_bytes
-
         return bytes_block(self, self.read()) if wants_bytes(kind) else link_block(self)
 
-    async def ato_content_block(self, kind: "BlockKind" = "base64") -> "ImageContentBlock":
+    async def ato_content_block(self, kind: Kind = "base64") -> "ImageContentBlock":
         """Async twin of `to_content_block`."""
-        from langchain_qwen_image._blocks import bytes_block, link_block, wants_bytes
-
         return bytes_block(self, await self.aread()) if wants_bytes(kind) else link_block(self)
 
     def bind(self, source: ImageSource) -> None:
@@ -134,10 +136,8 @@ class GeneratedImage(BaseModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         """Leave connections and stores behind: the copy reads from the path or the link."""
-        return {
-            **super().__getstate__(),
-            "__pydantic_private__": {"_source": None, "_preview": None},
-        }
+        nothing = {"_source": None, "_preview": None}
+        return {**super().__getstate__(), "__pydantic_private__": nothing}
 
     def _repr_html_(self) -> str:
         from langchain_qwen_image._display import image_html
@@ -212,17 +212,15 @@ class ImageGenerationResult(BaseModel):
         """The arguments of the call, to ask for the like of it again."""
         return QwenImageInput(prompt=self.prompt, **self.parameters.model_dump())
 
-    def to_content_block(self, kind: "BlockKind" = "base64") -> "ImageContentBlock":
+    def to_content_block(self, kind: Kind = "base64") -> "ImageContentBlock":
         """Return the first picture as `GeneratedImage.to_content_block` does."""
         return self.image.to_content_block(kind)
 
-    async def ato_content_block(self, kind: "BlockKind" = "base64") -> "ImageContentBlock":
+    async def ato_content_block(self, kind: Kind = "base64") -> "ImageContentBlock":
         """Async twin of `to_content_block`."""
         return await self.image.ato_content_block(kind)
 
-    def to_message(
-        self, kind: "BlockKind" = "base64", *, role: "Role" = "ai"
-    ) -> "AIMessage | HumanMessage":
+    def to_message(self, kind: Kind = "base64", *, role: Role = "ai") -> "AIMessage | HumanMessage":
         """Return a message of the prompt and all pictures, in standard content blocks.
 
         With `role="human"` it can be shown to any vision model; most take no pictures from `ai`.
@@ -230,16 +228,12 @@ class ImageGenerationResult(BaseModel):
         Raises:
             DownloadError: A picture cannot be read, or its link is dead.
         """
-        from langchain_qwen_image._blocks import message_of
-
         return message_of(self.prompt, [one.to_content_block(kind) for one in self.images], role)
 
     async def ato_message(
-        self, kind: "BlockKind" = "base64", *, role: "Role" = "ai"
+        self, kind: Kind = "base64", *, role: Role = "ai"
     ) -> "AIMessage | HumanMessage":
         """Async twin of `to_message`."""
-        from langchain_qwen_image._blocks import message_of
-
         blocks = [await one.ato_content_block(kind) for one in self.images]
         return message_of(self.prompt, blocks, role)
 

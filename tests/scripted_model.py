@@ -7,6 +7,7 @@ from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
 
 Turn = AIMessage | Callable[[list[BaseMessage]], AIMessage]
 
@@ -19,8 +20,8 @@ class ScriptedModel(BaseChatModel):
     """
 
     turns: Sequence[Turn]
-    shown_tools: list[Any] = []
-    read: list[list[BaseMessage]] = []
+    shown_tools: list[Any] = Field(default_factory=list)
+    read: list[list[BaseMessage]] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
@@ -45,7 +46,7 @@ class ScriptedModel(BaseChatModel):
 
 
 def asks_for(*prompts: str, start: int = 1, **arguments: Any) -> AIMessage:
-    """Return a turn that asks for pictures, one tool call each: call_1, call_2, …"""
+    """Return a turn that asks for pictures, one call each, with ids call_1, call_2 and on."""
     return AIMessage(
         "",
         tool_calls=[

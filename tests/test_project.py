@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "langchain_qwen_image"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-_MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:root|work|home|Users|opt)/\w|[A-Z]:\\Users\\")
+_MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:root|work|home|Users|opt)/[\w.]|[A-Z]:\\Users\\")
 _INDEX_ADDRESSES = re.compile(
     r"(?:index-url|find-links|trusted-host)\b|files\.pythonhosted\.org|/simple/"
 )

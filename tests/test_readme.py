@@ -4,6 +4,7 @@ import doctest
 import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -246,9 +247,10 @@ def test_examples_in_docstrings_run(
     assert outcome.failed == 0
 
 
-def _qwen_image(*arguments: str) -> str:
+def _qwen_image(*arguments: str, folder: Path = ROOT) -> str:
     run = subprocess.run(
         [sys.executable, "-m", "langchain_qwen_image", *arguments],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
@@ -258,11 +260,22 @@ def _qwen_image(*arguments: str) -> str:
     return run.stdout
 
 
-def test_pasted_help_is_the_real_one() -> None:
-    """The chapter on the command line shows what `qwen-image --help` prints, line for line."""
-    (block,) = [b for b in CHAPTERS["Command line"] if b.text.startswith("$ qwen-image --help")]
-    shown = block.text.splitlines()[1:]
-    assert [line.rstrip() for line in _qwen_image("--help").strip().splitlines()] == shown
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        pytest.param(command, shown, id=command)
+        for block in BLOCKS
+        if block.language == "console"
+        for command, shown in re.findall(
+            r"^\$ qwen-image (.+)\n((?:(?!\$ ).*\n)+)", block.text, re.MULTILINE
+        )
+    ],
+)
+def test_commands_print_what_the_readme_shows(command: str, shown: str, tmp_path: Path) -> None:
+    """Each command that is shown with its output prints that, line for line."""
+    printed = _qwen_image(*shlex.split(command), folder=tmp_path)
+    lines = [line.rstrip() for line in printed.strip().splitlines()]
+    assert re.fullmatch(_as_pattern(shown.strip()), "\n".join(lines))
 
 
 @pytest.mark.parametrize("command", sorted({c.split()[1] for c in COMMANDS if c[:5] == "qwen-"}))

@@ -1,0 +1,334 @@
+"""The toolkit: what it takes, and what its view_image shows and refuses to show."""
+
+import asyncio
+import base64
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Call
+from langchain_core.messages import ToolMessage
+from langchain_core.stores import InMemoryByteStore
+from PIL import Image
+from pydantic import ValidationError
+
+from langchain_qwen_image import QwenImageToolkit
+from langchain_qwen_image.errors import ConfigurationError, InvalidRequestError
+from langchain_qwen_image.sandbox import SandboxServer
+from langchain_qwen_image.view import ViewImageTool
+
+KEY = "test-key-of-the-toolkit"
+
+
+@pytest.fixture(params=["folder", "store"])
+def save_to(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return tmp_path / "images" if request.param == "folder" else InMemoryByteStore()
+
+
+@pytest.fixture
+def toolkit(server: SandboxServer, save_to: Any) -> Iterator[QwenImageToolkit]:
+    toolkit = QwenImageToolkit(base_url=server.base_url, api_key=KEY, save_to=save_to)
+    yield toolkit
+    toolkit.close()
+
+
+def draw(toolkit: QwenImageToolkit, **arguments: Any) -> dict[str, Any]:
+    """Generate, and return the artifact's image."""
+    generate, _ = toolkit.get_tools()
+    call = {"name": "generate_image", "args": {"prompt": "a fox", **arguments}, "id": "c1"}
+    image: dict[str, Any] = generate.invoke({**call, "type": "tool_call"}).artifact["images"][0]
+    return image
+
+
+def look(call: Call, toolkit: QwenImageToolkit, image: Any) -> ToolMessage:
+    asked = {"name": "view_image", "args": {"image": image}, "id": "c2", "type": "tool_call"}
+    message: ToolMessage = call(toolkit.get_tools()[1], "invoke", asked)
+    return message
+
+
+def shown(message: ToolMessage) -> Image.Image:
+    (block,) = [block for block in message.content_blocks if block["type"] == "image"]
+    picture = Image.open(BytesIO(base64.b64decode(block["base64"])))
+    assert f"image/{(picture.format or '').lower()}" == block["mime_type"]
+    return picture
+
+
+def put(folder: Path, name: str, picture: Image.Image) -> str:
+    """Put a picture into a folder as the package would, with its sidecar; return its id."""
+    import hashlib
+
+    file = folder / f"2026-11-23-{name}-k3v9q2xd.png"
+    picture.save(file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.with_suffix(".json").write_text(json.dumps({"id": "k3v9q2xd", "sha256": sha256}))
+    return "k3v9q2xd"
+
+
+def test_tools_and_their_settings(server: SandboxServer) -> None:
+    """The tools are the two, and what is set on the toolkit is set on the tool."""
+    toolkit = QwenImageToolkit(base_url=server.base_url, api_key=KEY, size="768x768", timeout=9)
+    generate, view = toolkit.get_tools()
+    assert (generate.name, view.name) == ("generate_image", "view_image")
+    assert "size" not in generate.args
+    assert (generate.timeout, generate.save_to) == (9, toolkit.save_to)
+    assert (view.save_to, view.max_side) == (toolkit.save_to, 768)
+    assert list(view.args) == ["image"]
+
+
+def test_home_is_found_without_save_to() -> None:
+    """Without `save_to` the toolkit names a temporary folder, which its copies share."""
+    toolkit = QwenImageToolkit(sandbox=True)
+    assert isinstance(toolkit.save_to, str)
+    assert Path(toolkit.save_to).is_dir()
+    for copied in (copy.deepcopy(toolkit), pickle.loads(pickle.dumps(toolkit))):
+        assert copied.save_to == toolkit.save_to
+    Path(toolkit.save_to).rmdir()
+
+
+@pytest.mark.parametrize("given", [{"nmae": 1}, {"max_side": 0}, {"size": "9*9"}])
+def test_wrong_settings_are_refused(given: Any) -> None:
+    """A setting that does not exist or cannot work is refused at once."""
+    with pytest.raises(ValidationError):
+        QwenImageToolkit(sandbox=True, **given)
+
+
+@pytest.mark.parametrize(
+    "name_of",
+    [
+        pytest.param(lambda image: image["id"], id="id"),
+        pytest.param(lambda image: f" (id {image['id']})", id="id-as-quoted"),
+        pytest.param(lambda image: image["path"], id="path"),
+        pytest.param(lambda image: f"`{image['path']}`", id="path-as-quoted"),
+        pytest.param(lambda image: Path(image["path"]).name, id="file-name"),
+    ],
+)
+def test_model_is_shown_its_picture(name_of: Any, toolkit: QwenImageToolkit, call: Call) -> None:
+    """By id or path the model gets a text and an image block, 768 pixels wide, and small."""
+    image = draw(toolkit)
+    message = look(call, toolkit, name_of(image))
+    assert message.status == "success"
+    assert [block["type"] for block in message.content_blocks] == ["text", "image"]
+    assert image["id"] in message.text
+    assert shown(message).size == (768, 768)
+    assert len(message.model_dump_json()) < 150_000
+
+
+def test_looking_is_free(toolkit: QwenImageToolkit, server: SandboxServer, call: Call) -> None:
+    """A look sends nothing, and two looks give equal blocks."""
+    image = draw(toolkit)
+    requests = len(server.requests)
+    assert look(call, toolkit, image["id"]).content == look(call, toolkit, image["id"]).content
+    assert len(server.requests) == requests
+
+
+def test_newly_made_tool_sees_old_pictures(toolkit: QwenImageToolkit, call: Call) -> None:
+    """A toolkit of another day reads what was kept in the same place."""
+    image = draw(toolkit)
+    later = QwenImageToolkit(sandbox=True, save_to=toolkit.save_to)
+    assert look(call, later, image["id"]).status == "success"
+
+
+def test_right_one_among_many(toolkit: QwenImageToolkit, call: Call) -> None:
+    """Each id shows its own picture."""
+    images = [draw(toolkit, prompt=f"fox {number}", size="512*512") for number in range(5)]
+    texts = [look(call, toolkit, image["id"]).text for image in images]
+    assert all(image["id"] in text for image, text in zip(images, texts, strict=True))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        "zzzzzzzz",
+        "*",
+        "********",
+        "/etc/passwd",
+        "../outside.png",
+        "outside.png",
+        "link.png",
+        "https://example.com/a.png",
+        "file:///etc/passwd",
+        "a\0b.png",
+        "x" * 5000 + ".png",
+        "2026-11-23-own-photo.png",
+        ".qwen-image.db",
+        None,
+        3,
+        ["k3v9q2xd"],
+    ],
+    ids=lambda name: repr(name)[:20],
+)
+def test_other_files_and_links_are_not_opened(
+    name: Any, toolkit: QwenImageToolkit, tmp_path: Path, call: Call
+) -> None:
+    """What is not a kept picture of this place is an error that says what to give instead."""
+    draw(toolkit)
+    picture = Image.new("RGB", (9, 9))
+    picture.save(tmp_path / "outside.png")
+    (tmp_path / "images").mkdir(exist_ok=True)
+    picture.save(tmp_path / "images" / "2026-11-23-own-photo.png")
+    (tmp_path / "images" / "link.png").symlink_to(tmp_path / "outside.png")
+    message = look(call, toolkit, name)
+    assert message.status == "error"
+    assert "Give the short id or the path" in message.text
+    assert len(message.text) < 300
+
+
+def test_path_of_another_place_is_not_opened(
+    server: SandboxServer, tmp_path: Path, call: Call
+) -> None:
+    """A picture that was kept elsewhere is not shown, by its path or by its id."""
+    here, there = (
+        QwenImageToolkit(base_url=server.base_url, api_key=KEY, save_to=tmp_path / name)
+        for name in ("here", "there")
+    )
+    image = draw(there)
+    assert look(call, here, image["path"]).status == "error"
+    assert look(call, here, image["id"]).status == "error"
+
+
+def test_sidecar_that_leads_out_is_not_followed(tmp_path: Path, call: Call) -> None:
+    """A symlink out of the folder is not shown, even with a sidecar beside it that fits."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image_id = put(folder, "fox", Image.new("RGB", (9, 9)))
+    file = next(folder.glob("*.png"))
+    file.rename(tmp_path / "outside.png")
+    file.symlink_to(tmp_path / "outside.png")
+    toolkit = QwenImageToolkit(sandbox=True, save_to=folder)
+    assert look(call, toolkit, image_id).status == "error"
+    assert look(call, toolkit, str(file)).status == "error"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda file: file.write_bytes(file.read_bytes() + b"x"), id="changed"),
+        pytest.param(lambda file: file.unlink(), id="gone"),
+        pytest.param(lambda file: file.with_suffix(".json").unlink(), id="no-sidecar"),
+        pytest.param(lambda file: file.with_suffix(".json").write_text("[]"), id="not-ours"),
+        pytest.param(lambda file: file.with_suffix(".json").write_text("{"), id="half-a-sidecar"),
+        pytest.param(lambda file: file.with_suffix(".json").write_text("{}"), id="says-nothing"),
+    ],
+)
+def test_only_what_was_kept_is_shown(spoil: Any, tmp_path: Path, call: Call) -> None:
+    """A file whose bytes are not those that its sidecar notes is not shown."""
+    image_id = put(tmp_path, "fox", Image.new("RGB", (9, 9)))
+    toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path)
+    assert look(call, toolkit, image_id).status == "success"
+    file = next(tmp_path.glob("*.png"))
+    spoil(file)
+    assert look(call, toolkit, image_id).status == "error"
+    assert look(call, toolkit, str(file)).status == "error"
+
+
+@pytest.mark.parametrize(
+    ("size", "max_side", "expected"),
+    [
+        pytest.param((1664, 928), 768, (768, 428), id="wide"),
+        pytest.param((928, 1664), 512, (286, 512), id="high"),
+        pytest.param((512, 512), 768, (512, 512), id="never-enlarged"),
+        pytest.param((4000, 1), 64, (64, 1), id="thin"),
+    ],
+)
+def test_longest_side(size: Any, max_side: int, expected: Any, tmp_path: Path, call: Call) -> None:
+    """The longest side is scaled to `max_side` pixels at most; the proportions stay."""
+    image_id = put(tmp_path, "fox", Image.new("RGB", size))
+    toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path, max_side=max_side)
+    assert shown(look(call, toolkit, image_id)).size == expected
+
+
+@pytest.mark.parametrize(("mode", "form"), [("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "JPEG")])
+def test_form_of_the_copy(mode: str, form: str, tmp_path: Path, call: Call) -> None:
+    """An opaque picture is shown as JPEG, a transparent one as PNG."""
+    image_id = put(tmp_path, "fox", Image.new(mode, (40, 40)))
+    toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path)
+    assert shown(look(call, toolkit, image_id)).format == form
+
+
+def test_bomb_is_not_unpacked(tmp_path: Path, call: Call) -> None:
+    """A small file of very many pixels is refused before they are unpacked."""
+    image_id = put(tmp_path, "bomb", Image.new("1", (8200, 8200)))
+    message = look(call, QwenImageToolkit(sandbox=True, save_to=tmp_path), image_id)
+    assert message.status == "error"
+    assert "cannot be shown" in message.text
+
+
+def test_damaged_picture_is_an_error_to_read(tmp_path: Path, call: Call) -> None:
+    """A kept file that is no picture is an error message, not an exception."""
+    image_id = put(tmp_path, "fox", Image.new("RGB", (9, 9)))
+    file = next(tmp_path.glob("*.png"))
+    file.write_bytes(file.read_bytes()[:30])
+    sidecar = file.with_suffix(".json")
+    import hashlib
+
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    sidecar.write_text(json.dumps({"id": image_id, "sha256": sha256}))
+    message = look(call, QwenImageToolkit(sandbox=True, save_to=tmp_path), image_id)
+    assert message.status == "error"
+    assert "cannot be shown" in message.text
+
+
+def test_errors_are_raised_to_a_program(tmp_path: Path, call: Call) -> None:
+    """Called without a tool call, view_image raises what it cannot show, and returns blocks."""
+    view = ViewImageTool(save_to=tmp_path)
+    with pytest.raises(InvalidRequestError):
+        call(view, "invoke", "zzzzzzzz")
+    image_id = put(tmp_path, "fox", Image.new("RGB", (9, 9)))
+    assert [block["type"] for block in call(view, "invoke", image_id)] == ["text", "image"]
+
+
+def test_folder_that_is_a_file_is_for_the_operator(tmp_path: Path, call: Call) -> None:
+    """A `save_to` that cannot work is raised, as by the other tool."""
+    (tmp_path / "file").touch()
+    toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path / "file")
+    with pytest.raises(ConfigurationError, match="must be a folder"):
+        look(call, toolkit, "zzzzzzzz")
+
+
+def test_missing_pillow_says_what_to_install(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Pillow view_image raises to the operator which extra to install."""
+    image_id = put(tmp_path, "fox", Image.new("RGB", (9, 9)))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ConfigurationError, match=r"langchain-qwen-image\[view\]"):
+        look(call, QwenImageToolkit(sandbox=True, save_to=tmp_path), image_id)
+
+
+def test_pillow_is_not_imported_before_a_look() -> None:
+    """The toolkit and its tools import Pillow only to look."""
+    code = (
+        "import sys; from langchain_qwen_image import QwenImageToolkit as T;"
+        "T(sandbox=True, save_to='.').get_tools(); sys.exit('PIL' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_loop_goes_on_while_a_picture_is_scaled(tmp_path: Path) -> None:
+    """The async twin scales beside the event loop: other tasks get their turns meanwhile."""
+    image_id = put(tmp_path, "fox", Image.effect_noise((3000, 3000), 64).convert("RGB"))
+    view = ViewImageTool(save_to=tmp_path)
+    turns = 0
+    task = asyncio.ensure_future(view.ainvoke(image_id))
+    while not task.done():
+        turns += 1
+        await asyncio.sleep(0.001)
+    assert turns > 5
+
+
+def test_key_is_in_no_text() -> None:
+    """Neither the toolkit nor its tools show the key."""
+    toolkit = QwenImageToolkit(api_key=KEY, save_to=".")
+    texts = [repr(toolkit), str(toolkit), repr(toolkit.get_tools()), str(toolkit.model_dump())]
+    assert all(KEY not in text for text in texts)
