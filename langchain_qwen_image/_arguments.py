@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError, create_model
 
 from langchain_qwen_image.errors import InvalidRequestError
-from langchain_qwen_image.schemas import SIZES, QwenImageInput
+from langchain_qwen_image.schemas import PARAMETERS, SIZES, QwenImageInput
 
 
 def check_arguments(
@@ -32,6 +32,20 @@ def check_arguments(
     raise InvalidRequestError(
         f"Nothing was sent: {problems}. Allowed arguments: {', '.join(allowed)}{sizes}."
     )
+
+
+def check_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are given, checked.
+
+    Raises:
+        InvalidRequestError: One is unknown or cannot be used.
+    """
+    try:
+        checked = schema_without(frozenset({"prompt"})).model_validate(given)
+        return checked.model_dump(exclude_unset=True)
+    except ValidationError as error:
+        problems = explain(error)
+    raise InvalidRequestError(f"Expected some of {', '.join(PARAMETERS)}: {problems}.")
 
 
 def explain(error: ValidationError) -> str:

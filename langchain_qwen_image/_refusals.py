@@ -157,7 +157,8 @@ def _short(text: str | None, secret: str) -> str | None:
 
 def _hide(text: str, secret: str) -> str:
     """Undo the escapes of JSON and HTML, and hide the key in whatever form it was sent back."""
-    plain = html.unescape(_JSON_ESCAPE.sub(_unescape, text))
+    once = _JSON_ESCAPE.sub(_unescape, text)  # twice: JSON may hold the text of another answer
+    plain = html.unescape(_JSON_ESCAPE.sub(_unescape, once))
     if not secret:
         return plain
     for form in (secret, percent_encode(secret, safe="")):

@@ -1,15 +1,15 @@
 """The runnable that a chain or a notebook calls."""
 
-from typing import Any
+from typing import Any, Self, Unpack
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 
-from langchain_qwen_image._arguments import check_arguments
+from langchain_qwen_image._arguments import check_arguments, check_parameters
 from langchain_qwen_image._prompts import GeneratorInput, arguments_of
 from langchain_qwen_image._ticket import Ticket
 from langchain_qwen_image._tracing import IDENTITY, report
 from langchain_qwen_image.result import ImageGenerationResult
-from langchain_qwen_image.schemas import QwenImageInput
+from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
 from langchain_qwen_image.settings import QwenImageSettings, may_repeat
 
 
@@ -53,6 +53,21 @@ class QwenImageGenerator(
         return await self._acall_with_config(
             self._agenerate, input, _with_identity(config), run_type="tool", **kwargs
         )
+
+    def with_parameters(self, **parameters: Unpack[GivenParameters]) -> Self:
+        """Return a copy with other defaults; key, connections, ledger and budget are shared.
+
+        Example:
+            >>> generator = QwenImageGenerator(sandbox=True, watermark=False)
+            >>> generator.with_parameters(size="512x512").given_parameters()
+            {'watermark': False, 'size': '512*512'}
+
+        Raises:
+            InvalidRequestError: One is not a parameter, or cannot be used.
+        """
+        copy = self.model_copy(update=check_parameters(parameters))
+        copy._pipeline = self.pipeline
+        return copy
 
     def with_retry(
         self,

@@ -13,6 +13,7 @@ from langchain_qwen_image._progress import Progress
 from langchain_qwen_image._script import Do, Script, drive
 from langchain_qwen_image._threads import in_thread
 from langchain_qwen_image._ticket import Ticket, adrive_to_the_end
+from langchain_qwen_image._waiting import waiting
 from langchain_qwen_image.budget import Budget
 from langchain_qwen_image.client import QwenImageClient
 from langchain_qwen_image.errors import ConfigurationError
@@ -52,7 +53,9 @@ class Pipeline:
         Raises:
             QwenImageError: No picture came.
         """
-        return drive(self._script(arguments, ticket, item, inline=inline))
+        script = self._script(arguments, ticket, item, inline=inline)
+        with waiting():
+            return drive(script)
 
     async def agenerate(
         self,
@@ -63,7 +66,9 @@ class Pipeline:
         inline: bool = False,
     ) -> ImageGenerationResult:
         """Async twin of `generate`."""
-        return await adrive_to_the_end(self._script(arguments, ticket, item, inline=inline), ticket)
+        script = self._script(arguments, ticket, item, inline=inline)
+        with waiting():
+            return await adrive_to_the_end(script, ticket)
 
     def fetch(self, result: ImageGenerationResult | Mapping[str, Any]) -> ImageGenerationResult:
         """Keep the pictures of an earlier result, or artifact, that are not kept yet.

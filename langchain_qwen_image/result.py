@@ -1,6 +1,5 @@
 """Results: for programs as objects, for agents as one sentence and an artifact of plain JSON."""
 
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from langchain_qwen_image._blocks import (
 )
 from langchain_qwen_image._links import expires_at, is_inline, without_query
 from langchain_qwen_image._naming import new_image_id
+from langchain_qwen_image._waiting import in_notebook
 from langchain_qwen_image.artifact import ResultArtifact
 from langchain_qwen_image.errors import InvalidRequestError
 from langchain_qwen_image.schemas import MODEL, ImageParameters, QwenImageInput
@@ -145,7 +145,7 @@ class GeneratedImage(BaseModel):
         return image_html(self)
 
     def _remembered(self, picture: bytes) -> bytes:
-        if "ipykernel" in sys.modules:
+        if in_notebook():
             from langchain_qwen_image._display import preview
 
             self._preview = preview(picture)

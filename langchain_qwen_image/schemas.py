@@ -58,14 +58,12 @@ class QwenImageInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    prompt: Annotated[str, AfterValidator(_refuse_blank), AfterValidator(_refuse_surrogates)] = (
-        Field(
-            description=(
-                "What the picture shows: subject, setting, style, light, composition. Put any text "
-                "that shall appear in the picture in quotation marks; Chinese and English text render "
-                f"well. At most {PROMPT_LIMIT} characters take effect."
-            ),
-        )
+    prompt: Annotated[_Encodable, AfterValidator(_refuse_blank)] = Field(
+        description=(
+            "What the picture shows: subject, setting, style, light, composition. Put any text "
+            "that shall appear in the picture in quotation marks; Chinese and English text render "
+            f"well. At most {PROMPT_LIMIT} characters take effect."
+        ),
     )
     negative_prompt: _Encodable = Field(
         default="",

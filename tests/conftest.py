@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cassettes import FOLDER, match_header_names, our_vcr_config
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
 Call = Callable[..., Any]
@@ -43,3 +44,30 @@ def call(request: pytest.FixtureRequest) -> Call:
         return asyncio.run(run())
 
     return call_async
+
+
+@pytest.fixture(scope="session")
+def vcr_config() -> dict[str, Any]:
+    """Say how cassettes are recorded and matched."""
+    return our_vcr_config()
+
+
+@pytest.fixture(scope="module")
+def vcr_cassette_dir() -> str:
+    """Say where cassettes are: at the top of the project."""
+    return str(FOLDER)
+
+
+def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
+    """Compare the names of headers too."""
+    vcr.register_matcher("header_names", match_header_names)
+
+
+@pytest.fixture(autouse=True)
+def _whole_cassette(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that plays a part of its cassette; more than the whole never plays."""
+    cassette = request.getfixturevalue("vcr") if request.node.get_closest_marker("vcr") else None
+    yield
+    sends = "no_overrides" not in request.node.name
+    if cassette is not None and sends and request.config.getoption("--record-mode") is None:
+        assert cassette.all_played, f"{cassette.play_count} of {len(cassette)} requests were sent"

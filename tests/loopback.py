@@ -180,9 +180,11 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
         pytest.skip("openssl makes the certificate, and is not installed")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-        + ["-nodes", "-days", "2", "-subj", "/CN=loopback", "-keyout", key, "-out", certificate]
-        + ["-addext", "subjectAltName=IP:127.0.0.1,DNS:gateway.test"],
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-nodes", "-days", "2", "-subj", "/CN=loopback", "-keyout", key, "-out", certificate),
+            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:gateway.test"),
+        ],
         check=True,
         capture_output=True,
     )

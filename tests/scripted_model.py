@@ -1,6 +1,6 @@
 """A chat model that follows a script: the only stand-in in the tests of agents."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -9,17 +9,16 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
-Turn = AIMessage | Callable[[list[BaseMessage]], AIMessage]
-
 
 class ScriptedModel(BaseChatModel):
-    """Plays its turns in order, and "Here you are." when there are no more.
+    """Plays its turns in order: messages, or functions of the conversation.
 
-    The turn is told from the conversation, so a model of another process goes on where the first
-    one stopped. `shown_tools` are the tools that it was last bound to, `read` what it was given.
+    It says "Here you are." when there are no more. The turn is told from the conversation, so a
+    model of another process goes on where the first one stopped. `shown_tools` are the tools that
+    it was last bound to, `read` what it was given.
     """
 
-    turns: Sequence[Turn]
+    turns: Sequence[Any]
     shown_tools: list[Any] = Field(default_factory=list)
     read: list[list[BaseMessage]] = Field(default_factory=list)
 

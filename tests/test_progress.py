@@ -56,10 +56,12 @@ class State(TypedDict):
 
 
 def tool(server: SandboxServer, **settings: Any) -> QwenImageTool:
+    """Return a tool of that gateway."""
     return QwenImageTool(base_url=server.base_url, api_key=KEY, **settings)
 
 
 def stages(heard: list[Any]) -> list[str]:
+    """Return the stages of events."""
     return [event["stage"] for event in heard]
 
 
@@ -204,10 +206,10 @@ async def test_cancelled_call_tells_on_in_the_background(
     one = tool(server, save_to=tmp_path)
     task = asyncio.create_task(one.ainvoke(slow, config={"callbacks": [listener]}))
     async with asyncio.timeout(10):
-        while server.gateway.post_count == 0:
+        while server.gateway.post_count == 0:  # noqa: ASYNC110, another thread counts
             await asyncio.sleep(0.01)
         task.cancel()
-        while len(listener.heard) < 4:
+        while len(listener.heard) < 4:  # noqa: ASYNC110, another thread hears
             await asyncio.sleep(0.01)
     assert task.cancelled() or task.cancelling()
     assert stages([data for _, data in listener.heard]) == ["waiting", "sent", "received", "kept"]

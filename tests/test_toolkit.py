@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import copy
+import hashlib
 import json
 import pickle
 import subprocess
@@ -29,11 +30,13 @@ KEY = "test-key-of-the-toolkit"
 
 @pytest.fixture(params=["folder", "store"])
 def save_to(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Keep pictures in a folder, and in a store."""
     return tmp_path / "images" if request.param == "folder" else InMemoryByteStore()
 
 
 @pytest.fixture
 def toolkit(server: SandboxServer, save_to: Any) -> Iterator[QwenImageToolkit]:
+    """Give a toolkit of the gateway on loopback."""
     toolkit = QwenImageToolkit(base_url=server.base_url, api_key=KEY, save_to=save_to)
     yield toolkit
     toolkit.close()
@@ -48,12 +51,14 @@ def draw(toolkit: QwenImageToolkit, **arguments: Any) -> dict[str, Any]:
 
 
 def look(call: Call, toolkit: QwenImageToolkit, image: Any) -> ToolMessage:
+    """Call view_image as an agent would."""
     asked = {"name": "view_image", "args": {"image": image}, "id": "c2", "type": "tool_call"}
     message: ToolMessage = call(toolkit.get_tools()[1], "invoke", asked)
     return message
 
 
 def shown(message: ToolMessage) -> Image.Image:
+    """Return the picture that a message shows."""
     (block,) = [block for block in message.content_blocks if block["type"] == "image"]
     picture = Image.open(BytesIO(base64.b64decode(block["base64"])))
     assert f"image/{(picture.format or '').lower()}" == block["mime_type"]
@@ -62,8 +67,6 @@ def shown(message: ToolMessage) -> Image.Image:
 
 def put(folder: Path, name: str, picture: Image.Image) -> str:
     """Put a picture into a folder as the package would, with its sidecar; return its id."""
-    import hashlib
-
     file = folder / f"2026-11-23-{name}-k3v9q2xd.png"
     picture.save(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -270,8 +273,6 @@ def test_damaged_picture_is_an_error_to_read(tmp_path: Path, call: Call) -> None
     file = next(tmp_path.glob("*.png"))
     file.write_bytes(file.read_bytes()[:30])
     sidecar = file.with_suffix(".json")
-    import hashlib
-
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     sidecar.write_text(json.dumps({"id": image_id, "sha256": sha256}))
     message = look(call, QwenImageToolkit(sandbox=True, save_to=tmp_path), image_id)
@@ -317,7 +318,7 @@ def test_pillow_is_not_imported_before_a_look() -> None:
 
 async def test_loop_goes_on_while_a_picture_is_scaled(tmp_path: Path) -> None:
     """The async twin scales beside the event loop: other tasks get their turns meanwhile."""
-    image_id = put(tmp_path, "fox", Image.effect_noise((3000, 3000), 64).convert("RGB"))
+    image_id = put(tmp_path, "fox", Image.effect_noise((1600, 1600), 64).convert("RGB"))
     view = ViewImageTool(save_to=tmp_path)
     turns = 0
     task = asyncio.ensure_future(view.ainvoke(image_id))

@@ -1,0 +1,192 @@
+"""Cassettes: what the API document says, and what the sandbox server says, replayed."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Call
+
+from cassettes import FOLDER, SANDBOX_URL
+from langchain_qwen_image import QwenImageClient, QwenImageGenerator
+from langchain_qwen_image import errors as tree
+from langchain_qwen_image.sandbox import SandboxServer, draw_plain
+
+# The sample request of the gateway's API document.
+SAMPLE_PROMPT = (
+    "An elegant and solemn couplet hangs in a hall. The room has a quiet and classic Chinese decor."
+    " The left scroll reads 'Righteousness is the root of innate knowledge; humans and machines"
+    " share the same path and excel in new thinking.' The right scroll reads 'Connecting clouds"
+    " grants wisdom; the universe reveals numbers, inspiring lofty ambitions.' The horizontal"
+    " scroll reads 'Wisdom enlightens Tongyi.' The calligraphy is flowing. A Chinese-style painting"
+    " of Yueyang Tower hangs in the middle."
+)
+_KEY = "test-key-0123456789abcdef"
+
+DOCUMENT = {
+    "success": None,
+    "400": tree.InvalidRequestError,
+    "401": tree.AuthenticationError,
+    "403": tree.PermissionDeniedError,
+    "404": tree.NotFoundError,
+    "429": tree.RateLimitError,
+    "500": tree.ServerError,
+}
+# name of the cassette: prompt, error, POSTs
+SANDBOX = {
+    "success": ("a red fox in the snow", None, 1),
+    "throttled-once": ("sandbox:429-once", None, 2),
+    "busy": ("sandbox:503-retry-after", tree.ServerError, 3),
+    "quota": ("sandbox:quota", tree.QuotaExceededError, 1),
+    "moderation": ("sandbox:moderation", tree.ContentRejectedError, 1),
+    "malformed": ("sandbox:malformed", tree.MalformedResponseError, 1),
+}
+LIVE = ("success",)
+
+pytest_plugins = ["pytester"]
+
+
+def _cases(kind: str, names: Any) -> list[Any]:
+    return [
+        pytest.param(name, id=name, marks=pytest.mark.default_cassette(f"{kind}/{name}.yaml"))
+        for name in names
+    ]
+
+
+@pytest.fixture
+def sandbox_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return the address in the sandbox cassettes; while recording, a server stands there."""
+    if request.config.getoption("--record-mode") is None:
+        yield SANDBOX_URL
+    else:
+        with SandboxServer(8765, draw=draw_plain) as server:
+            yield server.base_url
+
+
+@pytest.mark.vcr
+@pytest.mark.parametrize("name", _cases("document", DOCUMENT))
+def test_document(name: str, call: Call) -> None:
+    """The document's sample request gives its sample response, and each documented error."""
+    client = QwenImageClient(api_key=_KEY, max_retries=0)
+    kind = DOCUMENT[name]
+    if kind is not None:
+        with pytest.raises(kind) as caught:
+            call(client, "generate", SAMPLE_PROMPT)
+        assert caught.value.status_code == int(name)
+        return
+    result = call(client, "generate", SAMPLE_PROMPT)
+    assert result.image.url == "https://example.com/generated-image.png"
+    assert result.request_id == "7a270c86-db58-9faf-b403-xxxxxx"
+    assert (result.image.width, result.image.height) == (1328, 1328)
+    assert (result.finish_reason, result.cost_usd) == ("stop", 0.045)
+
+
+@pytest.mark.vcr
+@pytest.mark.record_sandbox
+@pytest.mark.parametrize("name", _cases("sandbox", SANDBOX))
+def test_sandbox(name: str, sandbox_url: str, tmp_path: Path) -> None:
+    """What the sandbox server said over real HTTP is read again, picture included."""
+    prompt, kind, _ = SANDBOX[name]
+    generator = QwenImageGenerator(
+        base_url=sandbox_url, api_key=_KEY, size="512*512", save_to=tmp_path
+    )
+    generator.pipeline.client._sleep = lambda _: None
+    if kind is not None:
+        with pytest.raises(kind):
+            generator.invoke(prompt)
+        return
+    image = generator.invoke(prompt).image
+    assert (image.mime_type, image.width, image.height) == ("image/png", 512, 512)
+    assert image.path is not None
+    assert Path(image.path).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.vcr
+@pytest.mark.record_live
+@pytest.mark.parametrize("name", _cases("live", LIVE))
+def test_live(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """What the paid gateway said is read again; skipped until somebody has recorded it."""
+    recording = request.config.getoption("--record-mode") is not None
+    if not recording and not (FOLDER / "live" / f"{name}.yaml").exists():
+        pytest.skip("nobody has recorded it: make record-live")
+    generator = QwenImageGenerator(api_key=_RECORDING_KEY or _KEY, save_to=tmp_path)
+    assert generator.invoke("a red fox in the snow").image.path is not None
+
+
+# Read before the fixture that keeps a developer's key out of the tests.
+_RECORDING_KEY = os.environ.get("PIXAZO_API_KEY") if os.environ.get("QWEN_IMAGE_RECORD") else None
+
+
+def test_no_orphans() -> None:
+    """Every cassette is played by a test, and every one that a test wants is there."""
+    there = {str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.yaml")}
+    wanted = {f"document/{name}.yaml" for name in DOCUMENT}
+    wanted |= {f"sandbox/{name}.yaml" for name in SANDBOX}
+    assert there - {f"live/{name}.yaml" for name in LIVE} == wanted
+
+
+@pytest.mark.parametrize("name", SANDBOX)
+def test_posts_recorded(name: str) -> None:
+    """A sandbox cassette holds as many POSTs as the retry rule allows, each once."""
+    recorded = yaml.safe_load((FOLDER / "sandbox" / f"{name}.yaml").read_text(encoding="utf-8"))
+    methods = [interaction["request"]["method"] for interaction in recorded["interactions"]]
+    assert methods.count("POST") == SANDBOX[name][2]
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.rglob("*.yaml")), ids=lambda file: file.stem)
+def test_no_secrets(file: Path) -> None:
+    """No key, cookie or signature stands in a cassette."""
+    text = file.read_text(encoding="utf-8")
+    assert _KEY not in text
+    assert not re.search(r"(signature|credential|ossaccesskeyid)=(?!REDACTED)", text, re.I)
+    for interaction in yaml.safe_load(text)["interactions"]:
+        sent = {name.lower(): v for name, v in interaction["request"]["headers"].items()}
+        assert sent.get("ocp-apim-subscription-key", ["REDACTED"]) == ["REDACTED"]
+        assert not {"cookie", "authorization"} & set(sent)
+        assert "set-cookie" not in {name.lower() for name in interaction["response"]["headers"]}
+
+
+@pytest.mark.vcr
+@pytest.mark.default_cassette("document/success.yaml")
+def test_sent_twice_fails() -> None:
+    """A request that is sent a second time finds no answer: VCR's own error stays visible."""
+    client = QwenImageClient(api_key=_KEY)
+    client.generate(SAMPLE_PROMPT)
+    with pytest.raises(Exception, match="overwrite existing cassette"):
+        client.generate(SAMPLE_PROMPT)
+
+
+@pytest.mark.vcr
+@pytest.mark.default_cassette("document/success.yaml")
+def test_other_body_fails() -> None:
+    """A request with another body finds no answer."""
+    client = QwenImageClient(api_key=_KEY)
+    with pytest.raises(Exception, match="overwrite existing cassette"):
+        client.generate(SAMPLE_PROMPT, watermark=False)
+    client.generate(SAMPLE_PROMPT)
+
+
+def test_part_played_fails(pytester: pytest.Pytester) -> None:
+    """A test that plays a part of its cassette fails, by the rule of the suite's conftest."""
+    here = Path(__file__).parent
+    for name in ("conftest.py", "cassettes.py"):
+        pytester.path.joinpath(name).write_text((here / name).read_text(encoding="utf-8"))
+    pytester.path.joinpath("cassettes.py").write_text(
+        (here / "cassettes.py")
+        .read_text(encoding="utf-8")
+        .replace("Path(__file__).parents[1]", f"Path({str(here.parent)!r})")
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.vcr
+        @pytest.mark.default_cassette("document/success.yaml")
+        def test_sends_nothing():
+            pass
+        """
+    )
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1, errors=1)
