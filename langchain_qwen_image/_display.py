@@ -25,7 +25,8 @@ _MAX_EMBEDDED = (
 _SHOWN_CHARACTERS = 100
 _ALT_CHARACTERS = 300
 
-_FIGURE = f"margin:0;max-width:{_MAX_SIDE}px"
+_FIGURE = "margin:0 0 0.5em"
+_ERROR = "font-size:0.85em;padding:0.6em;border:1px dashed;border-radius:4px;overflow-wrap:anywhere"
 _PICTURE = "display:block;max-width:100%;height:auto;border-radius:4px"
 _CAPTION = "font-size:0.85em;opacity:0.8;margin-top:0.3em;overflow-wrap:anywhere"
 _GRID = (
@@ -63,7 +64,7 @@ def preview(picture: bytes) -> bytes:
 
 def _cell(shown: "ImageGenerationResult | GeneratedImage | BaseException") -> str:
     if isinstance(shown, BaseException):
-        return f'<div style="{_FIGURE}">{escape(f"{type(shown).__name__}: {shown}")}</div>'
+        return f'<div style="{_ERROR}">{escape(f"{type(shown).__name__}: {shown}")}</div>'
     return shown._repr_html_()
 
 

@@ -9,13 +9,15 @@ of cancelled requests (httpcore 1.0, encode/httpcore#1093).
 import asyncio
 import logging
 import time
-from typing import TypeVar
+from collections.abc import Hashable
+from typing import Any, Generic, TypeVar
 
 from langchain_qwen_image._network import Call
 from langchain_qwen_image._script import Script, adrive
 from langchain_qwen_image.errors import QwenImageError
 
 _T = TypeVar("_T")
+_MOST_ORPHANS = 256
 _background: set[asyncio.Task[object]] = set()
 
 logger = logging.getLogger("langchain_qwen_image")
@@ -54,14 +56,60 @@ class Ticket:
 
     def abandon(self) -> None:
         """Note that nobody waits any more; a POST that has not left will not."""
-        self.abandoned = True
+        self._set_abandoned(abandoned=True)
+
+    def resume(self) -> None:
+        """Note that somebody waits again."""
+        self._set_abandoned(abandoned=False)
+
+    def _set_abandoned(self, *, abandoned: bool) -> None:
+        self.abandoned = abandoned
         if self._exchange is not None:
-            self._exchange.abandoned = True
+            self._exchange.abandoned = abandoned
 
 
-async def adrive_to_the_end(script: Script[_T], ticket: Ticket) -> _T:
-    """Run a script; when the caller is cancelled, let a paid call finish in the background."""
-    task = asyncio.ensure_future(adrive(script))
+class Orphans(Generic[_T]):
+    """Paid calls that lost their caller, for whoever asks for the same again.
+
+    An agent that is resumed repeats the tool calls that were cancelled: it gets what they bought.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._calls: dict[Hashable, tuple[Ticket, asyncio.Task[_T]]] = {}
+
+    def add(self, name: Hashable, ticket: Ticket, task: asyncio.Task[_T]) -> None:
+        """Remember a call by its name; the oldest is forgotten when there are very many."""
+        self._calls[name] = (ticket, task)
+        if len(self._calls) > _MOST_ORPHANS:
+            del self._calls[next(iter(self._calls))]
+
+    def adopt(self, name: Hashable) -> tuple[Ticket, asyncio.Task[_T]] | None:
+        """Hand out the call of that name, unless it bought nothing or its loop is gone."""
+        found = self._calls.pop(name, None)
+        if found is None:
+            return None
+        ticket, task = found
+        if task.done():
+            return found if _may_have_bought(ticket, task) else None
+        if task.get_loop() is not asyncio.get_running_loop():
+            return None
+        ticket.resume()
+        return found
+
+
+async def adrive_to_the_end(
+    script: Script[_T],
+    ticket: Ticket,
+    orphans: Orphans[_T] | None = None,
+    name: Hashable = None,
+) -> _T:
+    """Run a script; when the caller is cancelled, let a paid call finish in the background.
+
+    With a name, the call is known again: an earlier one of that name is waited for in its place.
+    """
+    found = orphans.adopt(name) if orphans is not None else None
+    ticket, task = found or (ticket, asyncio.ensure_future(adrive(script)))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -69,9 +117,18 @@ async def adrive_to_the_end(script: Script[_T], ticket: Ticket) -> _T:
             ticket.abandon()
             _background.add(task)
             task.add_done_callback(_finished)
+            if orphans is not None and name is not None:
+                orphans.add(name, ticket, task)
         else:
             task.cancel()
         raise
+
+
+def _may_have_bought(ticket: Ticket, task: asyncio.Task[Any]) -> bool:
+    if task.cancelled():
+        return False
+    error = task.exception()
+    return error is None or ticket.may_be_billed(error)
 
 
 def _finished(task: asyncio.Task[object]) -> None:

@@ -174,7 +174,8 @@ class QwenImageClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"QwenImageClient(base_url={self.base_url!r}, sandbox={self.sandbox})"
+        known = vars(self)  # a traceback may show a client that its constructor refused
+        return f"QwenImageClient(base_url={known.get('base_url')!r}, sandbox={self.sandbox})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without key and connections: the copy reads the environment."""

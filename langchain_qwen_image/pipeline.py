@@ -1,7 +1,7 @@
 """The one pipeline behind both faces: books, POST, books, fetch, keep."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,7 @@ from langchain_qwen_image._books import Books, BulkItem
 from langchain_qwen_image._progress import Progress
 from langchain_qwen_image._script import Do, Script, drive
 from langchain_qwen_image._threads import in_thread
-from langchain_qwen_image._ticket import Ticket, adrive_to_the_end
+from langchain_qwen_image._ticket import Orphans, Ticket, adrive_to_the_end
 from langchain_qwen_image._waiting import waiting
 from langchain_qwen_image.budget import Budget
 from langchain_qwen_image.client import QwenImageClient
@@ -33,6 +33,7 @@ class Pipeline:
     ledger: Ledger | None
     budget: Budget | None
     rate_limiter: BaseRateLimiter | None
+    orphans: Orphans[ImageGenerationResult] = field(default_factory=Orphans, repr=False)
 
     def generate(
         self,
@@ -65,10 +66,11 @@ class Pipeline:
         item: BulkItem | None = None,
         inline: bool = False,
     ) -> ImageGenerationResult:
-        """Async twin of `generate`."""
+        """Async twin of `generate`; a tool call that is repeated gets what a cancelled one bought."""
+        name = None if ticket.tool_call_id is None else (ticket.tool_call_id, arguments)
         script = self._script(arguments, ticket, item, inline=inline)
         with waiting():
-            return await adrive_to_the_end(script, ticket)
+            return await adrive_to_the_end(script, ticket, self.orphans, name)
 
     def fetch(self, result: ImageGenerationResult | Mapping[str, Any]) -> ImageGenerationResult:
         """Keep the pictures of an earlier result, or artifact, that are not kept yet.

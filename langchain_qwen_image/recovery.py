@@ -225,7 +225,7 @@ def _in_parallel(
 def _death(image: LedgerImage, now: datetime) -> str | None:
     """Return why a picture's link can bring it no more, or None if it may."""
     if is_inline(image.url):
-        return "it came inside the answer and was not written to the disk"
+        return "It came inside the answer and was not written to the disk."
     if image.expires_at is not None and image.expires_at <= now:
-        return f"its link expired at {image.expires_at:%Y-%m-%d %H:%M} UTC"
+        return f"Its link expired at {image.expires_at:%Y-%m-%d %H:%M} UTC."
     return None

@@ -269,7 +269,7 @@ def test_handle_tool_error_false_raises_all(server: SandboxServer, call: Call) -
 def test_a_missing_key_is_reported_at_the_first_call(server: SandboxServer, call: Call) -> None:
     """Construction needs no key; the call says how to give one, and that one can do without."""
     tool = QwenImageTool(base_url=server.base_url)
-    with pytest.raises(errors.ConfigurationError, match="PIXAZO_API_KEY.*api_key.*sandbox=True"):
+    with pytest.raises(errors.ConfigurationError, match=r"PIXAZO_API_KEY.*api_key.*sandbox=True"):
         call(tool, "invoke", tool_call(prompt="a fox"))
     assert server.gateway.post_count == 0
 
@@ -341,9 +341,7 @@ def test_a_plain_call_returns_the_sentence(server: SandboxServer, call: Call) ->
 def test_with_retry_repeats_only_what_bought_nothing(server: SandboxServer, call: Call) -> None:
     """`with_retry()` on the tool leaves a 500 alone and repeats a 429."""
     tool = tool_on(server)
-    eager = tool.with_retry(
-        stop_after_attempt=3, exponential_jitter_params={"initial": 0.001, "jitter": 0}
-    )
+    eager = tool.with_retry(stop_after_attempt=3, wait_exponential_jitter=False)
     for name, posts in (("500", 1), ("429", 3)):
         before = server.gateway.post_count
         with pytest.raises(errors.QwenImageError):

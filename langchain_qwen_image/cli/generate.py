@@ -137,6 +137,8 @@ def _finish(
 ) -> None:
     """Say what came, and of what could not be kept where it still is."""
     lost = [image for image in result.images if image.path is None]
+    reasons = " ".join(_reason(image) for image in lost)
+    _rescue_inline(lost, result)
     if as_json:
         typer.echo(json.dumps(result.to_artifact(), ensure_ascii=False, indent=2))
     else:
@@ -146,8 +148,17 @@ def _finish(
     for image in result.images:
         _warn_of_suffix(image, output)
     if lost:
-        reasons = " ".join(_reason(image) for image in lost)
         fail(f"Error: {reasons} {_look_there(pipeline)}")
+
+
+def _rescue_inline(lost: "list[GeneratedImage]", result: "ImageGenerationResult") -> None:
+    """Put pictures that came inside the answer into a temporary folder: no link leads to them."""
+    from langchain_qwen_image._links import is_inline
+    from langchain_qwen_image.keeping import default_source
+
+    for image in lost:
+        if image.url and is_inline(image.url):
+            default_source(image).keep(image, result)
 
 
 def _description(image: "GeneratedImage") -> str:

@@ -33,9 +33,9 @@ def recover(
 ) -> None:
     """Fetch what is paid for and not kept yet.
 
-    Free of charge. Pictures whose link has died are listed as lost, and calls that may have been billed as without
-    an answer. Nothing is ever generated or paid for. The exit status is 0 when nothing is left to
-    worry about, else 1.
+    Free of charge: nothing is ever generated. Pictures whose link has died are listed as lost, and
+    calls that may have been billed as without an answer. The exit status is 0 when nothing is left
+    to worry about, else 1.
     """
     from langchain_qwen_image import recovery
 
@@ -62,10 +62,8 @@ def _details(finding: "Finding") -> str:
     if finding.path is not None:
         return shown(Path(finding.path))
     call = finding.call
-    request = f"Request {call.request_id}." if call.request_id else ""
-    billed = ""
-    if finding.outcome == "unanswered":
-        billed = f"May have cost ${call.cost_usd}."
+    billed = f"May have cost ${call.cost_usd}." if finding.outcome == "unanswered" else None
+    request = f"Request {call.request_id}." if call.request_id else None
     return " ".join(filter(None, (billed, finding.reason, request)))
 
 

@@ -15,8 +15,9 @@ def sandbox(
 ) -> None:
     """Serve a sandbox gateway on this machine.
 
-    On 127.0.0.1, until Ctrl-C: no key, no network, no cost. It checks requests as strictly as the API document, and draws placeholders. A prompt that
-    begins with sandbox:NAME plays the trouble of that name.
+    On 127.0.0.1, until Ctrl-C: no key, no network, no cost. It checks requests as strictly as the
+    API document, and draws placeholders. A prompt that begins with sandbox:NAME plays the trouble
+    of that name.
     """
     from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
 

@@ -25,7 +25,8 @@ def spend(
 ) -> None:
     """Print what was bought, by day.
 
-    Days are in UTC. Unknown are the calls that were sent and have no known answer: they may have been billed.
+    Days are in UTC. Unknown are the calls that were sent and have no known answer: they may have
+    been billed.
     """
     from langchain_qwen_image.ledger import spend_by_day
     from langchain_qwen_image.recovery import ledger_at

@@ -1,0 +1,230 @@
+"""Arguments of a call, and the gateway's JSON field for field."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from langchain_qwen_image import QwenImageInput, TextToImageRequest, TextToImageResponse
+from langchain_qwen_image.schemas import (
+    PARAMETERS,
+    SIZES,
+    ImageParameters,
+    RequestInput,
+    TextContent,
+    UserMessage,
+)
+
+# Field, its default if it has one, and its description, as the API document's table has them.
+DOCUMENTED = [
+    (TextToImageRequest, "model", "qwen-image",
+     'Model to use. Available value: "qwen-image" (Qwen text-to-image generation model).'),
+    (RequestInput, "messages", ...,
+     ("Array of message objects containing the generation request. "
+     "Must contain at least one user message.")),
+    (UserMessage, "role", "user",
+     'Role of the message sender. Must be "user" for text-to-image generation requests.'),
+    (UserMessage, "content", ...,
+     "Array of content objects containing the text prompt for image generation."),
+    (TextContent, "text", ...,
+     ("Text prompt describing the image to generate. Supports complex descriptions, multi-line "
+     "layouts, and fine-grained details. Excels at Chinese and English text rendering.")),
+    (ImageParameters, "negative_prompt", "",
+     ("Negative prompt to specify what should not appear in the generated image. "
+     'Default: "" (empty string).')),
+    (ImageParameters, "prompt_extend", True,
+     "Whether to extend and enhance the input prompt automatically. Default: true."),
+    (ImageParameters, "watermark", True,
+     "Whether to add a watermark to the generated image. Default: true."),
+    (ImageParameters, "size", "1328*1328",
+     ('Output image dimensions in format "WIDTHxHEIGHT". Available sizes: "1328*1328", '
+     '"1024*1024", "768*768", "512*512". Default: "1328*1328".')),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "default", "description"),
+    [pytest.param(*row, id=f"{row[0].__name__}.{row[1]}") for row in DOCUMENTED],
+)
+def test_the_request_mirrors_the_document(
+    shape: type[BaseModel], name: str, default: object, description: str
+) -> None:
+    """Each field has the document's default and description."""
+    field = shape.model_fields[name]
+    assert field.description == description
+    assert field.is_required() is (default is ...)
+    assert default is ... or field.default == default
+
+
+def test_the_request_has_no_other_field() -> None:
+    """The fields are those of the document's table, in the order of its sample."""
+    fields = {shape: list(shape.model_fields) for shape, *_ in DOCUMENTED}
+    assert fields == {
+        TextToImageRequest: ["model", "input", "parameters"],
+        RequestInput: ["messages"],
+        UserMessage: ["role", "content"],
+        TextContent: ["text"],
+        ImageParameters: ["negative_prompt", "prompt_extend", "watermark", "size"],
+    }
+    assert list(QwenImageInput.model_fields) == ["prompt", *PARAMETERS]
+
+
+_GOOD: dict[str, Any] = {
+    "model": "qwen-image",
+    "input": {"messages": [{"role": "user", "content": [{"text": "a fox"}]}]},
+    "parameters": {
+        "negative_prompt": "",
+        "prompt_extend": True,
+        "watermark": True,
+        "size": "512*512",
+    },
+}
+
+
+def changed(*path: str | int, to: object) -> dict[str, Any]:
+    """Return a good request with one value changed or added."""
+    body: Any = json.loads(json.dumps(_GOOD))
+    place = body
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = to
+    return body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(changed("n", to=2), id="field more"),
+        pytest.param(changed("parameters", "seed", to=2), id="parameter more"),
+        pytest.param(changed("model", to="qwen-image-plus"), id="model"),
+        pytest.param(changed("input", "messages", to=[]), id="no message"),
+        pytest.param(
+            changed("input", "messages", to=_GOOD["input"]["messages"] * 2), id="two messages"
+        ),
+        pytest.param(changed("input", "messages", 0, "role", to="system"), id="role"),
+        pytest.param(changed("input", "messages", 0, "content", to=[]), id="no text"),
+        pytest.param(
+            changed("input", "messages", 0, "content", to=[{"text": "a"}] * 2), id="two texts"
+        ),
+        pytest.param(changed("input", "messages", 0, "content", 0, "image", to="x"), id="picture"),
+        pytest.param(changed("parameters", "size", to="1664*928"), id="upstream's size"),
+        pytest.param(changed("parameters", "size", to="512x512"), id="size not as on the wire"),
+    ],
+)
+def test_a_request_is_the_documents_or_refused(body: dict[str, Any]) -> None:
+    """What the document does not have is no request."""
+    assert TextToImageRequest.model_validate(_GOOD).model_dump() == _GOOD
+    with pytest.raises(ValidationError):
+        TextToImageRequest.model_validate(body)
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        pytest.param(size.replace("*", sign), size, id=f"{size}{sign}")
+        for size in SIZES
+        for sign in ("*", "x", "X", "×", " * ", " x", "× ")
+    ]
+    + [pytest.param("  512*512\n", "512*512", id="spaces around")],
+)
+def test_sizes_are_taken_as_people_write_them(written: str, size: str) -> None:
+    """All ways to write one of the four sizes mean that size."""
+    assert QwenImageInput(prompt="a", size=written).size == size
+
+
+@pytest.mark.parametrize(
+    "size",
+    ["", "1328", "1664*928", "512*768", "512**512", "512-512", "0512*512", "٥١٢*٥١٢", "512*512px",
+     "large", None, 512, ["512*512"], "5" * 5000],
+)  # fmt: skip
+def test_other_sizes_are_refused(size: object) -> None:
+    """Any other size is an error that lists the four."""
+    with pytest.raises(ValidationError) as caught:
+        QwenImageInput(prompt="a", size=size)
+    assert [one for one in SIZES if one not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n\t", "\u3000", None, 3, ["a"]])
+def test_a_prompt_is_a_text_that_says_something(prompt: object) -> None:
+    """A blank prompt, or one that is no text, is refused."""
+    with pytest.raises(ValidationError):
+        QwenImageInput(prompt=prompt)
+
+
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
+def test_a_lone_surrogate_is_refused(field: str) -> None:
+    """What UTF-8 cannot carry is refused before anything is built."""
+    with pytest.raises(ValidationError) as caught:
+        QwenImageInput(**{"prompt": "a", field: "fox \ud83e"})
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize("name", ["n", "seed", "model", "width", "Prompt", "negativePrompt"])
+def test_other_arguments_are_refused(name: str) -> None:
+    """An argument that the endpoint does not have is an error, not ignored."""
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        QwenImageInput.model_validate({"prompt": "a", name: 1})
+
+
+def test_the_arguments_are_described_for_a_model() -> None:
+    """Every argument has a description, and the schema shows the sizes and refuses others."""
+    schema = QwenImageInput.model_json_schema()
+    assert all(field["description"] for field in schema["properties"].values())
+    assert schema["properties"]["size"]["enum"] == list(SIZES)
+    assert schema["required"] == ["prompt"]
+    assert schema["additionalProperties"] is False
+
+
+def test_the_parameters_go_with_the_prompt() -> None:
+    """`parameters()` gives the four, as checked."""
+    arguments = QwenImageInput(prompt="a", watermark=False, size="768x768")
+    assert arguments.parameters() == ImageParameters(watermark=False, size="768*768")
+
+
+_odd = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["output", "usage", "request_id", "x"]), _odd))
+def test_any_object_is_read(answer: dict[str, object]) -> None:
+    """Odd values cost themselves, never the reading."""
+    response = TextToImageResponse.model_validate(answer)
+    assert response.image_urls() == []
+    assert response.finish_reason() is None
+    assert all(side is None or side > 0 for side in response.image_size())
+
+
+def test_unknown_keys_are_kept() -> None:
+    """What the document does not name is kept where it stood."""
+    response = TextToImageResponse.model_validate({"usage": {"input_tokens": 0}, "new": [1]})
+    assert response.model_dump(exclude_none=True) == {"usage": {"input_tokens": 0}, "new": [1]}
+
+
+def test_the_documents_sample_response_comes_back() -> None:
+    """The document's sample is read whole: dumped again, it is the same."""
+    sample = {
+        "output": {
+            "choices": [
+                {
+                    "finish_reason": "stop",
+                    "message": {
+                        "role": "assistant",
+                        "content": [{"image": "https://example.com/generated-image.png"}],
+                    },
+                }
+            ],
+            "task_metric": {"TOTAL": 1, "FAILED": 0, "SUCCEEDED": 1},
+        },
+        "usage": {"width": 1328, "image_count": 1, "height": 1328},
+        "request_id": "7a270c86-db58-9faf-b403-xxxxxx",
+    }
+    response = TextToImageResponse.model_validate(sample)
+    assert response.model_dump(exclude_unset=True) == sample
+    assert response.image_urls() == ["https://example.com/generated-image.png"]
+    assert response.image_size() == (1328, 1328)
