@@ -28,6 +28,8 @@ class QwenImageGenerator(
         512
     """
 
+    model_config = QwenImageSettings.model_config  # LangChain's own would take unknown settings
+
     def invoke(
         self, input: GeneratorInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> ImageGenerationResult:
@@ -76,7 +78,11 @@ class QwenImageGenerator(
         **kwargs: Any,
     ) -> Runnable[GeneratorInput, ImageGenerationResult]:
         """Repeat failed calls, by default only those where a repeat cannot buy a second image."""
-        return super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
+        from langchain_qwen_image._retrying import retry_each
+
+        return retry_each(
+            super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
+        )
 
     def _generate(self, given: GeneratorInput, **parameters: Any) -> ImageGenerationResult:
         ticket = Ticket()

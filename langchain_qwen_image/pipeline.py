@@ -66,7 +66,7 @@ class Pipeline:
         item: BulkItem | None = None,
         inline: bool = False,
     ) -> ImageGenerationResult:
-        """Async twin of `generate`; a tool call that is repeated gets what a cancelled one bought."""
+        """Async twin of `generate`; a repeated tool call gets what a cancelled one bought."""
         name = None if ticket.tool_call_id is None else (ticket.tool_call_id, arguments)
         script = self._script(arguments, ticket, item, inline=inline)
         with waiting():

@@ -58,6 +58,8 @@ class QwenImageTool(QwenImageSettings, BaseTool):
         512
     """
 
+    model_config = QwenImageSettings.model_config  # LangChain's own would take unknown settings
+
     name: str = "generate_image"
     description: str = ""
     args_schema: ArgsSchema | None = QwenImageInput
@@ -93,7 +95,11 @@ class QwenImageTool(QwenImageSettings, BaseTool):
         With the default error handling there is nothing to repeat after a tool call: the error
         is the message. The tool itself makes `max_retries` attempts.
         """
-        return super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
+        from langchain_qwen_image._retrying import retry_each
+
+        return retry_each(
+            super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
+        )
 
     def _to_args_and_kwargs(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None

@@ -95,7 +95,7 @@ def test_every_kind_of_prompt_is_taken(server: SandboxServer, call: Call, given:
         pytest.param({}, "prompt is missing", id="empty dict"),
         pytest.param({"prompt": "a fox", "n": 2}, "n is not an argument", id="unknown argument"),
         pytest.param({"prompt": "a fox", "size": "1*1"}, "sizes: ", id="bad size"),
-        pytest.param({1: "a fox"}, "not an argument", id="a dict of something"),
+        pytest.param({1: "a fox"}, "keys should be strings", id="a dict of something"),
         pytest.param(None, "NoneType", id="None"),
         pytest.param(7, "int", id="number"),
         pytest.param(b"a fox", "bytes", id="bytes"),

@@ -1,6 +1,7 @@
 """What LangChain's and LangGraph's middleware makes of a paid tool, counted at the gateway."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from langchain.agents.middleware import (
     ToolErrorMiddleware,
     ToolRetryMiddleware,
 )
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -27,12 +28,12 @@ from scripted_model import ScriptedModel, asks_for
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool
 from langchain_qwen_image.errors import (
     AuthenticationError,
-    QwenImageError,
     QuotaExceededError,
+    QwenImageError,
     RateLimitError,
     ServerError,
 )
-from langchain_qwen_image.sandbox import SandboxServer
+from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
 KEY = "test-key-of-the-middleware"
 ASK: Any = {"messages": [HumanMessage("Draw what you are told to.")]}
@@ -179,16 +180,17 @@ def test_tool_call_limit(behaviour: Any, server: SandboxServer, call: Call) -> N
 def test_limit_of_a_thread(server: SandboxServer, call: Call) -> None:
     """A limit of a thread holds over its runs."""
     limit = ToolCallLimitMiddleware(tool_name="generate_image", thread_limit=1)
-    turns = [asks_for("a fox"), "Here you are.", asks_for("an owl", start=2)]
     agent = agent_of(
         tool_of(server),
-        turns[0],
+        asks_for("a fox"),
+        AIMessage("Here is the fox."),
         asks_for("an owl", start=2),
         middleware=[limit],
         checkpointer=InMemorySaver(),
     )
     call(agent, "invoke", ASK, THREAD)
-    call(agent, "invoke", ASK, THREAD)
+    state = call(agent, "invoke", ASK, THREAD)
+    assert answers(state)["call_2"].status == "error"
     assert server.gateway.post_count == 1
 
 
@@ -204,11 +206,12 @@ def resume(state: Any, mode: str, *decisions: dict[str, Any]) -> Any:
     """Return the answer to what an agent asks, one decision a call."""
     if mode == "batched":
         return Command(resume={"decisions": list(decisions)})
-    pairs = zip(state["__interrupt__"], decisions, strict=False)
-    return Command(resume={asked.id: decision for asked, decision in pairs})
+    asked = sorted(state["__interrupt__"], key=lambda one: one.value["tool_call_id"])
+    pairs = zip(asked, decisions, strict=False)
+    return Command(resume={one.id: decision for one, decision in pairs})
 
 
-def edited(mode: str, prompt: str) -> dict[str, Any]:
+def edited(prompt: str) -> dict[str, Any]:
     """Return the decision to draw another prompt."""
     action = {"name": "generate_image", "args": {"prompt": prompt}}
     return {"type": "edit", "edited_action": action}
@@ -224,7 +227,7 @@ REJECT = {"type": "reject", "message": "No picture, please."}
     [
         pytest.param(REJECT, [], id="reject"),
         pytest.param(APPROVE, ["a fox"], id="approve"),
-        pytest.param(edited("", "a red fox"), ["a red fox"], id="edit"),
+        pytest.param(edited("a red fox"), ["a red fox"], id="edit"),
     ],
 )
 def test_person_decides(
@@ -314,41 +317,57 @@ async def test_resume_after_a_restart_pays_once_async(
     mode: str, server: SandboxServer, tmp_path: Path
 ) -> None:
     """The same in asyncio."""
-    asked: Any = None
-    for given in (lambda: ASK, lambda: resume(asked, mode, APPROVE), lambda: None):
+    state: Any = None
+    for step in ("ask", "approve", "finish"):
+        given = {
+            "ask": lambda: ASK,
+            "approve": lambda: resume(state, mode, APPROVE),  # noqa: B023, called at once
+            "finish": lambda: None,
+        }[step]()
         async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "threads.db")) as saver:
             agent = agent_of(
                 tool_of(server), asks_for("a fox"), middleware=[gate(mode)], checkpointer=saver
             )
-            asked = await agent.ainvoke(given(), THREAD)
-    assert answers(asked)["call_1"].status == "success"
+            state = await agent.ainvoke(given, THREAD)
+    assert answers(state)["call_1"].status == "success"
     assert server.gateway.post_count == 1
 
 
 @pytest.mark.parametrize("error", ["sandbox:401", "sandbox:402"])
 def test_resume_after_an_operator_error_repeats_no_sibling(
-    error: str, server: SandboxServer, call: Call, tmp_path: Path
+    error: str, call: Call, tmp_path: Path
 ) -> None:
     """A sibling that was out when another call ended the run is not paid for again on resuming."""
-    turn = asks_for("sandbox:slow-1 a fox", error)
-    agent = agent_of(tool_of(server, save_to=tmp_path), turn, checkpointer=InMemorySaver())
+    with SandboxServer(draw=draw_plain, latency_seconds=0.1) as server:
+        agent = agent_of(
+            tool_of(server, save_to=tmp_path),
+            asks_for("sandbox:slow-1 a fox", error),
+            checkpointer=InMemorySaver(),
+        )
+        call(_Insisting(agent), "invoke")
+        prompts = Counter(
+            one.body["input"]["messages"][0]["content"][0]["text"]
+            for one in server.requests
+            if one.method == "POST"
+        )
+    assert prompts == {"sandbox:slow-1 a fox": 1, error: 2}
+    assert len(list(tmp_path.glob("*.png"))) == 1
 
-    class Twice:
-        def invoke(self) -> None:
-            for given in (ASK, None):
-                with pytest.raises((AuthenticationError, QuotaExceededError)):
-                    agent.invoke(given, THREAD)
 
-        async def ainvoke(self) -> None:
-            for given in (ASK, None):
-                with pytest.raises((AuthenticationError, QuotaExceededError)):
-                    await agent.ainvoke(given, THREAD)
-                await asyncio.sleep(0)
+class _Insisting:
+    """Runs an agent into an operator's error, and resumes it once the other call was answered."""
 
-    call(Twice(), "invoke")
-    posted = [
-        one.body["input"]["messages"][0]["content"][0]["text"]
-        for one in server.requests
-        if one.method == "POST"
-    ]
-    assert posted.count("sandbox:slow-1 a fox") == 1
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+
+    def invoke(self) -> None:
+        for given in (ASK, None):
+            with pytest.raises((AuthenticationError, QuotaExceededError)):
+                self._agent.invoke(given, THREAD)
+
+    async def ainvoke(self) -> None:
+        with pytest.raises((AuthenticationError, QuotaExceededError)):
+            await self._agent.ainvoke(ASK, THREAD)
+        await asyncio.sleep(1.2)
+        with pytest.raises((AuthenticationError, QuotaExceededError)):
+            await self._agent.ainvoke(None, THREAD)

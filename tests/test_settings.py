@@ -145,7 +145,7 @@ def test_the_environment_is_read_at_construction(
 ) -> None:
     """Key and address come from the environment where they are not given."""
     monkeypatch.setenv("PIXAZO_API_KEY", KEY)
-    monkeypatch.setenv("PIXAZO_BASE_URL", "https://gateway.example/")
+    monkeypatch.setenv("PIXAZO_BASE_URL", "https://gateway.example")
     one = face()
     assert one.api_key == SecretStr(KEY)
     assert one.base_url == "https://gateway.example"

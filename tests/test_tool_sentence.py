@@ -11,7 +11,7 @@ from langchain_qwen_image import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import ImageParameters
 
 LINK = "https://pictures.example/" + "a" * 900 + ".png?Expires=1799999999&Signature=" + "s" * 300
-PATH = "/home/somebody/" + "deep/" * 120 + "2026-11-23-a-fox-k3v9q2xd.png"
+PATH = "/pictures/" + "deep/" * 120 + "2026-11-23-a-fox-k3v9q2xd.png"
 TROUBLE = "DNS\n " * 2000
 
 

@@ -5,7 +5,7 @@ looked up in it, so that replay finds what was recorded.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 REDACTED = "REDACTED"
@@ -13,12 +13,11 @@ REDACTED = "REDACTED"
 _SECRET_HEADERS = frozenset({"ocp-apim-subscription-key", "authorization", "cookie"})
 _SECRET_ANSWER_HEADERS = frozenset({"set-cookie"})
 _SIGNED = re.compile(
-    r"(?<=[?&;])((?:x-amz-|x-oss-)?(?:signature|credential|security-token)|ossaccesskeyid|sig)="
+    r"(?:(?<=[?&;])|(?<=\\u0026))"  # some JSON writers escape the &
+    r"((?:x-amz-|x-oss-)?(?:signature|credential|security-token)|ossaccesskeyid|sig)="
     r"[^&\"'\s\\<>]+",
     re.IGNORECASE,
 )
-
-Scrub = Callable[[Any], Any]
 
 
 def scrub_text(text: str) -> str:
@@ -27,10 +26,15 @@ def scrub_text(text: str) -> str:
 
 
 def scrub_request(request: Any) -> Any:
-    """Redact a VCR request: key, cookies, and the signature in its address."""
+    """Redact a VCR request: key, cookies, and the signatures of links in its address and body.
+
+    A request to a chat model holds the links of a conversation, for one.
+    """
     for name in [name for name in request.headers if name.lower() in _SECRET_HEADERS]:
         request.headers[name] = REDACTED
     request.uri = scrub_text(request.uri)
+    if isinstance(request.body, bytes):
+        request.body = _scrub_body(request.body)
     return request
 
 
@@ -51,28 +55,20 @@ def scrub_response(response: dict[str, Any]) -> dict[str, Any]:
 def vcr_config(host: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return a VCR configuration that redacts, on top of the host's own.
 
-    The host's `before_record_request` and `before_record_response` run first; everything else of
-    its configuration stays as it is.
+    The host's `before_record_request` and `before_record_response` run first; the rest of its
+    configuration stays as it is. Compressed answers are recorded in plain, since nothing could be
+    redacted in them, unless the host says otherwise.
 
     Example:
-        >>> sorted(vcr_config({"match_on": ["method", "uri"]}))
-        ['before_record_request', 'before_record_response', 'match_on']
+        >>> sorted(vcr_config({"match_on": ["method", "uri"]}))[:2]
+        ['before_record_request', 'before_record_response']
     """
-    own = dict(host or {})
-    own["before_record_request"] = _after(own.get("before_record_request"), scrub_request)
-    own["before_record_response"] = _after(own.get("before_record_response"), scrub_response)
+    own = {"decode_compressed_response": True, **(host or {})}
+    earlier = own.pop("before_record", None)  # vcrpy's older name of the next
+    requests = own.get("before_record_request", earlier)
+    own["before_record_request"] = [*_as_list(requests), scrub_request]
+    own["before_record_response"] = [*_as_list(own.get("before_record_response")), scrub_response]
     return own
-
-
-def _after(first: Scrub | None, then: Scrub) -> Scrub:
-    if first is None:
-        return then
-
-    def both(item: Any) -> Any:
-        kept = first(item)
-        return None if kept is None else then(kept)
-
-    return both
 
 
 def _scrub_body(body: bytes | str) -> bytes | str:
@@ -84,5 +80,8 @@ def _scrub_body(body: bytes | str) -> bytes | str:
         return body
 
 
-def _as_list(values: Any) -> list[str]:
-    return [values] if isinstance(values, str) else list(values)
+def _as_list(given: Any) -> list[Any]:
+    """Return what may be one, many or none, as vcrpy takes functions and header values."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
