@@ -48,6 +48,16 @@ def check_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     raise InvalidRequestError(f"Expected some of {', '.join(PARAMETERS)}: {problems}.")
 
 
+def check_prompt(prompt: str | QwenImageInput, parameters: Mapping[str, Any]) -> QwenImageInput:
+    """Return a prompt, or checked arguments, with the parameters that are given beside it.
+
+    Raises:
+        InvalidRequestError: As `check_arguments`.
+    """
+    given = prompt.model_dump() if isinstance(prompt, QwenImageInput) else {"prompt": prompt}
+    return check_arguments({**given, **parameters})
+
+
 def explain(error: ValidationError) -> str:
     """Return pydantic's findings in one line, without the values that were given."""
     return "; ".join(_explain_one(finding) for finding in error.errors(include_url=False)[:5])

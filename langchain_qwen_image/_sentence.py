@@ -1,5 +1,6 @@
 """The sentence that a model reads when a picture is done."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ if TYPE_CHECKING:
     from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 
 _NAMED = 2
-_TROUBLE = 120
+_TROUBLE = 140
+_PLACE = re.compile(r" (?:from|to) \S+/\S+?(?=:? )")  # the link follows
 
 
 def sentence(result: "ImageGenerationResult") -> str:
@@ -33,14 +35,17 @@ def _places(images: "Sequence[GeneratedImage]") -> str:
     told = [_place(image) for image in images[:_NAMED]]
     if trouble := next((image.download_error for image in images if image.download_error), None):
         room = _TROUBLE if len(images) == 1 else _TROUBLE // 2
-        told.insert(0, f"It exists and is paid for, but was not saved: {_cut(trouble, room)}")
+        told.insert(0, f"It exists and is paid for, but {_cut(trouble, room)}")
     if len(images) > _NAMED:
         told.append(f"{len(images) - _NAMED} more are in the result.")
     return " ".join(told)
 
 
 def _cut(trouble: str, room: int) -> str:
-    text = " ".join(trouble.split())
+    """Say a trouble in so many characters, without what the sentence says anyway."""
+    told = trouble.removeprefix("The picture is paid for, but ")
+    text = told if told != trouble else f"was not saved: {trouble}"
+    text = " ".join(_PLACE.sub("", text).split())
     return text if len(text) <= room else f"{text[:room]}…"
 
 

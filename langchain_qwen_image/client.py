@@ -25,7 +25,7 @@ from langchain_qwen_image._account import (
     is_loopback,
     usable_key,
 )
-from langchain_qwen_image._arguments import check_arguments
+from langchain_qwen_image._arguments import check_prompt
 from langchain_qwen_image._exchange import (
     RawAnswer,
     apost,
@@ -133,14 +133,16 @@ class QwenImageClient:
                 whether it may be paid for all the same.
         """
         ticket = Ticket()
-        return drive(self.script(_arguments(prompt, parameters), ticket))
+        return drive(self.script(check_prompt(prompt, parameters), ticket))
 
     async def agenerate(
         self, prompt: str | QwenImageInput, **parameters: Unpack[GivenParameters]
     ) -> ImageGenerationResult:
         """Async twin of `generate`."""
         ticket = Ticket()
-        return await adrive_to_the_end(self.script(_arguments(prompt, parameters), ticket), ticket)
+        return await adrive_to_the_end(
+            self.script(check_prompt(prompt, parameters), ticket), ticket
+        )
 
     def close(self) -> None:
         """Close the blocking connections; a later call opens new ones."""
@@ -207,8 +209,13 @@ class QwenImageClient:
 
     def script(self, arguments: QwenImageInput, ticket: Ticket) -> Script[ImageGenerationResult]:
         """Say the steps of one call: prepare, send, read."""
+        from langchain_qwen_image.keeping import source_of
+
         answer = yield from self.exchange(self.prepare(arguments), ticket, Watcher())
-        return self.result(arguments, answer)
+        result = self.result(arguments, answer)
+        for image in result.images:
+            image.bind(source_of(sandbox=self.sandbox, allow_loopback=self.is_local))
+        return result
 
     def exchange(self, wire: WireRequest, ticket: Ticket, watcher: Watcher) -> Script[WireAnswer]:
         """Say the steps from the first POST to an answer; the retry rule stands here alone.
@@ -290,11 +297,6 @@ class QwenImageClient:
 
     def _wait(self, seconds: float) -> Do:
         return Do(lambda: self._sleep(seconds), lambda: self._asleep(seconds))
-
-
-def _arguments(prompt: str | QwenImageInput, parameters: GivenParameters) -> QwenImageInput:
-    given = prompt.model_dump() if isinstance(prompt, QwenImageInput) else {"prompt": prompt}
-    return check_arguments({**given, **parameters})
 
 
 def _sandbox_transport() -> Any:

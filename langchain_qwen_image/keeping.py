@@ -75,15 +75,16 @@ class Keeper:
         Raises:
             DownloadError: It is not there any more, or could not be fetched.
         """
-        if image.path is not None:
-            try:
-                return self._read_kept(image.path)
-            except (OSError, ValueError) as error:
-                if not image.url or is_inline(image.url):
-                    raise DownloadError(f"{image.path} cannot be read: {error}") from None
-        picture, content = self._fetched(image)
-        _note(image, picture)
-        return content
+        if image.path is None:
+            return self._read_link(image)
+        try:
+            return self._read_kept(image.path)
+        except (OSError, ValueError) as error:
+            problem = f"{image.path} cannot be read: {error}."
+        try:
+            return self._read_link(image)
+        except DownloadError as error:
+            raise DownloadError(f"{problem} {error}") from None
 
     async def aread(self, image: GeneratedImage) -> bytes:
         """Async twin of `read`."""
@@ -107,6 +108,11 @@ class Keeper:
 
     def _read_kept(self, path: str) -> bytes:
         return self._store.read(path) if self._store is not None else Path(path).read_bytes()
+
+    def _read_link(self, image: GeneratedImage) -> bytes:
+        picture, content = self._fetched(image)
+        _note(image, picture)
+        return content
 
     def _fetched(self, image: GeneratedImage) -> tuple[Picture, bytes]:
         into = BytesIO()
@@ -136,12 +142,13 @@ def make_fetcher(
 
 def default_source(image: GeneratedImage) -> Keeper:
     """Return what reads a picture that is bound to no generator, such as one from an artifact."""
-    return _unbound(sandbox=(image.url or "").startswith(SANDBOX_URL + "/"))
+    return source_of(sandbox=(image.url or "").startswith(SANDBOX_URL + "/"))
 
 
 @cache
-def _unbound(*, sandbox: bool) -> Keeper:
-    return Keeper(make_fetcher(sandbox=sandbox, allow_loopback=False))
+def source_of(*, sandbox: bool = False, allow_loopback: bool = False) -> Keeper:
+    """Return what reads the pictures of a gateway, and keeps none; one for all who ask."""
+    return Keeper(make_fetcher(sandbox=sandbox, allow_loopback=allow_loopback))
 
 
 @cache

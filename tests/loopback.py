@@ -46,16 +46,22 @@ class LoopbackServer:
 
     An answer that is a function gets the request and gives the bytes; empty bytes close the
     connection. With a TLS context it serves https; with `tunnels` it is a proxy that opens a
-    tunnel at CONNECT and is the gateway at its end too.
+    tunnel at CONNECT and is the gateway at its end too. With `hangs_up` it closes each connection
+    after one answer, without having said so.
     """
 
     def __init__(
-        self, *answers: Answer, tls: ssl.SSLContext | None = None, tunnels: bool = False
+        self,
+        *answers: Answer,
+        tls: ssl.SSLContext | None = None,
+        tunnels: bool = False,
+        hangs_up: bool = False,
     ) -> None:
         """Bind a free port and start to serve."""
         self._answers = answers or (answer(),)
         self._tls = tls
         self._tunnels = tunnels
+        self._hangs_up = hangs_up
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self.requests: list[bytes] = []
@@ -125,6 +131,8 @@ class LoopbackServer:
             if not content:
                 return None
             connection.sendall(content)
+            if self._hangs_up:
+                return None
         return None
 
     @contextlib.contextmanager

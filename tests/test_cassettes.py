@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from conftest import Call
 from cassettes import FOLDER, SANDBOX_URL
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator
 from langchain_qwen_image import errors as tree
-from langchain_qwen_image.sandbox import SandboxServer, draw_plain
+from langchain_qwen_image.sandbox import Gateway, SandboxServer, draw_plain, success
 
 # The sample request of the gateway's API document.
 SAMPLE_PROMPT = (
@@ -25,6 +26,8 @@ SAMPLE_PROMPT = (
     " of Yueyang Tower hangs in the middle."
 )
 _KEY = "test-key-0123456789abcdef"
+_RECORDED_AT = 1_800_000_000.0
+_REQUEST_ID = "5a4e0b1d-77c2-9e0f-8a43-000000000000"
 
 DOCUMENT = {
     "success": None,
@@ -57,12 +60,17 @@ def _cases(kind: str, names: Any) -> list[Any]:
 
 
 @pytest.fixture
-def sandbox_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Return the address in the sandbox cassettes; while recording, a server stands there."""
+def sandbox_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the address in the sandbox cassettes; while recording, a server stands there.
+
+    Its clock stands still and its request ids are one, so that a second recording is the same.
+    """
     if request.config.getoption("--record-mode") is None:
         yield SANDBOX_URL
     else:
+        monkeypatch.setattr(success, "uuid", SimpleNamespace(uuid4=lambda: _REQUEST_ID))
         with SandboxServer(8765, draw=draw_plain) as server:
+            server.gateway = Gateway(server.base_url, draw=draw_plain, now=lambda: _RECORDED_AT)
             yield server.base_url
 
 

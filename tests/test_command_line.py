@@ -158,7 +158,7 @@ def test_paid_but_not_fetched(gateway: SandboxServer) -> None:
 
 
 def test_recover_fetches_what_failed(gateway: SandboxServer, here: Path) -> None:
-    """`recover` lists what it could do: found, fetched, lost, without an answer."""
+    """`recover` lists what it could not do: lost, unknown."""
     run("generate", "sandbox:timeout a", env={"PIXAZO_BASE_URL": gateway.base_url + "/no"})
     assert run("generate", "sandbox:expired b").exit_code == 1
     assert run("generate", "sandbox:500 c").exit_code == 1
@@ -166,7 +166,7 @@ def test_recover_fetches_what_failed(gateway: SandboxServer, here: Path) -> None
     done = run("recover", ".")
     assert done.exit_code == 1
     assert "lost" in done.stdout
-    assert "no answer" in done.stdout
+    assert "unknown" in done.stdout
     assert "May have cost $0.045" in done.stdout
     assert gateway.gateway.post_count == posts
 

@@ -102,6 +102,14 @@ def test_tool_retry_middleware_repeats_what_bought_nothing(
     assert server.images == []
 
 
+def test_docs_warn_rightly_of_retrying_everything(server: SandboxServer, call: Call) -> None:
+    """A middleware that is told to repeat every exception overrules the errors, and pays again."""
+    retry = ToolRetryMiddleware(retry_on=(Exception,), initial_delay=0, jitter=False)
+    tool = tool_of(server, handle_tool_error=False)
+    end(call, agent_of(tool, asks_for("sandbox:500"), middleware=[retry]), ASK)
+    assert server.gateway.post_count == 3
+
+
 @pytest.mark.parametrize("handled", [None, False], ids=["default", "raised"])
 @pytest.mark.parametrize("prompt", FAILING)
 def test_retry_policy_pays_once(

@@ -227,9 +227,13 @@ def test_the_answer_has_its_own_time(bind: Any) -> None:
 def test_connecting_ends_with_the_call(bind: Any, backend: type[Any]) -> None:
     """No connection is begun after the deadline."""
     bind(Call(time.monotonic() - 1))
-    with pytest.raises(httpcore.ConnectTimeout):
+
+    async def connect() -> None:
         outcome = backend().connect_tcp("127.0.0.1", 9, 5.0)
-        asyncio.run(outcome)
+        await outcome
+
+    with pytest.raises(httpcore.ConnectTimeout):
+        asyncio.run(connect())
 
 
 @pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])

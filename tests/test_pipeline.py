@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,14 @@ from langchain_qwen_image import (
     Budget,
     ImageGenerationResult,
     QwenImageGenerator,
+    QwenImageInput,
     QwenImageTool,
     errors,
 )
+from langchain_qwen_image._books import BulkItem
+from langchain_qwen_image._ticket import Ticket
 from langchain_qwen_image.client import QwenImageClient
-from langchain_qwen_image.ledger import Ledger, LedgerCall
+from langchain_qwen_image.ledger import AlreadyAskedError, Ledger, LedgerCall
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 from langchain_qwen_image.sandbox.gateway import Gateway
 
@@ -81,6 +82,11 @@ def quick(generator: QwenImageGenerator) -> QwenImageGenerator:
 def calls(folder: Path) -> list[LedgerCall]:
     """Return what the ledger in a folder says."""
     return list(Ledger(folder / ".qwen-image.db").calls())
+
+
+def pictures(folder: Path) -> list[str]:
+    """Return the paths of the pictures in a folder."""
+    return sorted(str(one) for one in folder.glob("*.png"))
 
 
 def test_a_row_is_committed_and_the_money_set_aside_before_each_post(
@@ -413,7 +419,7 @@ async def cancelled(generator: QwenImageGenerator, server: SandboxServer, prompt
 async def settled(folder: Path, *states: str) -> LedgerCall:
     """Wait until the one call in the books stands at one of the states."""
     async with asyncio.timeout(10):
-        while (row := calls(folder)[0]).state not in states:
+        while (row := calls(folder)[0]).state not in states:  # noqa: ASYNC110 - a file is watched
             await asyncio.sleep(0.01)
     return row
 
@@ -426,7 +432,7 @@ async def test_a_cancelled_call_is_kept_in_the_background_and_booked(
     generator = generator_on(server, save_to=tmp_path, budget=budget)
     await cancelled(generator, server, "sandbox:slow-1")
     row = await settled(tmp_path, "kept")
-    assert Path(row.images[0].path or "").exists()
+    assert pictures(tmp_path) == [row.images[0].path]
     assert (budget.images, budget.reserved_usd) == (1, 0)
     assert server.gateway.post_count == 1
     await generator.aclose()
@@ -449,18 +455,18 @@ async def test_a_call_that_is_cancelled_before_its_post_sends_none(
     server: SandboxServer, tmp_path: Path
 ) -> None:
     """Cancelled while it waits its turn, a call is given back and never sent."""
+    waits = asyncio.Event()
 
     class Closed(Turnstile):
         async def aacquire(self, *, blocking: bool = True) -> bool:
+            waits.set()
             await asyncio.Event().wait()
             raise AssertionError
 
     budget = Budget(max_images=5)
     generator = generator_on(server, save_to=tmp_path, budget=budget, rate_limiter=Closed())
     task = asyncio.create_task(generator.ainvoke("a fox"))
-    async with asyncio.timeout(10):
-        while not calls(tmp_path):
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(waits.wait(), 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -469,20 +475,16 @@ async def test_a_call_that_is_cancelled_before_its_post_sends_none(
     assert server.gateway.post_count == 0
 
 
-@pytest.fixture
-def interrupt(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Press Ctrl-C when the answer has come and is about to be read."""
-
-    def pressed(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("langchain_qwen_image.client.parse_response", pressed)
-    return iter([threading.Event()])  # type: ignore[return-value]
+def press_ctrl_c(*_: Any, **__: Any) -> Any:
+    """Stand where the answer is read."""
+    raise KeyboardInterrupt
 
 
-@pytest.mark.usefixtures("interrupt")
-def test_ctrl_c_is_booked_as_unknown(server: SandboxServer, tmp_path: Path) -> None:
+def test_ctrl_c_is_booked_as_unknown(
+    server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C passes through at once; what may be paid for is in the books."""
+    monkeypatch.setattr("langchain_qwen_image.client.parse_response", press_ctrl_c)
     budget = Budget(max_images=5)
     with pytest.raises(KeyboardInterrupt):
         generator_on(server, save_to=tmp_path, budget=budget).invoke("a fox")
@@ -519,6 +521,48 @@ def test_the_ledger_s_secret_goes_when_the_picture_is_kept(
     sidecar = Path(result.image.path).with_suffix(".json").read_text()
     assert "Signature" not in sidecar
     assert result.image.id in sidecar
+
+
+def test_a_kept_picture_that_is_gone_is_read_from_its_link(
+    server: SandboxServer, call: Call, tmp_path: Path
+) -> None:
+    """Where the file was removed, the link serves, as long as somebody holds it."""
+    result = call(generator_on(server, save_to=tmp_path), "invoke", "a fox")
+    content = Path(result.image.path).read_bytes()
+    Path(result.image.path).unlink()
+    assert result.image.read() == content
+    restored = ImageGenerationResult.from_artifact(result.to_artifact())
+    with pytest.raises(errors.DownloadError, match="cannot be read"):
+        restored.image.read()
+
+
+def test_an_item_of_a_bulk_run_is_bought_once(
+    server: SandboxServer, call: Call, tmp_path: Path
+) -> None:
+    """A second call for the same item sends nothing, and gives back what it had set aside."""
+    budget = Budget(max_images=5)
+    pipeline = generator_on(server, save_to=tmp_path, budget=budget).pipeline
+    arguments, item = QwenImageInput(prompt="a fox"), BulkItem("run", "1")
+    call(pipeline, "generate", arguments, Ticket(), item=item)
+    with pytest.raises(AlreadyAskedError):
+        call(pipeline, "generate", arguments, Ticket(), item=item)
+    assert server.gateway.post_count == 1
+    assert (budget.images, budget.reserved_usd) == (1, 0)
+
+
+def test_a_picture_of_a_generator_is_read_and_saved(
+    server: SandboxServer, call: Call, tmp_path: Path
+) -> None:
+    """Kept or not, a picture gives its bytes, and writes them where it is told, once."""
+    for settings in ({}, {"save_to": tmp_path}, {"save_to": InMemoryByteStore()}):
+        image = call(generator_on(server, **settings), "invoke", "a fox").image
+        content = call(image, "read")
+        assert content.startswith(b"\x89PNG")
+        target = tmp_path / f"{image.id}.copy"
+        assert call(image, "save", target).read_bytes() == content
+        with pytest.raises(FileExistsError):
+            call(image, "save", target)
+    assert server.gateway.post_count == 3
 
 
 def test_the_client_alone_keeps_no_books(server: SandboxServer, call: Call) -> None:

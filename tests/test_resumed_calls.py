@@ -57,7 +57,7 @@ async def test_repeated_call_gets_what_was_bought(
     message = await tool.ainvoke(SLOW)
     assert message.status == "success"
     assert message.artifact["prompt"] == SLOW["args"]["prompt"]
-    assert len(list(tmp_path.glob("*.png"))) == 1  # noqa: ASYNC240, a small folder
+    assert len(list(tmp_path.glob("*.png"))) == 1
     assert server.gateway.post_count == 1
     await tool.aclose()
 

@@ -183,7 +183,9 @@ def test_only_pictures_inside_are_read(tmp_path: Path, path: str) -> None:
         store.read(path)
 
 
-@pytest.mark.parametrize("save_to", [None, "", 7, b"images", pytest.param(object(), id="object")], ids=repr)
+@pytest.mark.parametrize(
+    "save_to", [None, "", 7, b"images", pytest.param(object(), id="object")], ids=repr
+)
 def test_what_is_no_place_is_refused(save_to: object) -> None:
     """Anything but a path or a `ByteStore` is a configuration error."""
     with pytest.raises(ConfigurationError, match="save_to must be"):

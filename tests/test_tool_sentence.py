@@ -2,12 +2,15 @@
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from conftest import Call
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qwen_image import GeneratedImage, ImageGenerationResult
+from langchain_qwen_image import GeneratedImage, ImageGenerationResult, QwenImageTool
+from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.schemas import ImageParameters
 
 LINK = "https://pictures.example/" + "a" * 900 + ".png?Expires=1799999999&Signature=" + "s" * 300
@@ -89,6 +92,17 @@ def test_any_mix_of_outcomes_stays_short(
         for kept, trouble, url in outcomes
     ]
     assert len(own_words(result(*images))) < 400
+
+
+def test_the_reason_is_told_and_the_link_only_once(
+    server: SandboxServer, call: Call, tmp_path: Path
+) -> None:
+    """After a failed fetch the model reads why, in words that are not cut off."""
+    tool = QwenImageTool(base_url=server.base_url, api_key="test-key-s", save_to=tmp_path)
+    words = call(tool, "invoke", {"prompt": "sandbox:image-404"})
+    says = "It exists and is paid for, but could not be fetched: the host answered 404 NoSuchKey."
+    assert says in words
+    assert words.count("/images/") == 1
 
 
 def test_the_cost_is_that_of_all_pictures() -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,12 @@ class OneFile(ImageStore):
         if self._overwrite:
             self._overwrite = False
             return part.replace(self._path)
-        for path in self._names():
-            try:
+        names = self._names()
+        while True:
+            path = next(names)
+            with suppress(FileExistsError):
                 publish(part, path)
-            except FileExistsError:
-                continue
-            return path
-        raise AssertionError  # the names have no end
+                return path
 
     def _names(self) -> Iterator[Path]:
         yield self._path

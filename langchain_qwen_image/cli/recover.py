@@ -18,9 +18,9 @@ _WORDS: "dict[Outcome, str]" = {
     "fetchable": "can be fetched",
     "failed": "not fetched",
     "lost": "lost",
-    "unanswered": "no answer",
+    "unanswered": "unknown",
 }
-_PROMPT_CHARACTERS = 40
+_PROMPT_CHARACTERS = 32
 
 
 def recover(
@@ -34,8 +34,8 @@ def recover(
     """Fetch what is paid for and not kept yet.
 
     Free of charge: nothing is ever generated. Pictures whose link has died are listed as lost, and
-    calls that may have been billed as without an answer. The exit status is 0 when nothing is left
-    to worry about, else 1.
+    calls that may have been billed, without a picture, as unknown. The exit status is 0 when
+    nothing is left to worry about, else 1.
     """
     from langchain_qwen_image import recovery
 
@@ -62,9 +62,10 @@ def _details(finding: "Finding") -> str:
     if finding.path is not None:
         return shown(Path(finding.path))
     call = finding.call
-    billed = f"May have cost ${call.cost_usd}." if finding.outcome == "unanswered" else None
-    request = f"Request {call.request_id}." if call.request_id else None
-    return " ".join(filter(None, (billed, finding.reason, request)))
+    reason = finding.reason or ""
+    if finding.outcome == "unanswered":
+        reason = f"May have cost ${call.cost_usd} ({call.error or 'no answer is known'})."
+    return f"{reason} Request {call.request_id}." if call.request_id else reason
 
 
 def _summary(findings: Sequence["Finding"]) -> str:

@@ -75,4 +75,5 @@ def show_table(
         table.add_row(*(Text(one_line(cell)) for cell in row))
     with console.capture() as capture:
         console.print(table)
-    typer.echo("\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()))
+    lines = (line.rstrip() for line in capture.get().splitlines())
+    typer.echo("\n".join(lines).strip("\n"))

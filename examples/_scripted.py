@@ -1,0 +1,54 @@
+"""The chat model of the examples: a real one by its name, else one that follows a script."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain.chat_models import init_chat_model
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+Turn = Callable[[list[BaseMessage]], AIMessage]
+
+
+class ScriptedModel(BaseChatModel):
+    """Plays its turns in order, told from the conversation; needs no key."""
+
+    turns: Sequence[Turn]
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> "ScriptedModel":
+        """Take no notice of the tools: the script knows them."""
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        done = sum(isinstance(message, AIMessage) for message in messages)
+        return ChatResult(generations=[ChatGeneration(message=self.turns[done](messages))])
+
+
+def open_model(name: str | None, *turns: Turn) -> BaseChatModel:
+    """Return the model `provider:name`, or one that plays these turns."""
+    return init_chat_model(name) if name else ScriptedModel(turns=turns)
+
+
+def draws(prompt: str) -> Turn:
+    """Return a turn that asks for a picture."""
+    return lambda messages: _calls("generate_image", {"prompt": prompt}, f"call_{len(messages)}")
+
+
+def looks(messages: list[BaseMessage]) -> AIMessage:
+    """Look at the picture whose id the last message names."""
+    image_id = messages[-1].text.partition("(id ")[2].partition(")")[0]
+    return _calls("view_image", {"image": image_id}, f"call_{len(messages)}")
+
+
+def says(text: str) -> Turn:
+    """Return a turn that says something."""
+    return lambda messages: AIMessage(text)
+
+
+def _calls(tool: str, arguments: dict[str, Any], call_id: str) -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": tool, "args": arguments, "id": call_id}])

@@ -1,0 +1,343 @@
+"""Recovery: what a ledger says is paid for and not kept is fetched, found, or listed."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from langchain_core.stores import InMemoryByteStore
+
+from langchain_qwen_image import ImageGenerationResult, QwenImageClient
+from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.keeping import Keeper, make_fetcher
+from langchain_qwen_image.ledger import Ledger
+from langchain_qwen_image.recovery import ledger_at, recover
+from langchain_qwen_image.sandbox import SandboxServer
+from langchain_qwen_image.storage import open_store
+
+_KEY = "test-key-0123456789abcdef"
+_NAME = ".qwen-image.db"
+_PRICE = Decimal("0.045")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Keep a ledger where the pictures go."""
+    ledger = Ledger(tmp_path / _NAME)
+    yield ledger
+    ledger.close()
+
+
+Ask = Callable[..., str]
+Buy = Callable[..., ImageGenerationResult]
+
+
+@pytest.fixture
+def ask(ledger: Ledger, server: SandboxServer) -> Ask:
+    """Enter a call, and return its id."""
+
+    def ask(prompt: str = "a fox", **named: object) -> str:
+        call_id = uuid4().hex
+        facts = {"base_url": server.base_url, "cost_usd": _PRICE, **named}
+        ledger.asked(call_id, prompt=prompt, parameters={}, model="qwen-image", **facts).result()
+        return call_id
+
+    return ask
+
+
+@pytest.fixture
+def buy(ledger: Ledger, ask: Ask, server: SandboxServer) -> Buy:
+    """Buy a picture and note the answer, as a process does that is killed just then."""
+
+    def buy(prompt: str = "a fox", **named: object) -> ImageGenerationResult:
+        with QwenImageClient(base_url=server.base_url, api_key=_KEY) as client:
+            result = client.generate(prompt, size="512*512")
+        _answer(ledger, ask(prompt, **named), result)
+        return result
+
+    return buy
+
+
+def _answer(ledger: Ledger, call_id: str, result: ImageGenerationResult) -> None:
+    ledger.sent(call_id).result()
+    images = [(one.id, one.url or "", one.expires_at) for one in result.images]
+    ledger.answered(call_id, request_id=result.request_id, cost_usd=_PRICE, images=images).result()
+
+
+def _keep(result: ImageGenerationResult, place: Path | InMemoryByteStore) -> str:
+    """Keep a picture without telling a ledger, and return its path."""
+    fetcher = make_fetcher(sandbox=False, allow_loopback=True)
+    Keeper(fetcher, open_store(place)).keep_or_raise(result.image, result)
+    fetcher.close()
+    assert result.image.path is not None
+    return result.image.path
+
+
+def _outcomes(place: Path, **named: object) -> list[str]:
+    return [finding.outcome for finding in recover(place, **named)]
+
+
+def _gets(server: SandboxServer) -> int:
+    return sum(request.method == "GET" for request in server.requests)
+
+
+def test_a_living_link_is_fetched(
+    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+) -> None:
+    """A picture is fetched with its sidecar and booked as kept, and its link is erased."""
+    bought = buy("一只 fox")
+    [finding] = recover(tmp_path)
+    assert (finding.outcome, finding.is_settled) == ("fetched", True)
+    path = Path(finding.path or "")
+    assert path.parent == tmp_path
+    assert path.read_bytes().startswith(b"\x89PNG")
+    facts = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    assert (facts["id"], facts["prompt"]) == (bought.image.id, "一只 fox")
+    assert (facts["request_id"], facts["cost_usd"]) == (bought.request_id, 0.045)
+    image = ledger.find_image(bought.image.id)
+    assert image is not None
+    assert (image.path, "?" in image.url) == (str(path), False)
+    assert _outcomes(tmp_path) == []
+
+
+def test_nothing_is_posted_and_no_key_is_sent(
+    tmp_path: Path, buy: Buy, ask: Ask, ledger: Ledger, server: SandboxServer
+) -> None:
+    """Recovery sends bare GETs only, whatever it finds."""
+    buy()
+    ledger.sent(ask()).result()
+    posts = server.gateway.post_count
+    assert _outcomes(tmp_path) == ["fetched", "unanswered"]
+    assert server.gateway.post_count == posts
+    gets = [request for request in server.requests if request.method == "GET"]
+    assert [
+        {"ocp-apim-subscription-key", "authorization", "cookie"} & {*get.headers} for get in gets
+    ] == [set()]
+
+
+def test_a_kept_picture_is_found(
+    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+) -> None:
+    """A picture that lies there with its sidecar is booked as kept, and not fetched again."""
+    bought = buy()
+    path = _keep(bought, tmp_path)
+    fetched = _gets(server)
+    [finding] = recover(tmp_path)
+    assert (finding.outcome, finding.path) == ("found", path)
+    image = ledger.find_image(bought.image.id)
+    assert image is not None
+    assert (image.path, image.sha256) == (path, bought.image.sha256)
+    assert image.size_bytes == Path(path).stat().st_size
+    assert _gets(server) == fetched
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda png, _: png.unlink(), id="no picture"),
+        pytest.param(lambda png, _: png.write_bytes(b""), id="empty picture"),
+        pytest.param(lambda png, _: png.write_bytes(png.read_bytes()[:-1]), id="cut picture"),
+        pytest.param(lambda _, beside: beside.unlink(), id="no sidecar"),
+        pytest.param(lambda _, beside: beside.write_text("{"), id="half a sidecar"),
+        pytest.param(lambda _, beside: beside.write_text("[]"), id="not a sidecar"),
+        pytest.param(lambda _, beside: beside.write_text("{}"), id="empty sidecar"),
+        pytest.param(
+            lambda _, beside: beside.write_text(beside.read_text().replace('"id": "', '"id": "x')),
+            id="of another picture",
+        ),
+    ],
+)
+def test_what_is_not_whole_is_fetched_again(
+    tmp_path: Path, buy: Buy, spoil: Callable[[Path, Path], None]
+) -> None:
+    """A picture is found only where its sidecar names it and its bytes are those noted there."""
+    path = Path(_keep(buy(), tmp_path))
+    spoil(path, path.with_suffix(".json"))
+    [finding] = recover(tmp_path)
+    assert finding.outcome == "fetched"
+    assert finding.path != str(path)
+    assert Path(finding.path or "").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_dry_run_changes_nothing(
+    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+) -> None:
+    """A dry run says what could be done, sends nothing and writes nothing."""
+    _keep(buy("found"), tmp_path)
+    buy("fetchable")
+    files, sent = sorted(tmp_path.glob("[!.]*")), len(server.requests)
+    assert _outcomes(tmp_path, dry_run=True) == ["found", "fetchable"]
+    assert (sorted(tmp_path.glob("[!.]*")), len(server.requests)) == (files, sent)
+    assert [call.state for call in ledger.calls()] == ["answered", "answered"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expires_in", "says"),
+    [
+        pytest.param(None, timedelta(days=-1), "Its link expired at", id="expired"),
+        pytest.param("data:image/png;base64,AAAA", None, "inside the answer", id="inline"),
+    ],
+)
+def test_a_dead_link_is_lost(
+    tmp_path: Path,
+    ledger: Ledger,
+    buy: Buy,
+    ask: Ask,
+    server: SandboxServer,
+    url: str | None,
+    expires_in: timedelta | None,
+    says: str,
+) -> None:
+    """A picture that no link leads to any more is listed as lost, and nothing is fetched."""
+    call_id = ask("a fox")
+    ledger.sent(call_id).result()
+    expiry = None if expires_in is None else datetime.now(UTC) + expires_in
+    link = url or f"{server.base_url}/images/x.png"
+    images = [("abcd1234", link, expiry)]
+    ledger.answered(call_id, request_id="r", cost_usd=_PRICE, images=images).result()
+    [finding] = recover(tmp_path)
+    assert (finding.outcome, finding.is_settled) == ("lost", False)
+    assert says in (finding.reason or "")
+    assert server.requests == []
+
+
+def test_the_moment_decides_which_links_are_dead(tmp_path: Path, buy: Buy) -> None:
+    """`now` stands for the present."""
+    buy()
+    later = datetime.now(UTC) + timedelta(days=2)
+    assert _outcomes(tmp_path, dry_run=True, now=later) == ["lost"]
+    assert _outcomes(tmp_path, dry_run=True) == ["fetchable"]
+
+
+def test_calls_that_may_have_been_billed_are_listed(
+    tmp_path: Path, ledger: Ledger, ask: Ask
+) -> None:
+    """Sent and unknown calls are listed; those that bought nothing or cost nothing are not."""
+    ask("asked")
+    ledger.sent(ask("sent")).result()
+    for prompt, book in (("refused", ledger.refused), ("unknown", ledger.unknown)):
+        call_id = ask(prompt)
+        ledger.sent(call_id).result()
+        book(call_id, error="ServerError", message="it broke").result()
+    ledger.sent(ask("free", cost_usd=Decimal(0))).result()
+    findings = list(recover(tmp_path))
+    assert [(one.outcome, one.call.prompt) for one in findings] == [
+        ("unanswered", "sent"),
+        ("unanswered", "unknown"),
+    ]
+    assert findings[1].reason == "it broke"
+
+
+def test_a_call_that_was_asked_again_is_no_worry(
+    tmp_path: Path, ledger: Ledger, ask: Ask, buy: Buy
+) -> None:
+    """A replaced call is yielded only where its picture is had."""
+    for prompt in ("unknown", "paid"):
+        place = {"batch": "run", "batch_item": prompt}
+        if prompt == "paid":
+            buy(prompt, **place)
+        else:
+            ledger.sent(ask(prompt, **place)).result()
+        ask(prompt, pay_again=True, **place)
+    assert _outcomes(tmp_path, dry_run=True) == []
+    assert _outcomes(tmp_path) == ["fetched"]
+
+
+def test_a_failed_fetch_is_noted(
+    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+) -> None:
+    """What cannot be fetched this time says why, in the ledger too, and keeps its link."""
+    bought = buy("sandbox:image-404")
+    [finding] = recover(tmp_path)
+    assert (finding.outcome, finding.is_settled) == ("failed", False)
+    assert "404" in (finding.reason or "")
+    assert "Signature" not in repr(finding)
+    image = ledger.find_image(bought.image.id)
+    assert image is not None
+    assert (image.error, "Signature=" in image.url) == (finding.reason, True)
+
+
+def test_a_full_disk_is_a_failed_fetch(
+    tmp_path: Path, buy: Buy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes no picture is told of like a link that gives none."""
+    buy()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("langchain_qwen_image.storage.publish", full)
+    [finding] = recover(tmp_path)
+    assert finding.outcome == "failed"
+    assert "No space left" in (finding.reason or "")
+
+
+def test_each_picture_of_a_call_counts(tmp_path: Path, ledger: Ledger, buy: Buy) -> None:
+    """Of an answer with two pictures, only the one that is not kept is recovered."""
+    first, second = buy("sandbox:two-images").images
+    ledger.kept(first.id, path=tmp_path / "a.png", sha256="0", size_bytes=1).result()
+    [finding] = recover(tmp_path)
+    assert f"-{second.id}" in (finding.path or "")
+    assert [call.state for call in ledger.calls()] == ["kept"]
+
+
+def test_findings_come_in_the_order_asked(tmp_path: Path, buy: Buy) -> None:
+    """Fetching several at once does not change the order."""
+    prompts = [f"picture {number}" for number in range(12)]
+    for prompt in prompts:
+        buy(prompt)
+    assert [finding.call.prompt for finding in recover(tmp_path)] == prompts
+    assert len(list(tmp_path.glob("*.png"))) == len(list(tmp_path.glob("*.json"))) == 12
+
+
+def test_who_stops_early_loses_nothing(tmp_path: Path, buy: Buy) -> None:
+    """A recovery that is broken off can be taken up again."""
+    for _ in range(12):
+        buy()
+    findings = recover(tmp_path)
+    assert next(findings).outcome == "fetched"
+    findings.close()  # type: ignore[attr-defined]
+    assert {*_outcomes(tmp_path)} <= {"fetched"}
+    assert len(list(tmp_path.glob("*.png"))) == 12
+
+
+def test_a_store_of_keys_is_recovered_into(tmp_path: Path, buy: Buy, ledger: Ledger) -> None:
+    """With `save_to` a ByteStore, pictures are looked for and kept there."""
+    store = InMemoryByteStore()
+    key = _keep(buy("found"), store)
+    buy("fetched")
+    found, fetched = recover(ledger.path, save_to=store)
+    assert (found.outcome, found.path, fetched.outcome) == ("found", key, "fetched")
+    assert sum(name.endswith(".png") for name in store.yield_keys()) == 2
+    assert list(tmp_path.glob("*.png")) == []
+
+
+def test_pictures_of_the_sandbox_are_fetched(tmp_path: Path, ledger: Ledger, ask: Ask) -> None:
+    """What the embedded sandbox answered is fetched from it, without a network."""
+    client = QwenImageClient(sandbox=True)
+    _answer(
+        ledger,
+        ask(base_url=client.base_url),
+        client.generate("a fox", size="512*512"),
+    )
+    [finding] = recover(tmp_path)
+    assert finding.outcome == "fetched"
+    sidecar = Path(finding.path or "").with_suffix(".json")
+    assert json.loads(sidecar.read_text())["sandbox"] is True
+
+
+def test_ledger_by_file_or_folder(tmp_path: Path, ask: Ask) -> None:
+    """A ledger is named by its file or by the folder that it lies in."""
+    ask()
+    assert ledger_at(tmp_path) == ledger_at(tmp_path / _NAME) == tmp_path / _NAME
+    assert list(recover(tmp_path / _NAME)) == []
+
+
+def test_no_ledger_is_an_error_and_none_is_made(tmp_path: Path) -> None:
+    """A folder without a ledger is an error that names what was looked for."""
+    with pytest.raises(ConfigurationError, match=r"no ledger at .*\.qwen-image\.db"):
+        list(recover(tmp_path))
+    assert list(tmp_path.iterdir()) == []
