@@ -14,7 +14,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Generic, TypeVar
 
 import httpx
@@ -134,6 +134,7 @@ class AsyncPool:
         """Use `transport` in place of the network (the sandbox), where one is given."""
         self._transport = transport
         self._sets: dict[asyncio.AbstractEventLoop, _LoopSet] = {}
+        weakref.finalize(self, _close_soon, self._sets).atexit = False
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -153,7 +154,7 @@ class AsyncPool:
         """Close the running loop's connections, busy ones when they are done."""
         mine = self._sets.pop(asyncio.get_running_loop(), None)
         if mine is not None:
-            await mine.guard.aclose()
+            await mine.aclose()
 
     async def _open_set(self, loop: asyncio.AbstractEventLoop) -> "_LoopSet":
         for other in list(self._sets):
@@ -183,6 +184,10 @@ class _LoopSet:
         self.shards = shards
         self.guard = _closing(shards, sets, loop)
 
+    async def aclose(self) -> None:
+        """Close the idle clients now, and the others when they are done."""
+        await self.guard.aclose()
+
 
 async def _closing(
     shards: _Shards[httpx.AsyncClient],
@@ -195,6 +200,15 @@ async def _closing(
         sets.pop(loop, None)
         for client in shards.clear():
             await client.aclose()
+
+
+def _close_soon(sets: dict[asyncio.AbstractEventLoop, _LoopSet]) -> None:
+    """Have each loop close its connections; what the garbage collector closes, it complains of."""
+    for loop, mine in list(sets.items()):
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(
+                lambda loop, mine: loop.create_task(mine.aclose()), loop, mine
+            )
 
 
 def _opened(open_client: Callable[[], _Client]) -> _Client:

@@ -107,6 +107,7 @@ class Database:
     def close(self) -> None:
         """Write what is pending and close the file; the next use opens it again."""
         self._draining.acquire()
+        self._write_pending()
         self._clear_log()
         with self._using:
             _close_all(self._opened)
@@ -123,12 +124,15 @@ class Database:
             self._drain()
 
     def _drain(self) -> None:
+        self._write_pending()
+        self._clear_log()
+        self._let_go()
+
+    def _write_pending(self) -> None:
         while self._pending:
             work = [self._pending.popleft() for _ in range(len(self._pending))]
             self._log_holds_secret |= any(scrub for _, _, scrub in work)
             self._commit([(job, commit) for job, commit, _ in work])
-        self._clear_log()
-        self._let_go()
 
     def _let_go(self) -> None:
         self._draining.release()

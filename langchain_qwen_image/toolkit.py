@@ -18,7 +18,7 @@ class QwenImageToolkit(QwenImageSettings, BaseToolkit):
     to a new temporary folder, named in `save_to` from then on and never removed by this package.
 
     Example:
-        >>> toolkit = QwenImageToolkit(sandbox=True, size="512*512")
+        >>> toolkit = QwenImageToolkit(sandbox=True, save_to="images")
         >>> [tool.name for tool in toolkit.get_tools()]
         ['generate_image', 'view_image']
     """

@@ -18,7 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from langchain_qwen_image._scaled import scaled_down
 from langchain_qwen_image._threads import in_thread
-from langchain_qwen_image.errors import ConfigurationError, InvalidRequestError, QwenImageError
+from langchain_qwen_image.errors import (
+    ConfigurationError,
+    DownloadError,
+    InvalidRequestError,
+    QwenImageError,
+)
 from langchain_qwen_image.storage import ImageStore, open_store
 from langchain_qwen_image.tool import message_or_raise
 
@@ -102,7 +107,13 @@ class ViewImageTool(BaseTool):
 
 def _show(store: ImageStore, image: object, max_side: int) -> list[ContentBlock]:
     name = _AS_QUOTED.sub("", image) if isinstance(image, str) else ""
-    image_id, picture = _look_up(store, name)
+    try:
+        image_id, picture = _look_up(store, name)
+    except QwenImageError:
+        raise
+    except Exception as error:  # a store of the caller's raises what it likes
+        problem = type(error).__name__
+        raise DownloadError(f"The store of the pictures cannot be read ({problem}).") from None
     small, mime_type = _small_copy(picture, max_side)
     said = f"This is picture {image_id}, its longest side scaled to {max_side} pixels at most."
     return [

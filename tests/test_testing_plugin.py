@@ -173,6 +173,19 @@ def test_other_bodies_stay_as_they_are(body: bytes) -> None:
     assert scrub_request(Request("https://a.example/", {}, body)).body == body
 
 
+def test_request_without_a_body_is_left_without() -> None:
+    """A GET is redacted in its address and headers alone."""
+    request = scrub_request(Request("https://oss.example/a?sig=s", {"Authorization": "a"}))
+    assert request.body is None
+    assert request.uri == "https://oss.example/a?sig=REDACTED"
+
+
+def test_text_is_redacted_as_bytes_are() -> None:
+    """A body that a cassette holds as text loses its signatures too."""
+    response = scrub_response({"headers": {}, "body": {"string": "see /a?sig=s"}})
+    assert response["body"]["string"] == "see /a?sig=REDACTED"
+
+
 def test_compressed_answers_are_redacted_too(tmp_path: Path) -> None:
     """A signature inside a gzip answer does not reach the cassette."""
     import vcr

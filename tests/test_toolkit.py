@@ -328,6 +328,24 @@ async def test_loop_goes_on_while_a_picture_is_scaled(tmp_path: Path) -> None:
     assert turns > 5
 
 
+class Down(InMemoryByteStore):
+    """A store that cannot be reached."""
+
+    def mget(self, keys: Any) -> Any:
+        raise RuntimeError("of the store: secret")
+
+    def yield_keys(self, *, prefix: Any = None) -> Any:
+        raise RuntimeError("of the store: secret")
+
+
+@pytest.mark.parametrize("name", ["k3v9q2xd", "a.png"])
+def test_store_that_is_down_is_an_error_to_read(name: str, call: Call) -> None:
+    """What a store raises becomes an error message, so that it cancels no call beside it."""
+    message = look(call, QwenImageToolkit(sandbox=True, save_to=Down()), name)
+    assert message.status == "error"
+    assert message.text == "The store of the pictures cannot be read (RuntimeError)."
+
+
 def test_key_is_in_no_text() -> None:
     """Neither the toolkit nor its tools show the key."""
     toolkit = QwenImageToolkit(api_key=KEY, save_to=".")
