@@ -64,7 +64,7 @@ def test_fixture_shows_no_key(qwen_image_sandbox: SandboxServer) -> None:
 
 
 def test_plugin_is_found_and_costs_nothing_until_used(pytester: pytest.Pytester) -> None:
-    """In a host's suite the fixture is listed, and no module of ours that does work is loaded."""
+    """In a suite that does not use it, no module of ours that does work is loaded."""
     pytester.makepyfile(
         """
         import sys
@@ -81,7 +81,6 @@ def test_plugin_is_found_and_costs_nothing_until_used(pytester: pytest.Pytester)
     )
     plain = ["-p", "no:recording", "-p", "no:langsmith_plugin", "-p", "no:anyio"]
     pytester.runpytest_subprocess(*plain).assert_outcomes(passed=1)
-    pytester.runpytest_subprocess("--fixtures", "-q").stdout.fnmatch_lines(["qwen_image_sandbox*"])
 
 
 def test_example_of_the_docs_passes(pytester: pytest.Pytester) -> None:

@@ -8,7 +8,6 @@ from typing import Any, Literal, assert_type
 import httpx
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.content import ImageContentBlock
-from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, ToolException
@@ -82,7 +81,7 @@ def generator(generator: QwenImageGenerator) -> None:
     assert_type(generator.stream("a fox"), Iterator[ImageGenerationResult])
     assert_type(generator.astream("a fox"), AsyncIterator[ImageGenerationResult])
     chain: Runnable[dict[str, Any], ImageGenerationResult] = (
-        PromptTemplate.from_template("{animal}") | StrOutputParser() | generator
+        PromptTemplate.from_template("{animal}") | generator
     )
     assert_type(chain.invoke({"animal": "a fox"}), ImageGenerationResult)
 
