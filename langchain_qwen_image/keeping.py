@@ -11,7 +11,7 @@ from langchain_qwen_image._account import SANDBOX_URL
 from langchain_qwen_image._links import is_inline, without_query
 from langchain_qwen_image._threads import in_thread
 from langchain_qwen_image.download import MAX_IMAGE_BYTES, Fetcher, Picture
-from langchain_qwen_image.errors import DownloadError
+from langchain_qwen_image.errors import ConfigurationError, DownloadError
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.storage import ImageStore, open_store
 
@@ -123,7 +123,11 @@ class Keeper:
             raise DownloadError(
                 f"Picture {image.id} has no link any more. Look for its file and the ledger."
             )
-        return self._fetcher.fetch(image.url, into)
+        try:
+            return self._fetcher.fetch(image.url, into)
+        except ImportError as error:  # the sandbox draws with Pillow, which is an extra
+            problem = str(error)
+        raise ConfigurationError(problem)
 
 
 def make_fetcher(

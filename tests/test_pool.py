@@ -267,8 +267,6 @@ if child:
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param('client.generate("a fox")', id="sync"),
-        pytest.param("asyncio.run(twice())", id="async"),
         pytest.param(
             'asyncio.run(twice()); client.generate("a fox"); asyncio.run(twice())', id="both"
         ),
@@ -287,3 +285,19 @@ def test_closing_is_never_required(script: str) -> None:
     with SandboxServer(draw=draw_plain) as gateway:
         in_another_process(gateway.base_url, script)
         assert gateway.gateway.post_count >= 1
+
+
+def test_a_forked_child_leaves_its_parents_connections_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In another process the client opens its own connection, and closes none of its parent's."""
+    with LoopbackServer() as gateway, at(gateway.base_url) as client:
+        client.generate("a fox")
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        client.generate("a fox")
+        assert (gateway.accepts, len(gateway._open)) == (2, 2)
+        parents = _pool._of_parents.pop()
+        assert isinstance(parents, _pool._Shards)
+        _pool._close_all(parents)
+        client.generate("a fox")
+        assert gateway.accepts == 2

@@ -337,7 +337,7 @@ def outcome_of(status: int, headers: dict[str, str], body: bytes, now: datetime 
     body=_bodies,
     now=st.sampled_from([None, NOW]),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_every_answer_is_read(
     status: int, headers: dict[str, str], asked: str, sent: str, body: bytes, now: datetime | None
 ) -> None:
