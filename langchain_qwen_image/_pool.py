@@ -3,7 +3,8 @@
 Why many small clients and not one large: httpx 0.28 walks over all connections of a pool for each
 request, so a pool of hundreds spends more CPU on itself than on the calls. Up to `_WIDTH` calls
 share a client here, and another client is opened only when all are full; they share one TLS
-context, so that opening one costs a tenth of a millisecond. Figures: `benchmarks/RESULTS.md`.
+context, so that opening one costs a tenth of a millisecond. A thousand calls of 200 ms at once, on
+two cores: 51 a second through one large client, over 700 through these.
 
 Why a set per event loop: a connection belongs to the loop that opened it, and httpx used from
 another loop fails after the server has got the POST.

@@ -101,8 +101,13 @@ async def test_nobody_repeats_a_cancelled_call(
     """A call that nobody waits for is not tried again, also where a repeat would be allowed."""
     caplog.set_level(logging.INFO, logger="langchain_qwen_image")
     gate = Gate(said)
+    waits: list[float] = []
+
+    async def asleep(seconds: float) -> None:
+        waits.append(seconds)
+
     with LoopbackServer(gate) as gateway:
-        async with at(gateway.base_url) as client:
+        async with at(gateway.base_url, asleep=asleep) as client:
             task = asyncio.create_task(client.agenerate("a fox"))
             await asyncio.to_thread(gate.asked.wait)
             assert await cancelled(task)
@@ -110,6 +115,7 @@ async def test_nobody_repeats_a_cancelled_call(
             (error,) = await background()
         assert isinstance(error, QwenImageError)
         assert len(gateway.posts) == 1
+    assert waits == []
     assert "a cancelled call ended: " in caplog.text
 
 
