@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 # The wire and its errors decide about money, so every branch of them is tested.
-WIRE := langchain_qwen_image/_protocol.py,langchain_qwen_image/_refusals.py,langchain_qwen_image/errors.py
+WIRE := langchain_qwen_image/_protocol.py,langchain_qwen_image/_refusals.py,langchain_qwen_image/_verdict.py,langchain_qwen_image/errors.py
 
 .PHONY: help demo test lint format type check record record-live
 
