@@ -121,7 +121,7 @@ def _make_private(path: Path) -> None:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.row_factory = sqlite3.Row
-    is_new = patiently(lambda: _check_version(connection, path))
+    is_new = patiently(lambda: _looks_new(connection, path))
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         with contextlib.suppress(OSError):  # of another user, who let us in
             path.chmod(0o600)
@@ -142,6 +142,15 @@ def patiently(action: Callable[[], bool]) -> bool:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
             time.sleep(0.005)
+
+
+def _looks_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Check the version on one snapshot: another process may be filling the file just now."""
+    connection.execute("BEGIN")
+    try:
+        return _check_version(connection, path)
+    finally:
+        connection.rollback()
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> bool:
