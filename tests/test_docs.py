@@ -1,44 +1,39 @@
 """The pages in docs/ run: their code from top to bottom, and it prints what they show."""
 
-import re
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pages import ROOT, Block, blocks_of, prepare, run
 
-DOCS = Path(__file__).parents[1] / "docs"
-_BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from langchain_qwen_image.sandbox import SandboxServer
+
 PAGES = {
-    page.name: _BLOCK.findall(page.read_text(encoding="utf-8"))
-    for page in sorted(DOCS.glob("*.md"))
+    page.stem: page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))
 }
+_RUN_ELSEWHERE = {"testing"}  # whole files with names of their own: test_testing_plugin.py
 
 
-def _run(page: str) -> None:
-    names: dict[str, Any] = {}
-    printed = StringIO()
-    for number, (language, text) in enumerate(PAGES[page], 1):
-        if language == "python":
-            with redirect_stdout(printed):
-                exec(compile(text, f"docs/{page}, block {number}", "exec"), names)
-        else:
-            assert printed.getvalue() == text
-            printed = StringIO()
-
-
-@pytest.mark.parametrize("page", ["chains.md", "notebooks.md"])
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python\n" in text])
 def test_code_prints_what_the_page_shows(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page's code runs in one namespace, without a key."""
-    monkeypatch.chdir(tmp_path)
-    _run(page)
+    """A page's code runs in one namespace, without a key or against a gateway here."""
+    prepare(PAGES[page], server, tmp_path, monkeypatch)
+    run(blocks_of(PAGES[page]))
 
 
-def test_outputs_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_code_is_run(page: str) -> None:
+    """No fence is written in a way that the tests pass over."""
+    fences = PAGES[page].count("\n```") // 2
+    assert page in _RUN_ELSEWHERE or len(list(blocks_of(PAGES[page]))) == fences
+
+
+def test_outputs_are_compared() -> None:
     """A page whose code prints something else than it shows fails."""
-    monkeypatch.setitem(PAGES, "a.md", [("python", "print(1)"), ("text", "2\n")])
-    with pytest.raises(AssertionError):
-        _run("a.md")
+    with pytest.raises(AssertionError, match="the code printed"):
+        run([Block("x", "python", "print(1)"), Block("x", "text", "2\n")])
+    with pytest.raises(AssertionError, match="every output is shown"):
+        run([Block("x", "text", ""), Block("x", "python", "print(1)")])
+    with pytest.raises(AssertionError, match="the code printed"):
+        run([Block("x", "console", "$ qwen-image --version\n0\n")])

@@ -2,55 +2,23 @@
 
 import doctest
 import importlib
-import os
 import re
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import redirect_stdout
-from dataclasses import dataclass
-from io import BytesIO, StringIO
+from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from pages import ROOT, blocks_of, compare, prepare, qwen_image, run
 from PIL import Image
 
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator, QwenImageTool, errors
 from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.sandbox.scenarios import find_scenario
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CLASSES = {name: getattr(errors, name) for name in errors.__all__ if name != "QwenImageError"}
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block: the heading above it, its language, its text."""
-
-    heading: str
-    language: str
-    text: str
-
-
-def _blocks() -> Iterator[Block]:
-    heading = "top"
-    for match in re.finditer(
-        r"^## ([^\n]+)$|^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
-    ):
-        if match[1]:
-            heading = match[1]
-        else:
-            yield Block(heading, match[2], match[3])
-
-
-BLOCKS = list(_blocks())
+BLOCKS = list(blocks_of(README))
 CHAPTERS = {
     heading: list(blocks) for heading, blocks in groupby(BLOCKS, lambda block: block.heading)
 }
@@ -63,44 +31,6 @@ COMMANDS = [
 ]
 
 
-class _Illustrator(BaseChatModel):
-    """Asks for one picture, then says that it is there."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "illustrator"
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        return self
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        call = {"name": "generate_image", "args": {"prompt": "A lighthouse"}, "id": "call_1"}
-        is_done = isinstance(messages[-1], ToolMessage)
-        answer = AIMessage("Here it is.") if is_done else AIMessage("", tool_calls=[call])
-        return ChatResult(generations=[ChatGeneration(message=answer)])
-
-
-def _as_pattern(expected: str) -> str:
-    return ".*".join(re.escape(part) for part in expected.split("…"))
-
-
-def _run(blocks: list[Block]) -> None:
-    """Run a chapter's Python in one namespace, and compare what it prints with what it shows."""
-    names: dict[str, Any] = {"model": _Illustrator()}
-    printed = StringIO()
-    for block in blocks:
-        if block.language == "python":
-            code = compile(block.text, f"README.md, {block.heading}", "exec")
-            with redirect_stdout(printed):
-                exec(code, names)
-        elif block.language == "text":
-            assert re.fullmatch(_as_pattern(block.text), printed.getvalue(), re.DOTALL), (
-                f"README shows\n{block.text}\nand the code printed\n{printed.getvalue()}"
-            )
-            printed = StringIO()
-    assert printed.getvalue() == "", "every output is shown"
-
-
 @pytest.mark.parametrize(
     "heading",
     [name for name, blocks in CHAPTERS.items() if any(b.language == "python" for b in blocks)],
@@ -109,18 +39,8 @@ def test_code_prints_what_the_readme_shows(
     heading: str, server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each chapter's code runs as it stands; where it needs a key, against a gateway here."""
-    monkeypatch.chdir(tmp_path)
-    if not any("sandbox=True" in block.text for block in CHAPTERS[heading]):
-        monkeypatch.setenv("PIXAZO_API_KEY", "test-key-of-the-readme")
-        monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
-    _run(CHAPTERS[heading])
-
-
-def test_outputs_are_compared() -> None:
-    """A chapter whose code prints something else than is shown fails."""
-    shown = [Block("x", "python", "print('three')\n"), Block("x", "text", "four\n")]
-    with pytest.raises(AssertionError, match="the code printed"):
-        _run(shown)
+    prepare("".join(block.text for block in CHAPTERS[heading]), server, tmp_path, monkeypatch)
+    run(CHAPTERS[heading])
 
 
 def test_first_screen_has_the_two_commands() -> None:
@@ -247,39 +167,24 @@ def test_examples_in_docstrings_run(
     assert outcome.failed == 0
 
 
-def _qwen_image(*arguments: str, folder: Path = ROOT) -> str:
-    run = subprocess.run(
-        [sys.executable, "-m", "langchain_qwen_image", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"},
-        timeout=60,
-    )
-    return run.stdout
-
-
 @pytest.mark.parametrize(
     ("command", "shown"),
     [
         pytest.param(command, shown, id=command)
         for block in BLOCKS
-        if block.language == "console"
-        for command, shown in re.findall(
-            r"^\$ qwen-image (.+)\n((?:(?!\$ ).*\n)+)", block.text, re.MULTILINE
-        )
+        for command, shown in block.commands
     ],
 )
-def test_commands_print_what_the_readme_shows(command: str, shown: str, tmp_path: Path) -> None:
+def test_commands_print_what_the_readme_shows(
+    command: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each command that is shown with its output prints that, line for line."""
-    printed = _qwen_image(*shlex.split(command), folder=tmp_path)
-    lines = [line.rstrip() for line in printed.strip().splitlines()]
-    assert re.fullmatch(_as_pattern(shown.strip()), "\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    compare(shown.strip(), qwen_image(command))
 
 
 @pytest.mark.parametrize("command", sorted({c.split()[1] for c in COMMANDS if c[:5] == "qwen-"}))
 def test_commands_exist(command: str) -> None:
     """Each subcommand of the README answers to `--help`."""
     if not command.startswith("-"):
-        assert command in _qwen_image(command, "--help")
+        assert command in qwen_image(f"{command} --help")
