@@ -92,11 +92,11 @@ def qwen_image(command: str) -> str:
 
 
 def prepare(
-    page: str, server: SandboxServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+    blocks: Iterable[Block], server: SandboxServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Let a page run in a folder; one that needs a key finds it, and a gateway on loopback."""
+    """Let blocks run in a folder; code that needs a key finds one, and a gateway on loopback."""
     monkeypatch.chdir(folder)
-    if "sandbox=True" not in page:
+    if not any("sandbox=True" in block.text for block in blocks):
         monkeypatch.setenv("PIXAZO_API_KEY", "test-key-of-the-page")
         monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
 

@@ -18,8 +18,9 @@ def test_code_prints_what_the_page_shows(
     page: str, server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page's code runs in one namespace, without a key or against a gateway here."""
-    prepare(PAGES[page], server, tmp_path, monkeypatch)
-    run(blocks_of(PAGES[page]))
+    blocks = list(blocks_of(PAGES[page]))
+    prepare(blocks, server, tmp_path, monkeypatch)
+    run(blocks)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -39,7 +39,7 @@ def test_code_prints_what_the_readme_shows(
     heading: str, server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each chapter's code runs as it stands; where it needs a key, against a gateway here."""
-    prepare("".join(block.text for block in CHAPTERS[heading]), server, tmp_path, monkeypatch)
+    prepare(CHAPTERS[heading], server, tmp_path, monkeypatch)
     run(CHAPTERS[heading])
 
 
