@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -81,14 +83,21 @@ def compare(shown: str, printed: str) -> None:
 
 def qwen_image(command: str) -> str:
     """Run the command line in the current folder, and return what it prints."""
-    run = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "langchain_qwen_image", *shlex.split(command)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"},
-        timeout=60,
-    )
-    return "\n".join(line.rstrip() for line in run.stdout.strip().splitlines())
+    ) as run:
+        timer = Timer(60, run.kill)
+        timer.start()
+        lines = []
+        for line in run.stdout or ():
+            lines.append(line.rstrip())
+            if line.startswith("PIXAZO_BASE_URL="):  # the last line of a server, which goes on
+                run.send_signal(signal.SIGINT)
+        timer.cancel()
+    return "\n".join(lines).strip()
 
 
 def prepare(

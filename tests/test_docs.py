@@ -1,11 +1,12 @@
 """The pages in docs/ run: their code from top to bottom, and it prints what they show."""
 
+import re
 from pathlib import Path
 
 import pytest
 from pages import ROOT, Block, blocks_of, prepare, run
 
-from langchain_qwen_image.sandbox import SandboxServer
+from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
 
 PAGES = {
     page.stem: page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))
@@ -28,6 +29,12 @@ def test_every_block_of_code_is_run(page: str) -> None:
     """No fence is written in a way that the tests pass over."""
     fences = PAGES[page].count("\n```") // 2
     assert page in _RUN_ELSEWHERE or len(list(blocks_of(PAGES[page]))) == fences
+
+
+def test_scenarios_are_those_of_the_sandbox() -> None:
+    """The page on the sandbox has each scenario once, and says of it what the sandbox says."""
+    rows = re.findall(r"^\| `sandbox:(\S+)` \| (.+) \|$", PAGES["sandbox"], re.MULTILINE)
+    assert sorted(rows) == sorted((name, one.description) for name, one in SCENARIOS.items())
 
 
 def test_outputs_are_compared() -> None:
