@@ -23,7 +23,7 @@ class Budget:
     Any number of tools, generators, threads and tasks may hold one budget; together they never
     get past it. A copy of a budget is the budget itself: a copied tool gets no second purse.
 
-    Example:
+    Examples:
         >>> budget = Budget(max_usd=0.10)
         >>> token = budget.reserve(Decimal("0.045"))
         >>> budget.settle(token, Decimal("0.045"))

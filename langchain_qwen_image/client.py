@@ -60,7 +60,7 @@ class QwenImageClient:
 
     Safe to share between threads, event loops and processes. Closing is possible, never required.
 
-    Example:
+    Examples:
         >>> client = QwenImageClient(sandbox=True)
         >>> client.generate("a red fox in the snow", size="512*512").image.width
         512

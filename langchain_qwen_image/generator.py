@@ -22,10 +22,42 @@ class QwenImageGenerator(
     one), a dict of arguments or a `QwenImageInput`; gives an `ImageGenerationResult`. Parameters
     that are set here are defaults for the calls that do not give them.
 
-    Example:
-        >>> generator = QwenImageGenerator(sandbox=True, size="512*512")
-        >>> generator.invoke("a red fox in the snow").image.width
-        512
+    Setup:
+        Set the environment variable `PIXAZO_API_KEY`, or pass `api_key`. With `sandbox=True` no
+        key is needed and nothing is paid: the pictures are placeholders.
+
+        ```console
+        $ export PIXAZO_API_KEY="your-subscription-key"
+        ```
+
+    Instantiation:
+        ```python
+        from langchain_qwen_image import QwenImageGenerator
+
+        generator = QwenImageGenerator(save_to="images", watermark=False)
+        ```
+
+    Invocation:
+        ```python
+        result = generator.invoke("A red fox in the snow, woodcut", size="512*512")
+        print(result.image.width, result.cost_usd)
+        ```
+
+        ```text
+        512 0.045
+        ```
+
+    In a chain:
+        ```python
+        from langchain_core.prompts import ChatPromptTemplate
+
+        chain = ChatPromptTemplate.from_template("One {thing}, flat colours") | generator
+        print(chain.invoke({"thing": "lighthouse"}).prompt)
+        ```
+
+        ```text
+        One lighthouse, flat colours
+        ```
     """
 
     model_config = QwenImageSettings.model_config  # LangChain's own would take unknown settings
@@ -59,7 +91,7 @@ class QwenImageGenerator(
     def with_parameters(self, **parameters: Unpack[GivenParameters]) -> Self:
         """Return a copy with other defaults; key, connections, ledger and budget are shared.
 
-        Example:
+        Examples:
             >>> generator = QwenImageGenerator(sandbox=True, watermark=False)
             >>> generator.with_parameters(size="512x512").given_parameters()
             {'watermark': False, 'size': '512*512'}

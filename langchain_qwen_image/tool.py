@@ -48,14 +48,57 @@ class QwenImageTool(QwenImageSettings, BaseTool):
     Called without a tool call, with a plain string or dict, the tool raises all of them. Set
     `handle_tool_error` to have it otherwise.
 
-    Example:
-        >>> tool = QwenImageTool(sandbox=True, size="512*512")
-        >>> call = {"name": "generate_image", "args": {"prompt": "a red fox"}}
-        >>> message = tool.invoke({**call, "id": "call_1", "type": "tool_call"})
-        >>> message.content[:23]
-        'Done: 1 image generated'
-        >>> message.artifact["images"][0]["width"]
-        512
+    Setup:
+        Set the environment variable `PIXAZO_API_KEY`, or pass `api_key`. With `sandbox=True` no
+        key is needed and nothing is paid: the pictures are placeholders.
+
+        ```console
+        $ export PIXAZO_API_KEY="your-subscription-key"
+        ```
+
+    Instantiation:
+        ```python
+        from langchain_qwen_image import Budget, QwenImageTool
+
+        tool = QwenImageTool(save_to="images", size="1024*1024", budget=Budget(max_usd=1))
+        ```
+
+    Invocation:
+        Called without a tool call, it returns the sentence alone, and raises every error.
+
+        ```python
+        print(tool.invoke({"prompt": "A red fox in the snow, woodcut"}))
+        ```
+
+        ```text
+        Done: 1 image generated, 1024×1024 image/png. Saved as …
+        ```
+
+    Invocation with ToolCall:
+        ```python
+        call = {"name": "generate_image", "args": {"prompt": "A red fox"}, "id": "call_1"}
+        message = tool.invoke({**call, "type": "tool_call"})
+        print(message.status, message.artifact["images"][0]["width"])
+        ```
+
+        ```text
+        success 1024
+        ```
+
+    Within an agent:
+        Any chat model that calls tools will do.
+
+        ```python
+        from langchain.agents import create_agent
+
+        agent = create_agent(model, tools=[tool])
+        state = agent.invoke({"messages": [("user", "Draw a lighthouse.")]})
+        print([message.type for message in state["messages"]])
+        ```
+
+        ```text
+        ['human', 'ai', 'tool', 'ai']
+        ```
     """
 
     model_config = QwenImageSettings.model_config  # LangChain's own would take unknown settings

@@ -17,7 +17,7 @@ class QwenImageToolkit(QwenImageSettings, BaseToolkit):
     Takes the settings of `QwenImageTool`. Looking needs kept pictures: without `save_to` they go
     to a new temporary folder, named in `save_to` from then on and never removed by this package.
 
-    Example:
+    Examples:
         >>> toolkit = QwenImageToolkit(sandbox=True, save_to="images")
         >>> [tool.name for tool in toolkit.get_tools()]
         ['generate_image', 'view_image']

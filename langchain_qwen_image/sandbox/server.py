@@ -175,7 +175,7 @@ def serve(port: int = 0) -> Iterator[str]:
     Raises:
         OSError: The port is in use or not allowed.
 
-    Example:
+    Examples:
         >>> with serve() as base_url:
         ...     print(base_url.rpartition(":")[0])
         http://127.0.0.1

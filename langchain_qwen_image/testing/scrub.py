@@ -59,7 +59,7 @@ def vcr_config(host: Mapping[str, Any] | None = None) -> dict[str, Any]:
     configuration stays as it is. Compressed answers are recorded in plain, since nothing could be
     redacted in them, unless the host says otherwise.
 
-    Example:
+    Examples:
         >>> sorted(vcr_config({"match_on": ["method", "uri"]}))[:2]
         ['before_record_request', 'before_record_response']
     """
