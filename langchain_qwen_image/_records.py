@@ -11,6 +11,7 @@ from typing import Any, Literal
 __all__ = ["LedgerCall", "LedgerImage", "State"]
 
 State = Literal["asked", "sent", "answered", "kept", "refused", "unknown"]
+"""Where a call stands."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

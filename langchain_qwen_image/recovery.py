@@ -30,6 +30,7 @@ from langchain_qwen_image.storage import ImageStore, open_store
 __all__ = ["Finding", "Outcome", "ledger_at", "recover"]
 
 Outcome = Literal["found", "fetched", "fetchable", "failed", "lost", "unanswered"]
+"""What became of it; `Finding` says what each means."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,12 @@ class ImageGenerationResult(BaseModel):
     """What one call made: at least one picture, and what it cost.
 
     Attributes:
+        images: The pictures, at least one.
+        prompt: What was asked for.
         parameters: The four parameters as they were sent.
+        model: The model asked.
+        request_id: The gateway's name of the call, to quote to its support.
+        finish_reason: As the gateway gave it; documented only as `stop`.
         cost_usd: Price of the call in US dollars; 0 in the sandbox.
         created_at: When the answer came, in UTC.
         sandbox: True when the pictures are placeholders of the sandbox.

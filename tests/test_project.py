@@ -137,6 +137,7 @@ def test_targets_are_those_that_are_promised() -> None:
         "format",
         "type",
         "check",
+        "docs",
         "record",
         "record-live",
     ]

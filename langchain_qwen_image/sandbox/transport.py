@@ -10,6 +10,7 @@ from langchain_qwen_image.sandbox.answer import Answer
 from langchain_qwen_image.sandbox.gateway import Gateway
 
 SANDBOX_BASE_URL = "https://sandbox.invalid"
+"""Address of the gateway in this process; `.invalid` can never be a real host (RFC 6761)."""
 _DRIPS = 50
 _DRIP_SECONDS = 0.02
 _PIECE_BYTES = 64 * 1024
