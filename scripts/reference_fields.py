@@ -48,7 +48,7 @@ def _tabulate(model: Class) -> None:
     told = _told(model.docstring)
     own = {name: one for name, one in runtime.model_fields.items() if name in model.members}
     fields = [
-        _row(name, field, model, told)
+        _row(name, field, model.docstring, told)
         for name, field in own.items()
         if field.description or not _is_inherited(name, runtime)
     ]
@@ -81,10 +81,10 @@ def _told(docstring: Docstring) -> dict[str, str]:
     return {one.name: one.description for section in sections for one in section.value}
 
 
-def _annotation(kind: Any, model: Class) -> str | Expr | None:
+def _annotation(kind: Any, docstring: Docstring) -> str | Expr | None:
     """Return a type to be linked; a literal's strings would be read as types."""
     text = _spelled(kind)
-    return text if "Literal" in text else parse_docstring_annotation(text, model.docstring)
+    return text if "Literal" in text else parse_docstring_annotation(text, docstring)
 
 
 def _spelled(kind: Any) -> str:
@@ -100,12 +100,14 @@ def _spelled(kind: Any) -> str:
     return f"{name}[{', '.join(map(_spelled, inner))}]" if inner else name
 
 
-def _row(name: str, field: FieldInfo, model: Class, told: dict[str, str]) -> DocstringParameter:
+def _row(
+    name: str, field: FieldInfo, docstring: Docstring, told: dict[str, str]
+) -> DocstringParameter:
     computed = field.default_factory is not None
     default = None if computed or field.is_required() else repr(field.default)
     return DocstringParameter(
         name,
-        annotation=_annotation(field.annotation, model),
+        annotation=_annotation(field.annotation, docstring),
         description=(field.description or told.get(name, "")).replace("*", r"\*"),
         value="…" if computed else default,
     )
