@@ -21,10 +21,18 @@ logger = logging.getLogger("langchain_qwen_image")
 
 
 class BulkItem(NamedTuple):
-    """Place of a call in a bulk run: asked once, and known again when the run is resumed."""
+    """Place of a call in a bulk run: paid for once, and known again when the run is resumed.
+
+    Attributes:
+        batch: The run's name.
+        item: The request's name in it.
+        call_id: The call's name; the same when the run asks again after it bought nothing.
+        pay_again: Ask also where an earlier call may have been billed.
+    """
 
     batch: str
     item: str
+    call_id: str
     pay_again: bool = False
 
 
@@ -61,7 +69,9 @@ class Books(Watcher):
         """
         budget, ledger, price = self._budget, self._ledger, self._price
         if budget is not None:
-            self._reservation = yield from _reserved(budget, price)
+            is_shared = ledger is not None and budget.is_in(ledger.path)
+            call_id = self._call_id if is_shared else None
+            self._reservation = yield from _reserved(budget, price, call_id)
         if ledger is not None:
             entry: dict[str, Any] = {
                 "prompt": arguments.prompt,
@@ -112,8 +122,6 @@ class Books(Watcher):
         """Book a call without a picture: as spent if it may be billed, else given back."""
         if billed:
             yield from self._spend(self._price, 1)
-        else:
-            yield from self._give_back()
         if self._ledger is not None:
             book = self._ledger.unknown if billed else self._ledger.refused
             request_id = getattr(error, "request_id", None)
@@ -125,6 +133,8 @@ class Books(Watcher):
                     request_id=request_id,
                 )
             )
+        if not billed:
+            yield from self._give_back()
 
     def kept(self, image: GeneratedImage) -> Script[None]:
         """Book where a picture is kept, or why it is not."""
@@ -155,10 +165,13 @@ class Books(Watcher):
             yield from _logged(Do(lambda: budget.release(token), lambda: budget.arelease(token)))
 
 
-def _reserved(budget: Budget, price: Decimal) -> Script[str]:
+def _reserved(budget: Budget, price: Decimal, call_id: str | None) -> Script[str]:
     """Set the price aside; without a budget that can be written nothing may be sent."""
     try:
-        token: str = yield Do(lambda: budget.reserve(price), lambda: budget.areserve(price))
+        token: str = yield Do(
+            lambda: budget.reserve(price, call_id=call_id),
+            lambda: budget.areserve(price, call_id=call_id),
+        )
         return token
     except LedgerError as error:
         problem = str(error)

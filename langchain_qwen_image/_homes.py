@@ -18,6 +18,16 @@ from langchain_qwen_image._sqlite import Commit, Database
 
 __all__ = ["BudgetHome", "FileHome", "Limits", "MemoryHome", "Totals"]
 
+_OF_CALL = "call:"
+# A call is entered in the ledger before it is sent: one that is not there never was.
+_RESERVED = f"""
+SELECT owner, usd, count(*) AS number, sum(images) AS images,
+    substr(token, 1, {len(_OF_CALL)}) = '{_OF_CALL}'
+        AND coalesce(state, 'asked') IN ('asked', 'refused') AS never_sent
+FROM reservations LEFT JOIN calls ON calls.id = substr(token, {len(_OF_CALL) + 1})
+GROUP BY owner, usd, never_sent
+"""  # noqa: S608 - of constants
+
 _add = EXACT.add
 _subtract = EXACT.subtract
 
@@ -29,8 +39,12 @@ class BudgetHome(Protocol):
     returns a `concurrent.futures.Future` when it waits for a disk or a network.
     """
 
-    def reserve(self, usd: Decimal, images: int, limits: Limits) -> str | Future[str]:
-        """Set money aside if `limits.check` passes, and return a token that is never used again.
+    def reserve(
+        self, usd: Decimal, images: int, limits: Limits, call_id: str | None
+    ) -> str | Future[str]:
+        """Set money aside if `limits.check` passes, and return a token for it.
+
+        `call_id` names the call that it is for, where the ledger has it in the home's own file.
 
         Raises:
             BudgetExceededError: From `limits.check`; the future may fail with it instead.
@@ -66,7 +80,7 @@ class MemoryHome:
             "Budget.file(path, ...) is shared by processes."
         )
 
-    def reserve(self, usd: Decimal, images: int, limits: Limits) -> str:
+    def reserve(self, usd: Decimal, images: int, limits: Limits, call_id: str | None = None) -> str:
         """Set money aside."""
         with self._lock:
             given = self._totals
@@ -103,6 +117,7 @@ class FileHome:
     """Count in an SQLite file, for every process of this machine, across restarts.
 
     What a process reserved and did not settle before it went counts as spent: it may have been.
+    Where the file is the ledger's too, that says which of it was never sent, and does not count.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -113,9 +128,12 @@ class FileHome:
     def __reduce__(self) -> tuple[type["FileHome"], tuple[Path]]:
         return (FileHome, (self.path,))
 
-    def reserve(self, usd: Decimal, images: int, limits: Limits) -> Commit[str]:
+    def reserve(
+        self, usd: Decimal, images: int, limits: Limits, call_id: str | None = None
+    ) -> Commit[str]:
         """Set money aside; the commit's result is the token."""
-        job = partial(_reserve, usd=usd, images=images, limits=limits)
+        token = uuid.uuid4().hex if call_id is None else f"{_OF_CALL}{call_id}"
+        job = partial(_reserve, token=token, usd=usd, images=images, limits=limits)
         return self._database.submit(job)
 
     def settle(self, token: str, usd: Decimal, images: int) -> Commit[None]:
@@ -131,9 +149,10 @@ class FileHome:
         return self._database.read(_totals, missing=Totals())
 
 
-def _reserve(connection: sqlite3.Connection, usd: Decimal, images: int, limits: Limits) -> str:
+def _reserve(
+    connection: sqlite3.Connection, token: str, usd: Decimal, images: int, limits: Limits
+) -> str:
     limits.check(_totals(connection), usd, images)
-    token = uuid.uuid4().hex
     connection.execute(
         "INSERT INTO reservations (token, day, usd, images, owner) VALUES (?, ?, ?, ?, ?)",
         (token, datetime.now(UTC).date().isoformat(), str(usd), images, this_process()),
@@ -162,15 +181,12 @@ def _totals(connection: sqlite3.Connection) -> Totals:
     for row in connection.execute("SELECT usd, images FROM spent"):
         spent_usd = _add(spent_usd, Decimal(row["usd"]))
         spent_images += row["images"]
-    for row in connection.execute(
-        "SELECT owner, usd, count(*) AS number, sum(images) AS images FROM reservations"
-        " GROUP BY owner, usd"
-    ):
+    for row in connection.execute(_RESERVED):
         usd = EXACT.multiply(Decimal(row["usd"]), Decimal(row["number"]))
         if is_running(row["owner"]):
             reserved_usd = _add(reserved_usd, usd)
             reserved_images += row["images"]
-        else:
+        elif not row["never_sent"]:
             spent_usd = _add(spent_usd, usd)
             spent_images += row["images"]
     return Totals(spent_usd, reserved_usd, spent_images, reserved_images)

@@ -2,7 +2,7 @@
 
 asked ─► sent ─► answered ─► kept
   ▲ ◄────┘ │ ▲ waiting: the attempt bought nothing
-  └─► refused ◄┘─► unknown ─► answered, when the answer comes late
+  └◄─► refused ◄┘─► unknown ─► answered, when the answer comes late
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ _MAY_BECOME: Mapping[State, tuple[State, ...]] = {
     "sent": ("asked", "answered", "refused", "unknown"),
     "answered": (),
     "kept": (),
-    "refused": (),
+    "refused": ("asked",),
     "unknown": ("answered", "refused"),
 }
 
@@ -46,6 +46,8 @@ def ask(connection: sqlite3.Connection, row: Mapping[str, Any], pay_again: bool)
     if earlier is not None:
         if any(earlier[name] != row[name] for name in ("prompt", "parameters", "batch_item")):
             raise LedgerError(f"Call {row['id']} is in the ledger with another request.")
+        if earlier["state"] == "refused":  # it bought nothing, and is asked once more
+            _move(connection, row["id"], "asked")
         return
     if row["batch"] is not None:
         _replace(connection, row, pay_again)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_qwen_image._homes import BudgetHome, FileHome, Limits, MemoryHome, Totals
@@ -76,28 +77,29 @@ class Budget:
         """
         return cls(max_usd=max_usd, max_images=max_images, home=FileHome(path))
 
-    def reserve(self, usd: Decimal, images: int = 1) -> str:
+    def reserve(self, usd: Decimal, images: int = 1, *, call_id: str | None = None) -> str:
         """Set money aside before a POST, and return the token to settle or release it by.
 
         Args:
             usd: What the images will cost together at most, US dollars, 0 or more.
             images: How many images, 0 or more.
+            call_id: The call that it is for, where its ledger is in the budget's own file.
 
         Raises:
             BudgetExceededError: It would go over a limit; nothing is set aside.
             ValueError: An amount is negative or not finite.
         """
         _check_amount(usd, images)
-        answer = self._home.reserve(usd, images, self._limits)
+        answer = self._home.reserve(usd, images, self._limits, call_id)
         if not isinstance(answer, Future):
             return answer
         with self._given_back_if_interrupted(answer):
             return answer.result()
 
-    async def areserve(self, usd: Decimal, images: int = 1) -> str:
+    async def areserve(self, usd: Decimal, images: int = 1, *, call_id: str | None = None) -> str:
         """Do what `reserve` does, without blocking the event loop."""
         _check_amount(usd, images)
-        answer = self._home.reserve(usd, images, self._limits)
+        answer = self._home.reserve(usd, images, self._limits, call_id)
         if not isinstance(answer, Future):
             return answer
         with self._given_back_if_interrupted(answer):
@@ -129,6 +131,10 @@ class Budget:
     async def arelease(self, token: str) -> None:
         """Do what `release` does, without blocking the event loop."""
         await _awaited(self._home.release(token))
+
+    def is_in(self, path: Path) -> bool:
+        """Say whether this budget counts in that file."""
+        return getattr(self._home, "path", None) == path
 
     @property
     def max_usd(self) -> Decimal | None:

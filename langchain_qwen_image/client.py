@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -211,13 +212,16 @@ class QwenImageClient:
         """Say the steps of one call: prepare, send, read."""
         from langchain_qwen_image.keeping import source_of
 
-        answer = yield from self.exchange(self.prepare(arguments), ticket, Watcher())
+        wire = self.prepare(arguments)
+        answer = yield from self.exchange(wire, ticket, Watcher(), self.max_retries)
         result = self.result(arguments, answer)
         for image in result.images:
             image.bind(source_of(sandbox=self.sandbox, allow_loopback=self.is_local))
         return result
 
-    def exchange(self, wire: WireRequest, ticket: Ticket, watcher: Watcher) -> Script[WireAnswer]:
+    def exchange(
+        self, wire: WireRequest, ticket: Ticket, watcher: Watcher, max_retries: int
+    ) -> Script[WireAnswer]:
         """Say the steps from the first POST to an answer; the retry rule stands here alone.
 
         Raises:
@@ -231,7 +235,7 @@ class QwenImageClient:
             seconds = retry_delay(
                 outcome,
                 attempt=attempt,
-                max_retries=self.max_retries,
+                max_retries=max_retries,
                 jitter=random.random(),  # noqa: S311 - no secret
             )
             if seconds is None or ticket.abandoned:
@@ -239,7 +243,7 @@ class QwenImageClient:
             ticket.bought_nothing()
             logger.info("attempt %d bought nothing; next in %.1f s: %s", attempt, seconds, outcome)
             yield from watcher.before_wait(outcome, seconds)
-            yield self._wait(seconds)
+            yield Do(partial(self._sleep, seconds), partial(self._asleep, seconds))
         raise AssertionError  # count() has no end
 
     def result(self, arguments: QwenImageInput, answer: WireAnswer) -> ImageGenerationResult:
@@ -294,9 +298,6 @@ class QwenImageClient:
             )
         async with self._async_pool.lease() as client:
             return await apost(our_async_route(client), wire, call, self.timeout)
-
-    def _wait(self, seconds: float) -> Do:
-        return Do(lambda: self._sleep(seconds), lambda: self._asleep(seconds))
 
 
 def _sandbox_transport() -> Any:

@@ -48,7 +48,7 @@ class Pipeline:
         Args:
             arguments: What to generate, checked.
             ticket: A new one; after an error it says whether a POST was out.
-            item: Place of the call in a bulk run.
+            item: Place of the call in a bulk run, which repeats refused calls itself.
             inline: Keep also a picture that came inside the answer and has no store.
 
         Raises:
@@ -104,13 +104,14 @@ class Pipeline:
         self, arguments: QwenImageInput, ticket: Ticket, item: BulkItem | None, *, inline: bool
     ) -> Script[ImageGenerationResult]:
         wire = self.client.prepare(arguments)
-        call_id = uuid4().hex
+        call_id = uuid4().hex if item is None else item.call_id
+        max_retries = self.client.max_retries if item is None else 0
         books = self._open_books(call_id)
         progress = Progress(call_id, ticket.tool_call_id, books)
         yield progress.tell("waiting")
         yield from books.open(arguments, self.client.base_url, item)
         try:
-            answer = yield from self.client.exchange(wire, ticket, progress)
+            answer = yield from self.client.exchange(wire, ticket, progress, max_retries)
         except BaseException as error:
             yield from books.lost(error, billed=ticket.may_be_billed(error))
             raise
