@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from langchain_qwen_image._threads import in_thread
+
 _PREFIX = ".qwen-image-"
 _SUFFIX = ".part"
 _OLD_SECONDS = 86_400.0
@@ -62,6 +64,27 @@ def publish(part: Path, final: Path) -> None:
     except OSError:
         final.open("xb").close()
         _replace(part, final)
+
+
+def write_new_file(path: Path, content: bytes) -> Path:
+    """Write a file, whole or not at all, and return its path; its folder is made when missing.
+
+    Raises:
+        FileExistsError: the name is taken; it is never overwritten.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with part_file(path.parent) as (part, file):
+        file.write(content)
+        finish(file)
+        publish(part, path)
+    sync_folder(path.parent)
+    return path
+
+
+async def awrite_new_file(path: Path, content: bytes) -> Path:
+    """Async twin of `write_new_file`."""
+    return await in_thread(write_new_file, path, content)
 
 
 def sync_folder(folder: Path) -> None:

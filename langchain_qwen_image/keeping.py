@@ -33,6 +33,11 @@ class Keeper:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
+    @property
+    def store(self) -> ImageStore | None:
+        """Where pictures are kept, if anywhere."""
+        return self._store
+
     def wants(self, image: GeneratedImage, *, inline: bool) -> bool:
         """Say whether a picture is to be kept.
 

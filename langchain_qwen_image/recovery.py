@@ -6,7 +6,7 @@ Nothing here sends a POST. Links are fetched, which is free, and the ledger is t
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from langchain_qwen_image.schemas import ImageParameters
 from langchain_qwen_image.settings import LEDGER_NAME
 from langchain_qwen_image.storage import ImageStore, open_store
 
-__all__ = ["Finding", "Outcome", "ledger_at", "recover"]
+__all__ = ["Finding", "Outcome", "Recovery", "ledger_at", "recover", "result_of"]
 
 Outcome = Literal["found", "fetched", "fetchable", "failed", "lost", "unanswered"]
 """What became of it; `Finding` says what each means."""
@@ -91,10 +91,10 @@ def recover(
     ledger = Ledger(file)
     place = ledger.path.parent if save_to is None else save_to
     with closing(ledger), closing(_Fetchers(ledger.path, place)) as fetchers:
-        recovery = _Recovery(
+        recovery = Recovery(
             ledger,
             open_store(place),
-            fetchers,
+            fetchers.fetch,
             dry_run=dry_run,
             now=now or datetime.now(UTC),
         )
@@ -118,17 +118,7 @@ class _Fetchers:
 
     def fetch(self, call: LedgerCall, image: LedgerImage) -> str | None:
         """Fetch and keep a picture with all that the ledger knows of it, and return its path."""
-        result = ImageGenerationResult(
-            images=[GeneratedImage(id=image.id, url=image.url, expires_at=image.expires_at)],
-            prompt=call.prompt,
-            parameters=ImageParameters(**call.parameters),
-            model=call.model,
-            request_id=call.request_id,
-            cost_usd=float(call.cost_usd),
-            created_at=call.updated_at,
-            sandbox=call.base_url == SANDBOX_URL,
-        )
-        return self._generator(call.base_url).fetch(result).image.path
+        return self._generator(call.base_url).fetch(result_of(call, [image])).image.path
 
     def close(self) -> None:
         """Close the connections."""
@@ -147,21 +137,47 @@ class _Fetchers:
             return self._generators[base_url]
 
 
-class _Recovery:
-    """Finds out how things stand with one call after the other, in a few threads at once."""
+def result_of(call: LedgerCall, images: Iterable[LedgerImage]) -> ImageGenerationResult:
+    """Return what a call made, with these of its images, as far as the ledger knows it."""
+    return ImageGenerationResult(
+        images=[
+            GeneratedImage(
+                id=one.id,
+                url=one.url,
+                expires_at=one.expires_at,
+                path=one.path,
+                sha256=one.sha256,
+                size_bytes=one.size_bytes,
+                download_error=one.error,
+            )
+            for one in images
+        ],
+        prompt=call.prompt,
+        parameters=ImageParameters(**call.parameters),
+        model=call.model,
+        request_id=call.request_id,
+        cost_usd=float(call.cost_usd),
+        created_at=call.updated_at,
+        sandbox=call.base_url == SANDBOX_URL,
+    )
+
+
+class Recovery:
+    """Finds out how things stand with one call after the other; safe for threads."""
 
     def __init__(
         self,
         ledger: Ledger,
         store: ImageStore,
-        fetchers: _Fetchers,
+        fetch: Callable[[LedgerCall, LedgerImage], str | None],
         *,
         dry_run: bool,
         now: datetime,
     ) -> None:
+        """Take the books, the store, and what fetches an image and returns its path."""
         self._ledger = ledger
         self._store = store
-        self._fetchers = fetchers
+        self._fetch_image = fetch
         self._dry_run = dry_run
         self._now = now
 
@@ -184,7 +200,7 @@ class _Recovery:
 
     def _fetch(self, call: LedgerCall, image: LedgerImage) -> Finding:
         try:
-            return Finding("fetched", call, path=self._fetchers.fetch(call, image))
+            return Finding("fetched", call, path=self._fetch_image(call, image))
         except (DownloadError, OSError) as error:
             self._ledger.not_kept(image.id, str(error)).result()
             return Finding("failed", call, reason=str(error))

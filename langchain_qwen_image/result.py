@@ -95,13 +95,13 @@ class GeneratedImage(BaseModel):
             DownloadError: The link could not be fetched, or was not safe to fetch.
             FileExistsError: Something is there already; it is never overwritten.
         """
-        from langchain_qwen_image.storage import write_new_file
+        from langchain_qwen_image._atomic import write_new_file
 
         return write_new_file(Path(path), self.read())
 
     async def asave(self, path: str | Path) -> Path:
         """Async twin of `save`."""
-        from langchain_qwen_image.storage import awrite_new_file
+        from langchain_qwen_image._atomic import awrite_new_file
 
         return await awrite_new_file(Path(path), await self.aread())
 

@@ -111,6 +111,10 @@ class ImageStore(ABC):
     def find(self, image_id: str) -> Iterator[str]:
         """Yield the paths of pictures whose names carry a short id, mostly one."""
 
+    @abstractmethod
+    def locate(self, path: str) -> str | None:
+        """Return the path that a kept picture has now, or None if it is not there any more."""
+
     async def aread(self, path: str) -> bytes:
         """Read as `read` does, beside the event loop."""
         return await in_thread(self.read, path)
@@ -164,6 +168,11 @@ class FolderStore(ImageStore):
         """Yield as `ImageStore.find` says."""
         named = self.folder.glob(f"*-{short(image_id)}*")
         return (str(path) for path in named if path.suffix in _SUFFIXES)
+
+    def locate(self, path: str) -> str | None:
+        """Return what `ImageStore.locate` says, also when the folder was moved."""
+        here = self.folder / Path(path).name
+        return str(here) if here.is_file() else None
 
     def inside(self, path: str | os.PathLike[str]) -> Path:
         """Return the real path of a picture in this folder.
@@ -257,6 +266,10 @@ class KeyStore(ImageStore):
             key for key in self._store.yield_keys() if name in key and Path(key).suffix in _SUFFIXES
         )
 
+    def locate(self, path: str) -> str | None:
+        """Return what `ImageStore.locate` says, judged by the sidecar, which is short."""
+        return path if self._store.mget([str(Path(path).with_suffix(".json"))])[0] else None
+
 
 def open_store(save_to: str | os.PathLike[str] | ByteStore) -> ImageStore:
     """Return the store for a folder's path or a `ByteStore`.
@@ -271,27 +284,6 @@ def open_store(save_to: str | os.PathLike[str] | ByteStore) -> ImageStore:
     raise ConfigurationError(
         f"save_to must be a folder's path or a ByteStore, not {type(save_to).__name__}."
     )
-
-
-def write_new_file(path: Path, content: bytes) -> Path:
-    """Write a file, whole or not at all, and return its path; its folder is made when missing.
-
-    Raises:
-        FileExistsError: the name is taken; it is never overwritten.
-        OSError: the disk is full, or the folder cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with part_file(path.parent) as (part, file):
-        file.write(content)
-        finish(file)
-        publish(part, path)
-    sync_folder(path.parent)
-    return path
-
-
-async def awrite_new_file(path: Path, content: bytes) -> Path:
-    """Async twin of `write_new_file`."""
-    return await in_thread(write_new_file, path, content)
 
 
 def _names(first: str) -> Iterator[str]:

@@ -30,9 +30,7 @@ from langchain_qwen_image.storage import (
     ImageStore,
     Kept,
     KeyStore,
-    awrite_new_file,
     open_store,
-    write_new_file,
 )
 
 DATA = b"\x89PNG as it came"
@@ -214,9 +212,9 @@ def test_pictures_are_found_by_their_id(tmp_path: Path, place: str) -> None:
 def test_a_new_file_is_whole_or_not_there(tmp_path: Path) -> None:
     """A file is written with its folder, and never over another one, by both twins."""
     path = tmp_path / "new" / "a.bin"
-    assert write_new_file(path, b"one") == path
+    assert _atomic.write_new_file(path, b"one") == path
     with pytest.raises(FileExistsError):
-        asyncio.run(awrite_new_file(path, b"two"))
+        asyncio.run(_atomic.awrite_new_file(path, b"two"))
     assert [one.read_bytes() for one in path.parent.iterdir()] == [b"one"]
 
 
