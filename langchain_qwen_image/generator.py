@@ -1,9 +1,11 @@
 """The runnable that a chain or a notebook calls."""
 
-from typing import Any, Self, Unpack
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 
+from langchain_qwen_image._account import CONCURRENCY
 from langchain_qwen_image._arguments import check_arguments, check_parameters
 from langchain_qwen_image._prompts import GeneratorInput, arguments_of
 from langchain_qwen_image._ticket import Ticket
@@ -11,6 +13,10 @@ from langchain_qwen_image._tracing import IDENTITY, report
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
 from langchain_qwen_image.settings import QwenImageSettings, may_repeat
+
+if TYPE_CHECKING:
+    from langchain_qwen_image._books import BulkItem
+    from langchain_qwen_image.bulk import BulkRun
 
 
 class QwenImageGenerator(
@@ -84,8 +90,55 @@ class QwenImageGenerator(
         self, input: GeneratorInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> ImageGenerationResult:
         """Async twin of `invoke`."""
-        return await self._acall_with_config(
-            self._agenerate, input, _with_identity(config), run_type="tool", **kwargs
+        return await self._acall(self._agenerate, input, config, **kwargs)
+
+    def generate_many(
+        self,
+        requests: Iterable[GeneratorInput] | AsyncIterable[GeneratorInput],
+        *,
+        concurrency: int = CONCURRENCY,
+        resume: bool = True,
+        retry_unknown: bool = False,
+        retry_lost: bool = False,
+        config: RunnableConfig | None = None,
+    ) -> "BulkRun":
+        """Generate many pictures; iterate over what is returned, with `async for` or `for`.
+
+        Outcomes (`BulkOutcome`) come in the order of their completion, failures among them; few
+        are in memory at a time. All requests slow down together when the gateway answers 429, and
+        none is given up for it. A lasting refusal of key, permission, quota or address, a used-up
+        budget or a full disk ends the run: what has left is settled first, then it is raised.
+
+        A run is known by its `save_to` folder: run again after whatever stopped it, it pays only
+        for what is missing. The same request twice is two pictures.
+
+        Args:
+            requests: What `invoke` takes, read as needed; one that waits should be asynchronous.
+            concurrency: Requests at the gateway at once, at most.
+            resume: Take what earlier runs in this folder bought; False pays for everything anew.
+            retry_unknown: Ask again where an answer never came; it may be billed twice.
+            retry_lost: Ask again for pictures that were paid for and are no more to be had.
+            config: LangChain's run configuration, for each request.
+
+        Raises:
+            ConfigurationError: There is no `save_to` or ledger to resume by.
+
+        Examples:
+            >>> generator = QwenImageGenerator(sandbox=True, size="512*512")
+            >>> run = generator.generate_many(["a red fox", "a heron"], resume=False)
+            >>> sorted((outcome.number, outcome.status) for outcome in run)
+            [(0, 'made'), (1, 'made')]
+        """
+        from langchain_qwen_image.bulk import BulkRun
+
+        return BulkRun(
+            self,
+            requests,
+            concurrency=concurrency,
+            resume=resume,
+            retry_unknown=retry_unknown,
+            retry_lost=retry_lost,
+            config=config,
         )
 
     def with_parameters(self, **parameters: Unpack[GivenParameters]) -> Self:
@@ -119,23 +172,42 @@ class QwenImageGenerator(
     def _generate(self, given: GeneratorInput, **parameters: Any) -> ImageGenerationResult:
         ticket = Ticket()
         try:
-            arguments = self._arguments(given, parameters)
+            arguments = self.checked(given, **parameters)
             return _reported(self.pipeline.generate(arguments, ticket))
         except BaseException as error:
             self._report_failure(error, ticket)
             raise
 
-    async def _agenerate(self, given: GeneratorInput, **parameters: Any) -> ImageGenerationResult:
+    async def _acall(
+        self,
+        work: Callable[..., Awaitable[ImageGenerationResult]],
+        input: Any,
+        config: RunnableConfig | None,
+        **kwargs: Any,
+    ) -> ImageGenerationResult:
+        """Do asynchronous work as one of LangChain's runs."""
+        return await self._acall_with_config(
+            work, input, _with_identity(config), run_type="tool", **kwargs
+        )
+
+    async def _agenerate(
+        self, given: GeneratorInput, item: "BulkItem | None" = None, **parameters: Any
+    ) -> ImageGenerationResult:
         ticket = Ticket()
         try:
-            arguments = self._arguments(given, parameters)
-            return _reported(await self.pipeline.agenerate(arguments, ticket))
+            arguments = self.checked(given, **parameters)
+            return _reported(await self.pipeline.agenerate(arguments, ticket, item=item))
         except BaseException as error:
             self._report_failure(error, ticket)
             raise
 
-    def _arguments(self, given: GeneratorInput, parameters: dict[str, Any]) -> QwenImageInput:
-        return check_arguments({**self.given_parameters(), **arguments_of(given), **parameters})
+    def checked(self, input: GeneratorInput, **parameters: Any) -> QwenImageInput:
+        """Return the arguments that a call of this input would have; nothing is sent.
+
+        Raises:
+            InvalidRequestError: They cannot be used; the message says why.
+        """
+        return check_arguments({**self.given_parameters(), **arguments_of(input), **parameters})
 
 
 def _reported(result: ImageGenerationResult) -> ImageGenerationResult:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from langchain_qwen_image import _steps
+from langchain_qwen_image import _claims, _steps
 from langchain_qwen_image._records import (
     LedgerCall,
     LedgerImage,
@@ -174,6 +174,14 @@ class Ledger:
     ) -> Commit[None]:
         """Note that a call may have been billed and has no answer; `error` is the class name."""
         return self._fail("unknown", call_id, error, message, request_id)
+
+    def claim(self, batch: str) -> Commit[None]:
+        """Take a bulk run for this process; its commit fails if another one has it."""
+        return self._submit(_claims.claim, batch)
+
+    def release(self, batch: str) -> Commit[None]:
+        """Give a bulk run back."""
+        return self._submit(_claims.release, batch)
 
     def get(self, call_id: str) -> LedgerCall | None:
         """Return a call, or None if the ledger has none of that id."""
