@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from langchain_qwen_image._version import __version__
+from langchain_qwen_image.cli.batch import batch
 from langchain_qwen_image.cli.generate import generate
 from langchain_qwen_image.cli.recover import recover
 from langchain_qwen_image.cli.sandbox import sandbox
@@ -44,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(generate)
+app.command()(batch)
 app.command()(recover)
 app.command()(spend)
 app.command()(sandbox)
