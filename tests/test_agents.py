@@ -15,7 +15,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from scripted_model import ScriptedModel, asks_for
+from scripted_model import ScriptedModel, asks_for, looks
 
 from langchain_qwen_image import ImageGenerationResult, QwenImageTool, QwenImageToolkit
 from langchain_qwen_image.errors import AuthenticationError
@@ -244,13 +244,6 @@ def test_model_is_shown_only_its_own_arguments(tool: QwenImageTool, call: Call) 
         "watermark",
         "size",
     ]
-
-
-def looks(messages: list[Any]) -> AIMessage:
-    """Look at the picture that the last message names."""
-    image_id = messages[-1].text.partition("(id ")[2].partition(")")[0]
-    call = {"name": "view_image", "args": {"image": image_id}, "id": "look", "type": "tool_call"}
-    return AIMessage("", tool_calls=[call])
 
 
 def test_agent_looks_and_improves(server: SandboxServer, tmp_path: Path, call: Call) -> None:
