@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 from conftest import Call
 from langchain.agents import AgentState, create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool as as_tool
@@ -171,6 +172,20 @@ def test_streams_tell_calls_apart(tool: QwenImageTool, call: Call) -> None:
         assert stages == ["waiting", "sent", "received", "kept"]
 
 
+async def test_events_of_an_agent(tool: QwenImageTool) -> None:
+    """`astream_events` of an agent reports the stages of each call, under that call's own run."""
+    runs: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
+    agent = agent_of(tool, asks_for("a fox", "an owl"))
+    async for event in agent.astream_events(ASK, version="v2"):
+        if event["event"] == "on_custom_event":
+            runs.setdefault(event["run_id"], []).append(event["data"]["stage"])
+        elif event["event"] == "on_tool_start":
+            names[event["run_id"]] = event["name"]
+    assert list(runs.values()) == [["waiting", "sent", "received", "kept"]] * 2
+    assert {names[run] for run in runs} == {"generate_image"}
+
+
 def test_tool_node(tool: QwenImageTool, server: SandboxServer, call: Call) -> None:
     """A graph of one's own with a ToolNode answers every call with its artifact."""
     graph = StateGraph(MessagesState)
@@ -229,6 +244,35 @@ def test_host_keeps_its_state_store_and_runtime(
     assert {one.status for one in answers(state).values()} == {"success"}
     assert {customer for customer, _ in heard} == {"Ada"}
     assert {"shop": "north"} in [given for _, given in heard]
+    assert server.gateway.post_count == 1
+
+
+def test_hosts_middleware_sees_the_call_and_its_runtime(
+    tool: QwenImageTool, server: SandboxServer, call: Call
+) -> None:
+    """Middleware around our call reads the host's state and store, and gets the whole message."""
+    seen: list[Any] = []
+
+    class Watching(AgentMiddleware[Any, Any]):
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return self._noted(request, handler(request))
+
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return self._noted(request, await handler(request))
+
+        def _noted(self, request: Any, message: Any) -> Any:
+            store = request.runtime.store.get(("names",), "a").value
+            seen.append((request.tool, request.state["customer"], store, message.artifact))
+            return message
+
+    store = InMemoryStore()
+    store.put(("names",), "a", {"is": "Ada"})
+    agent = agent_of(
+        tool, asks_for("a fox"), state_schema=HostState, store=store, middleware=[Watching()]
+    )
+    state = call(agent, "invoke", {**ASK, "customer": "Bob"})
+    artifact = answers(state)["call_1"].artifact
+    assert seen == [(tool, "Bob", {"is": "Ada"}, artifact)]
     assert server.gateway.post_count == 1
 
 
