@@ -89,25 +89,43 @@ def test_example_of_the_docs_passes(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-W", "error::ResourceWarning").assert_outcomes(passed=3)
 
 
+ASYNC_TWIN = """
+import asyncio
+
+import pytest
+
+from langchain_qwen_image import QwenImageClient
+
+
+@pytest.mark.vcr
+def test_async_client_draws():
+    async def draw():
+        result = await QwenImageClient(api_key="key-of-mine").agenerate("an owl", size="512*512")
+        return await result.image.aread()
+
+    assert asyncio.run(draw()).startswith(b"\\x89PNG")
+"""
+
+
 def test_cassette_of_the_docs_is_recorded_clean_and_replayed_offline(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host's cassette has no key and no signature in it, and replays without a server."""
+    """A host's cassettes have no key and no signature, and replay without a server, both twins."""
     pytester.makeconftest(FILES["conftest.py"])
-    pytester.makepyfile(test_cassette=FILES["test_cassette.py"])
+    pytester.makepyfile(test_cassette=FILES["test_cassette.py"], test_twin=ASYNC_TWIN)
     with SandboxServer(draw=draw_plain) as server:
         monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
-        pytester.runpytest_subprocess("--record-mode=once").assert_outcomes(passed=1)
-        assert server.gateway.post_count == 1
-        (link,) = [image.url for image in server.images]
-    (cassette,) = pytester.path.rglob("*.yaml")
-    recorded = cassette.read_text(encoding="utf-8")
-    signature = link.partition("Signature=")[2]
-    assert len(signature) > 20
-    assert signature not in recorded
-    assert "key-of-mine" not in recorded
-    assert recorded.count("REDACTED") >= 3
-    pytester.runpytest_subprocess("--block-network").assert_outcomes(passed=1)
+        pytester.runpytest_subprocess("--record-mode=once").assert_outcomes(passed=2)
+        assert server.gateway.post_count == 2
+        signatures = [image.url.partition("Signature=")[2] for image in server.images]
+    cassettes = sorted(pytester.path.rglob("*.yaml"))
+    assert len(cassettes) == 2
+    for cassette in cassettes:
+        recorded = cassette.read_text(encoding="utf-8")
+        assert "key-of-mine" not in recorded
+        assert recorded.count("REDACTED") >= 3
+        assert all(len(one) > 20 and one not in recorded for one in signatures)
+    pytester.runpytest_subprocess("--block-network").assert_outcomes(passed=2)
 
 
 def test_hosts_own_functions_run_first() -> None:
@@ -140,6 +158,10 @@ def test_hosts_configuration_is_left_alone() -> None:
         pytest.param("https://s3.example/a?X-Amz-Credential=A1&X-Amz-Signature=s%2B", id="S3"),
         pytest.param("https://oss.example/a?x-oss-credential=A1&x-oss-signature=s%2B", id="OSS 4"),
         pytest.param("https://blob.example/a?sv=2&sig=s%2B", id="Azure"),
+        pytest.param(
+            "https://gs.example/a?X-Goog-Credential=A1&X-Goog-Signature=s%2B", id="Google"
+        ),
+        pytest.param("https://cos.example/a?q-ak=k&q-signature=s%2B", id="Tencent"),
         pytest.param(r"https://oss.example/a?Expires=1\u0026Signature=s%2B", id="escaped"),
     ],
 )
