@@ -265,6 +265,34 @@ def test_person_decides(
     assert answers(state)["call_1"].status == ("success" if prompts else "error")
 
 
+def test_person_answers_instead(server: SandboxServer, call: Call) -> None:
+    """A person who answers in the tool's place pays nothing."""
+    agent = agent_of(
+        tool_of(server),
+        asks_for("a fox"),
+        middleware=[gate("batched")],
+        checkpointer=InMemorySaver(),
+    )
+    asked = call(agent, "invoke", ASK, THREAD)
+    decision = {"type": "respond", "message": "There is one in images/fox.png."}
+    state = call(agent, "invoke", resume(asked, "batched", decision), THREAD)
+    assert answers(state)["call_1"].text == "There is one in images/fox.png."
+    assert server.gateway.post_count == 0
+
+
+@MODES
+def test_approval_that_comes_twice_pays_once(mode: str, server: SandboxServer, call: Call) -> None:
+    """The same approval again, as by a double click, finds nothing left to draw."""
+    agent = agent_of(
+        tool_of(server), asks_for("a fox"), middleware=[gate(mode)], checkpointer=InMemorySaver()
+    )
+    asked = call(agent, "invoke", ASK, THREAD)
+    for _ in range(2):
+        state = call(agent, "invoke", resume(asked, mode, APPROVE), THREAD)
+    assert answers(state)["call_1"].status == "success"
+    assert server.gateway.post_count == 1
+
+
 @MODES
 def test_person_decides_on_each_of_several(mode: str, server: SandboxServer, call: Call) -> None:
     """Of three calls of one turn, those that are approved are paid for, once each."""
