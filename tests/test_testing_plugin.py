@@ -144,6 +144,38 @@ def test_hosts_own_functions_run_first() -> None:
     assert vcr_config({"before_record": one})["before_record_request"] == [one, scrub_request]
 
 
+def test_hosts_own_rules_are_in_force(tmp_path: Path) -> None:
+    """Under VCR a host's functions and filters still do what they did, and ours redact the rest."""
+    import vcr
+
+    def no_pictures(request: Any) -> Any:
+        return None if "/images/" in request.uri else request
+
+    def marked(response: Any) -> Any:
+        return {**response, "headers": {**response["headers"], "x-mine": ["1"]}}
+
+    cassette = tmp_path / "c.yaml"
+    host = {
+        "before_record_request": no_pictures,
+        "before_record_response": marked,
+        "filter_headers": [("user-agent", "of-the-host")],
+        "record_mode": "once",
+    }
+    with (
+        SandboxServer(draw=draw_plain) as server,
+        vcr.use_cassette(str(cassette), **vcr_config(host)),
+        QwenImageClient(base_url=server.base_url, api_key="key-of-mine") as client,
+    ):
+        client.generate("a fox").image.read()
+        (signature,) = [image.url.partition("Signature=")[2] for image in server.images]
+    recorded = cassette.read_text(encoding="utf-8")
+    assert recorded.count("- request:") == 1
+    assert "x-mine" in recorded
+    assert "of-the-host" in recorded
+    assert "key-of-mine" not in recorded
+    assert signature not in recorded
+
+
 def test_hosts_configuration_is_left_alone() -> None:
     """The given dict is not changed, and no record mode is set."""
     own: dict[str, Any] = {"match_on": ["method"]}
