@@ -19,7 +19,7 @@ SAID = {
     "waiting": "waiting for its turn",
     "sent": "sent; a picture takes 20 to 30 seconds",
     "retrying": "refused, and not paid for; trying again in {wait_seconds} s",
-    "received": "drawn and paid for",
+    "received": "drawn; now it is fetched",
     "kept": "saved as {path}",
 }
 

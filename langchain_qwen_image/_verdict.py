@@ -88,7 +88,7 @@ def error_from_refusal(refusal: Refusal) -> QwenImageError:
     if refusal.asks_to_come_back:
         error.is_retryable = kind in {RateLimitError, ServerError}
         error.may_have_been_billed = False
-    elif refusal.status >= 500:
+    elif _is_unclear(refusal):
         error.may_have_been_billed = True
     return error
 
@@ -111,9 +111,9 @@ def _kind_and_advice(refusal: Refusal, code: str) -> tuple[type[QwenImageError],
             "Moderation refused the prompt or the picture; change the wording or the subject."
         )
     if _is_billing(refusal, status, code, text):
+        advice = "Credits, quota or balance are used up; top up or wait, then check the account."
         return QuotaExceededError, (
-            "Credits, quota or balance are used up; top up or wait, then check the account. "
-            "Nothing was bought."
+            advice if _is_unclear(refusal) else f"{advice} Nothing was bought."
         )
     if 200 <= status < 300:
         status = _guessed_status(code, text)
@@ -138,9 +138,20 @@ def _by_status(status: int) -> tuple[type[QwenImageError], str]:
         return ServerError, (
             "The image may have been billed all the same, so it is not asked for again by itself."
         )
+    if status == 408:
+        return InvalidRequestError, f"The gateway gave up waiting. {_CHECK_ACCOUNT}"
     if 400 <= status < 500:
         return InvalidRequestError, "Nothing was bought; change the request."
     return MalformedResponseError, _CHECK_ACCOUNT
+
+
+def _is_unclear(refusal: Refusal) -> bool:
+    """Say whether the gateway may have worked on the request: 5xx, and 408.
+
+    A 408 should mean that the request did not arrive whole (RFC 9110), but proxies send it for an
+    answer that took too long, too.
+    """
+    return refusal.status >= 500 or 408 in {refusal.status, refusal.inner_status}
 
 
 def _sentence(refusal: Refusal, advice: str) -> str:

@@ -60,3 +60,11 @@ def drawing(prompt: str, *, id: str = "call_1", **arguments: Any) -> ToolCall:
     return ToolCall(
         name="generate_image", args={"prompt": prompt, **arguments}, id=id, type="tool_call"
     )
+
+
+def looks(messages: list[BaseMessage]) -> AIMessage:
+    """Look at the last picture that a sentence names."""
+    said = next(one.text for one in reversed(messages) if "(id " in one.text)
+    image_id = said.partition("(id ")[2].partition(")")[0]
+    call = {"name": "view_image", "args": {"image": image_id}, "id": "look", "type": "tool_call"}
+    return AIMessage("", tool_calls=[call])

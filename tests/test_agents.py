@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 from conftest import Call
 from langchain.agents import AgentState, create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool as as_tool
@@ -15,7 +16,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from scripted_model import ScriptedModel, asks_for
+from scripted_model import ScriptedModel, asks_for, looks
 
 from langchain_qwen_image import ImageGenerationResult, QwenImageTool, QwenImageToolkit
 from langchain_qwen_image.errors import AuthenticationError
@@ -171,6 +172,20 @@ def test_streams_tell_calls_apart(tool: QwenImageTool, call: Call) -> None:
         assert stages == ["waiting", "sent", "received", "kept"]
 
 
+async def test_events_of_an_agent(tool: QwenImageTool) -> None:
+    """`astream_events` of an agent reports the stages of each call, under that call's own run."""
+    runs: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
+    agent = agent_of(tool, asks_for("a fox", "an owl"))
+    async for event in agent.astream_events(ASK, version="v2"):
+        if event["event"] == "on_custom_event":
+            runs.setdefault(event["run_id"], []).append(event["data"]["stage"])
+        elif event["event"] == "on_tool_start":
+            names[event["run_id"]] = event["name"]
+    assert list(runs.values()) == [["waiting", "sent", "received", "kept"]] * 2
+    assert {names[run] for run in runs} == {"generate_image"}
+
+
 def test_tool_node(tool: QwenImageTool, server: SandboxServer, call: Call) -> None:
     """A graph of one's own with a ToolNode answers every call with its artifact."""
     graph = StateGraph(MessagesState)
@@ -232,6 +247,35 @@ def test_host_keeps_its_state_store_and_runtime(
     assert server.gateway.post_count == 1
 
 
+def test_hosts_middleware_sees_the_call_and_its_runtime(
+    tool: QwenImageTool, server: SandboxServer, call: Call
+) -> None:
+    """Middleware around our call reads the host's state and store, and gets the whole message."""
+    seen: list[Any] = []
+
+    class Watching(AgentMiddleware[Any, Any]):
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return self._noted(request, handler(request))
+
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return self._noted(request, await handler(request))
+
+        def _noted(self, request: Any, message: Any) -> Any:
+            store = request.runtime.store.get(("names",), "a").value
+            seen.append((request.tool, request.state["customer"], store, message.artifact))
+            return message
+
+    store = InMemoryStore()
+    store.put(("names",), "a", {"is": "Ada"})
+    agent = agent_of(
+        tool, asks_for("a fox"), state_schema=HostState, store=store, middleware=[Watching()]
+    )
+    state = call(agent, "invoke", {**ASK, "customer": "Bob"})
+    artifact = answers(state)["call_1"].artifact
+    assert seen == [(tool, "Bob", {"is": "Ada"}, artifact)]
+    assert server.gateway.post_count == 1
+
+
 def test_model_is_shown_only_its_own_arguments(tool: QwenImageTool, call: Call) -> None:
     """What an agent binds to a model is the tool's own schema, without injected arguments."""
     model = ScriptedModel(turns=[])
@@ -244,13 +288,6 @@ def test_model_is_shown_only_its_own_arguments(tool: QwenImageTool, call: Call) 
         "watermark",
         "size",
     ]
-
-
-def looks(messages: list[Any]) -> AIMessage:
-    """Look at the picture that the last message names."""
-    image_id = messages[-1].text.partition("(id ")[2].partition(")")[0]
-    call = {"name": "view_image", "args": {"image": image_id}, "id": "look", "type": "tool_call"}
-    return AIMessage("", tool_calls=[call])
 
 
 def test_agent_looks_and_improves(server: SandboxServer, tmp_path: Path, call: Call) -> None:

@@ -359,7 +359,7 @@ def test_a_full_disk_ends_the_run(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("langchain_qwen_image.storage.publish", full)
+        patch.setattr("langchain_qwen_image._folder_store.publish", full)
         with pytest.raises(OSError, match="No space left"):
             outcomes(generator.generate_many([f"p{n}" for n in range(50)], concurrency=2))
     assert server.gateway.post_count <= 4

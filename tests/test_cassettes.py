@@ -197,4 +197,5 @@ def test_part_played_fails(pytester: pytest.Pytester) -> None:
             pass
         """
     )
-    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1, errors=1)
+    plain = ["-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function"]
+    pytester.runpytest_inprocess(*plain).assert_outcomes(passed=1, errors=1)

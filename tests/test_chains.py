@@ -108,8 +108,25 @@ def test_parallel_branches_pay_once_each(
     assert server.gateway.post_count == 2
 
 
+class _Patient:
+    """Runs a chain that fails, and what it left running."""
+
+    def __init__(self, chain: Any) -> None:
+        self._chain = chain
+
+    def run(self) -> None:
+        with pytest.raises(AuthenticationError):
+            self._chain.invoke("x")
+
+    async def arun(self) -> None:
+        before = asyncio.all_tasks()
+        with pytest.raises(AuthenticationError):
+            await self._chain.ainvoke("x")
+        await asyncio.wait(asyncio.all_tasks() - before)
+
+
 def test_parallel_branch_that_fails_leaves_the_other_alone(
-    server: SandboxServer, tmp_path: Path
+    server: SandboxServer, tmp_path: Path, call: Call
 ) -> None:
     """When one branch fails, the other is paid once and its picture is kept."""
     generator = QwenImageGenerator(base_url=server.base_url, api_key="k", save_to=tmp_path)
@@ -117,8 +134,7 @@ def test_parallel_branch_that_fails_leaves_the_other_alone(
         bad=RunnableLambda(lambda _: "sandbox:401") | generator,
         good=RunnableLambda(lambda _: "sandbox:slow-1") | generator,
     )
-    with pytest.raises(AuthenticationError):
-        chain.invoke("x")
+    call(_Patient(chain), "run")
     assert len(list(tmp_path.glob("*.png"))) == 1
     assert server.gateway.post_count == 2
 
@@ -232,6 +248,17 @@ def test_batch_gives_errors_in_their_place(
     one, two, three = call(generator, "batch", prompts, return_exceptions=True)
     assert (one.prompt, three.prompt) == ("one", "three")
     assert isinstance(two, QwenImageError)
+    assert server.gateway.post_count == 3
+
+
+def test_batch_as_completed_gives_each_once(
+    server: SandboxServer, generator: QwenImageGenerator
+) -> None:
+    """`batch_as_completed` gives each result with its number, and an error in its place."""
+    prompts = ["sandbox:moderation", "two", "three"]
+    given = dict(generator.batch_as_completed(prompts, return_exceptions=True))
+    assert isinstance(given.pop(0), QwenImageError)
+    assert {number: result.prompt for number, result in given.items()} == {1: "two", 2: "three"}
     assert server.gateway.post_count == 3
 
 

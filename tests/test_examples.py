@@ -16,13 +16,13 @@ COUNTS = {"agent_improves": 2}
 
 
 def _run(
-    program: Path, folder: Path, *arguments: str, **environment: str
+    program: Path, folder: Path, *arguments: str, answer: str = "y\n", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, program, *arguments],
         cwd=folder,
         env={**os.environ, **environment},
-        input="y\n",  # for the one that asks a person
+        input=answer,  # for the one that asks a person
         capture_output=True,
         text=True,
         timeout=60,
@@ -55,6 +55,16 @@ def test_live_example_pays_once(program: Path, tmp_path: Path, server: SandboxSe
     price = f"This costs ${0.045 * count:.3f}."
     assert run.stdout.index(price) < run.stdout.index(str(_pictures(tmp_path)[0]))
     assert server.gateway.post_count == count
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""], ids=["no", "nobody"])
+def test_unapproved_picture_is_not_paid(answer: str, tmp_path: Path, server: SandboxServer) -> None:
+    """The example that asks a person sends nothing without a y."""
+    given = {"PIXAZO_API_KEY": "test-key-of-the-examples", "PIXAZO_BASE_URL": server.base_url}
+    run = _run(EXAMPLES / "agent_approval.py", tmp_path, "--live", answer=answer, **given)
+    assert run.returncode == 0, run.stderr
+    assert "[y/N]" in run.stdout
+    assert server.gateway.post_count == 0
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -21,8 +21,8 @@ _STEPS = {
     "answered, not noted": "Ledger.answered = die",
     "answered, nothing fetched": "Keeper.keep = die",
     "half fetched": "Fetcher.fetch = half",
-    "fetched, nothing named": "storage.publish = die",
-    "sidecar named, picture not": "storage.publish = second(storage.publish)",
+    "fetched, nothing named": "_folder_store.publish = die",
+    "sidecar named, picture not": "_folder_store.publish = second(_folder_store.publish)",
     "picture named, not noted": "Ledger.kept = die",
     "kept": "Pipeline.generate = after(Pipeline.generate)",
 }
@@ -42,7 +42,7 @@ _BOOKS = {
 
 _PROGRAM = """
 import os, signal, sys
-from langchain_qwen_image import Budget, QwenImageGenerator, client, storage
+from langchain_qwen_image import Budget, QwenImageGenerator, _folder_store, client
 from langchain_qwen_image.client import QwenImageClient
 from langchain_qwen_image.download import Fetcher
 from langchain_qwen_image.keeping import Keeper

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,10 @@ from langchain.agents.middleware import (
     ToolErrorMiddleware,
     ToolRetryMiddleware,
 )
+from langchain.agents.middleware.tool_call_limit import ToolCallLimitExceededError
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -185,6 +185,15 @@ def test_tool_call_limit(behaviour: Any, server: SandboxServer, call: Call) -> N
     assert server.gateway.post_count == 1
 
 
+def test_limit_that_ends_the_run_in_an_error(server: SandboxServer, call: Call) -> None:
+    """A limit may raise: the calls of that turn are not sent, those before it were paid once."""
+    limit = ToolCallLimitMiddleware(tool_name="generate_image", run_limit=1, exit_behavior="error")
+    turns = [asks_for("a fox"), asks_for("an owl", "a cat", start=2)]
+    with pytest.raises(ToolCallLimitExceededError):
+        call(agent_of(tool_of(server), *turns, middleware=[limit]), "invoke", ASK)
+    assert server.gateway.post_count == 1
+
+
 def test_limit_of_a_thread(server: SandboxServer, call: Call) -> None:
     """A limit of a thread holds over its runs."""
     limit = ToolCallLimitMiddleware(tool_name="generate_image", thread_limit=1)
@@ -229,8 +238,7 @@ APPROVE = {"type": "approve"}
 REJECT = {"type": "reject", "message": "No picture, please."}
 
 
-@MODES
-@pytest.mark.parametrize(
+DECISIONS = pytest.mark.parametrize(
     ("decision", "prompts"),
     [
         pytest.param(REJECT, [], id="reject"),
@@ -238,6 +246,10 @@ REJECT = {"type": "reject", "message": "No picture, please."}
         pytest.param(edited("a red fox"), ["a red fox"], id="edit"),
     ],
 )
+
+
+@MODES
+@DECISIONS
 def test_person_decides(
     decision: Any, prompts: list[str], mode: str, server: SandboxServer, call: Call
 ) -> None:
@@ -251,6 +263,34 @@ def test_person_decides(
     assert [image.prompt for image in server.images] == prompts
     assert server.gateway.post_count == len(prompts)
     assert answers(state)["call_1"].status == ("success" if prompts else "error")
+
+
+def test_person_answers_instead(server: SandboxServer, call: Call) -> None:
+    """A person who answers in the tool's place pays nothing."""
+    agent = agent_of(
+        tool_of(server),
+        asks_for("a fox"),
+        middleware=[gate("batched")],
+        checkpointer=InMemorySaver(),
+    )
+    asked = call(agent, "invoke", ASK, THREAD)
+    decision = {"type": "respond", "message": "There is one in images/fox.png."}
+    state = call(agent, "invoke", resume(asked, "batched", decision), THREAD)
+    assert answers(state)["call_1"].text == "There is one in images/fox.png."
+    assert server.gateway.post_count == 0
+
+
+@MODES
+def test_approval_that_comes_twice_pays_once(mode: str, server: SandboxServer, call: Call) -> None:
+    """The same approval again, as by a double click, finds nothing left to draw."""
+    agent = agent_of(
+        tool_of(server), asks_for("a fox"), middleware=[gate(mode)], checkpointer=InMemorySaver()
+    )
+    asked = call(agent, "invoke", ASK, THREAD)
+    for _ in range(2):
+        state = call(agent, "invoke", resume(asked, mode, APPROVE), THREAD)
+    assert answers(state)["call_1"].status == "success"
+    assert server.gateway.post_count == 1
 
 
 @MODES
@@ -297,48 +337,56 @@ def test_approved_call_that_fails_is_not_asked_again(server: SandboxServer, call
     assert server.gateway.post_count == 1
 
 
-@contextmanager
-def _restarted(server: SandboxServer, file: Path, mode: str) -> Iterator[Any]:
-    """Give an agent as a newly started process would have it."""
-    with SqliteSaver.from_conn_string(str(file)) as saver:
-        yield agent_of(
-            tool_of(server), asks_for("a fox"), middleware=[gate(mode)], checkpointer=saver
+class Restarting:
+    """Asks, decides and goes on, each time with new objects on the same file of threads."""
+
+    def __init__(self, server: SandboxServer, file: Path, mode: str, decision: Any) -> None:
+        self._server, self._file, self._mode = server, str(file), mode
+        self._steps = [
+            lambda state: ASK,
+            lambda state: resume(state, mode, decision),
+            lambda state: None,
+        ]
+
+    def _agent(self, saver: Any) -> Any:
+        saver.serde = JsonPlusSerializer(allowed_msgpack_modules=None)  # what strict sets
+        return agent_of(
+            tool_of(self._server),
+            asks_for("a fox"),
+            middleware=[gate(self._mode)],
+            checkpointer=saver,
         )
 
+    def run(self) -> Any:
+        state: Any = None
+        for given in self._steps:
+            with SqliteSaver.from_conn_string(self._file) as saver:
+                state = self._agent(saver).invoke(given(state), THREAD)
+        return state
+
+    async def arun(self) -> Any:
+        state: Any = None
+        for given in self._steps:
+            async with AsyncSqliteSaver.from_conn_string(self._file) as saver:
+                state = await self._agent(saver).ainvoke(given(state), THREAD)
+        return state
+
 
 @MODES
-def test_resume_after_a_restart_pays_once(mode: str, server: SandboxServer, tmp_path: Path) -> None:
-    """Asked in one process, approved in the next, finished in the third: one POST."""
-    file = tmp_path / "threads.db"
-    with _restarted(server, file, mode) as agent:
-        asked = agent.invoke(ASK, THREAD)
-    with _restarted(server, file, mode) as agent:
-        agent.invoke(resume(asked, mode, APPROVE), THREAD)
-    with _restarted(server, file, mode) as agent:
-        state = agent.invoke(None, THREAD)
-    assert answers(state)["call_1"].status == "success"
-    assert server.gateway.post_count == 1
-
-
-@MODES
-async def test_resume_after_a_restart_pays_once_async(
-    mode: str, server: SandboxServer, tmp_path: Path
+@DECISIONS
+def test_decision_holds_after_a_restart(
+    decision: Any,
+    prompts: list[str],
+    mode: str,
+    server: SandboxServer,
+    call: Call,
+    tmp_path: Path,
 ) -> None:
-    """The same in asyncio."""
-    state: Any = None
-    for step in ("ask", "approve", "finish"):
-        given = {
-            "ask": lambda: ASK,
-            "approve": lambda: resume(state, mode, APPROVE),  # noqa: B023, called at once
-            "finish": lambda: None,
-        }[step]()
-        async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "threads.db")) as saver:
-            agent = agent_of(
-                tool_of(server), asks_for("a fox"), middleware=[gate(mode)], checkpointer=saver
-            )
-            state = await agent.ainvoke(given, THREAD)
-    assert answers(state)["call_1"].status == "success"
-    assert server.gateway.post_count == 1
+    """Asked, decided and finished with new objects each time: what was decided is paid once."""
+    state = call(Restarting(server, tmp_path / "threads.db", mode, decision), "run")
+    assert [image.prompt for image in server.images] == prompts
+    assert server.gateway.post_count == len(prompts)
+    assert answers(state)["call_1"].status == ("success" if prompts else "error")
 
 
 def test_resume_after_an_operator_error_repeats_no_sibling(call: Call, tmp_path: Path) -> None:

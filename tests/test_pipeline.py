@@ -332,7 +332,7 @@ def test_a_disk_that_fails_is_a_success_with_a_link(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("langchain_qwen_image.storage.finish", full)
+    monkeypatch.setattr("langchain_qwen_image._folder_store.finish", full)
     generator = generator_on(server, save_to=tmp_path)
     result = call(generator, "invoke", "a fox")
     assert "No space left" in result.image.download_error

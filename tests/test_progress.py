@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
@@ -153,21 +154,21 @@ def test_no_run_at_all(server: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("listener", [Breaking, AsyncBreaking])
+@pytest.mark.parametrize("face", [QwenImageTool, QwenImageGenerator])
 def test_breaking_listener_loses_no_picture(
-    listener: Any, server: SandboxServer, tmp_path: Any, caplog: pytest.LogCaptureFixture
+    face: Any,
+    listener: Any,
+    server: SandboxServer,
+    call: Call,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An error of a listener is logged, and the paid picture is kept all the same."""
     caplog.set_level(logging.DEBUG, "langchain_qwen_image")
-
-    async def run() -> Any:
-        return await tool(server, save_to=tmp_path).ainvoke(
-            TOOL_CALL, config={"callbacks": [listener()]}
-        )
-
-    message = asyncio.run(run())
-    assert message.status == "success"
-    assert message.artifact["images"][0]["path"]
-    assert "progress could not be told: ValueError" in caplog.text
+    one = face(base_url=server.base_url, api_key=KEY, save_to=tmp_path)
+    call(one, "invoke", "a fox", config={"callbacks": [listener()]})
+    assert len(list(tmp_path.glob("*.png"))) == 1
+    assert caplog.text.count("ValueError") >= 4, "one for each stage, of ours or LangChain's"
     assert server.gateway.post_count == 1
 
 
@@ -187,11 +188,15 @@ def test_graph_streams_the_stages(server: SandboxServer, call: Call) -> None:
     assert {event["type"] for event in events} == {"qwen_image"}
 
 
-async def test_events_of_astream_events(server: SandboxServer) -> None:
-    """`astream_events` reports each stage once, under the run of the tool."""
+@pytest.mark.parametrize(
+    ("face", "given"), [(QwenImageTool, TOOL_CALL), (QwenImageGenerator, "a fox")]
+)
+async def test_events_of_astream_events(face: Any, given: Any, server: SandboxServer) -> None:
+    """`astream_events` reports each stage once, in order."""
+    one = face(base_url=server.base_url, api_key=KEY)
     events = [
         event
-        async for event in tool(server).astream_events(TOOL_CALL, version="v2")
+        async for event in one.astream_events(given, version="v2")
         if event["event"] == "on_custom_event"
     ]
     assert stages([event["data"] for event in events]) == ["waiting", "sent", "received"]

@@ -269,7 +269,7 @@ def test_a_full_disk_is_a_failed_fetch(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("langchain_qwen_image.storage.publish", full)
+    monkeypatch.setattr("langchain_qwen_image._folder_store.publish", full)
     [finding] = recover(tmp_path)
     assert finding.outcome == "failed"
     assert "No space left" in (finding.reason or "")

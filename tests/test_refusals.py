@@ -131,6 +131,10 @@ SORTED = [
     (999, b"", {}, tree.ServerError, BILLED),
     # Other 4xx, redirects, and what is no status at all.
     (405, b"", {}, tree.InvalidRequestError, None),
+    (408, b"Request Timeout", {}, tree.InvalidRequestError, BILLED),
+    (408, b"", WAIT, tree.InvalidRequestError, BILLED),
+    (408, {"error": "Insufficient balance"}, {}, tree.QuotaExceededError, BILLED),
+    (500, dashscope("Arrearage"), {}, tree.QuotaExceededError, BILLED),
     (413, b"<html>413</html>", {}, tree.InvalidRequestError, None),
     (422, {"detail": [{"msg": "field required"}]}, {}, tree.InvalidRequestError, None),
     (301, b"", {"Location": "https://elsewhere.example/"}, tree.NotFoundError, None),
@@ -155,6 +159,7 @@ SORTED = [
     (200, {"error": "Out of credits"}, {}, tree.QuotaExceededError, None),
     (200, {"error": {"message": "No."}}, {}, tree.MalformedResponseError, BILLED),
     (200, apim(401, "Access denied."), {}, tree.AuthenticationError, None),
+    (200, apim(408, "Request timeout."), {}, tree.InvalidRequestError, BILLED),
     (200, apim(429, "Rate limit is exceeded."), WAIT, tree.RateLimitError, None),
     (200, {"success": False}, {}, tree.MalformedResponseError, BILLED),
     (200, {**SUCCESS, "error": "Insufficient credits"}, {}, tree.QuotaExceededError, None),
@@ -178,6 +183,7 @@ def test_every_refusal_has_its_class(
     assert type(error) is kind
     assert error.status_code == status
     assert (error.is_retryable, error.may_have_been_billed) == (flag == RETRYABLE, flag == BILLED)
+    assert not (error.may_have_been_billed and "Nothing was bought" in str(error))
     assert f"answered {status}" in str(error)
     if "Nothing was bought" in str(error):
         assert not error.may_have_been_billed

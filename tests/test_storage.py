@@ -300,14 +300,14 @@ def test_folders_that_cannot_be_synced_are_left_alone(
 
 def test_no_free_name_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a hundred names are taken the keep ends with an `OSError`, and nothing is left."""
-    monkeypatch.setattr("langchain_qwen_image.storage.secrets.token_hex", lambda _: "0")
+    monkeypatch.setattr("langchain_qwen_image._image_store.secrets.token_hex", lambda _: "0")
     monkeypatch.setattr(
         _atomic.secrets, "token_hex", lambda _: str(time.perf_counter_ns()), raising=False
     )
     (tmp_path / f"{NAME}.json").touch()
     (tmp_path / f"{NAME}-0.json").touch()
     folder = FolderStore(tmp_path)
-    monkeypatch.setattr("langchain_qwen_image.storage._names", lambda name: [name])
+    monkeypatch.setattr("langchain_qwen_image._folder_store.names", lambda name: [name])
     with pytest.raises(FileExistsError, match="no free name"):
         _sync(folder)
     assert names(tmp_path) == [f"{NAME}-0.json", f"{NAME}.json"]
@@ -333,7 +333,7 @@ def test_old_leftovers_are_swept(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
-from langchain_qwen_image import _atomic, storage
+from langchain_qwen_image import _atomic, _folder_store, storage
 from langchain_qwen_image.download import Picture
 
 folder, step = sys.argv[1:]
@@ -363,7 +363,7 @@ def replace(part, final):
 
 if step.startswith("reserved"):
     os.link, _atomic._replace = link, replace
-storage.publish = publish
+_folder_store.publish = publish
 storage.open_store(folder).keep(
     fetch, image_id="k3v9q2xd", prompt="a red fox", created_at=datetime.now(UTC), sidecar={}
 )
@@ -534,7 +534,7 @@ def test_a_full_byte_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """When no free key is found the keep ends with an `OSError`."""
     store = open_store(InMemoryByteStore())
     _sync(store)
-    monkeypatch.setattr("langchain_qwen_image.storage._names", lambda name: [name])
+    monkeypatch.setattr("langchain_qwen_image._key_store.names", lambda name: [name])
     with pytest.raises(FileExistsError, match="no free key"):
         _sync(store)
 

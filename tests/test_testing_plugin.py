@@ -89,25 +89,43 @@ def test_example_of_the_docs_passes(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-W", "error::ResourceWarning").assert_outcomes(passed=3)
 
 
+ASYNC_TWIN = """
+import asyncio
+
+import pytest
+
+from langchain_qwen_image import QwenImageClient
+
+
+@pytest.mark.vcr
+def test_async_client_draws():
+    async def draw():
+        result = await QwenImageClient(api_key="key-of-mine").agenerate("an owl", size="512*512")
+        return await result.image.aread()
+
+    assert asyncio.run(draw()).startswith(b"\\x89PNG")
+"""
+
+
 def test_cassette_of_the_docs_is_recorded_clean_and_replayed_offline(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host's cassette has no key and no signature in it, and replays without a server."""
+    """A host's cassettes have no key and no signature, and replay without a server, both twins."""
     pytester.makeconftest(FILES["conftest.py"])
-    pytester.makepyfile(test_cassette=FILES["test_cassette.py"])
+    pytester.makepyfile(test_cassette=FILES["test_cassette.py"], test_twin=ASYNC_TWIN)
     with SandboxServer(draw=draw_plain) as server:
         monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
-        pytester.runpytest_subprocess("--record-mode=once").assert_outcomes(passed=1)
-        assert server.gateway.post_count == 1
-        (link,) = [image.url for image in server.images]
-    (cassette,) = pytester.path.rglob("*.yaml")
-    recorded = cassette.read_text(encoding="utf-8")
-    signature = link.partition("Signature=")[2]
-    assert len(signature) > 20
-    assert signature not in recorded
-    assert "key-of-mine" not in recorded
-    assert recorded.count("REDACTED") >= 3
-    pytester.runpytest_subprocess("--block-network").assert_outcomes(passed=1)
+        pytester.runpytest_subprocess("--record-mode=once").assert_outcomes(passed=2)
+        assert server.gateway.post_count == 2
+        signatures = [image.url.partition("Signature=")[2] for image in server.images]
+    cassettes = sorted(pytester.path.rglob("*.yaml"))
+    assert len(cassettes) == 2
+    for cassette in cassettes:
+        recorded = cassette.read_text(encoding="utf-8")
+        assert "key-of-mine" not in recorded
+        assert recorded.count("REDACTED") >= 3
+        assert all(len(one) > 20 and one not in recorded for one in signatures)
+    pytester.runpytest_subprocess("--block-network").assert_outcomes(passed=2)
 
 
 def test_hosts_own_functions_run_first() -> None:
@@ -126,6 +144,38 @@ def test_hosts_own_functions_run_first() -> None:
     assert vcr_config({"before_record": one})["before_record_request"] == [one, scrub_request]
 
 
+def test_hosts_own_rules_are_in_force(tmp_path: Path) -> None:
+    """Under VCR a host's functions and filters still do what they did, and ours redact the rest."""
+    import vcr
+
+    def no_pictures(request: Any) -> Any:
+        return None if "/images/" in request.uri else request
+
+    def marked(response: Any) -> Any:
+        return {**response, "headers": {**response["headers"], "x-mine": ["1"]}}
+
+    cassette = tmp_path / "c.yaml"
+    host = {
+        "before_record_request": no_pictures,
+        "before_record_response": marked,
+        "filter_headers": [("user-agent", "of-the-host")],
+        "record_mode": "once",
+    }
+    with (
+        SandboxServer(draw=draw_plain) as server,
+        vcr.use_cassette(str(cassette), **vcr_config(host)),
+        QwenImageClient(base_url=server.base_url, api_key="key-of-mine") as client,
+    ):
+        client.generate("a fox").image.read()
+        (signature,) = [image.url.partition("Signature=")[2] for image in server.images]
+    recorded = cassette.read_text(encoding="utf-8")
+    assert recorded.count("- request:") == 1
+    assert "x-mine" in recorded
+    assert "of-the-host" in recorded
+    assert "key-of-mine" not in recorded
+    assert signature not in recorded
+
+
 def test_hosts_configuration_is_left_alone() -> None:
     """The given dict is not changed, and no record mode is set."""
     own: dict[str, Any] = {"match_on": ["method"]}
@@ -140,6 +190,10 @@ def test_hosts_configuration_is_left_alone() -> None:
         pytest.param("https://s3.example/a?X-Amz-Credential=A1&X-Amz-Signature=s%2B", id="S3"),
         pytest.param("https://oss.example/a?x-oss-credential=A1&x-oss-signature=s%2B", id="OSS 4"),
         pytest.param("https://blob.example/a?sv=2&sig=s%2B", id="Azure"),
+        pytest.param(
+            "https://gs.example/a?X-Goog-Credential=A1&X-Goog-Signature=s%2B", id="Google"
+        ),
+        pytest.param("https://cos.example/a?q-ak=k&q-signature=s%2B", id="Tencent"),
         pytest.param(r"https://oss.example/a?Expires=1\u0026Signature=s%2B", id="escaped"),
     ],
 )

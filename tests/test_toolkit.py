@@ -213,6 +213,19 @@ def test_sidecar_that_leads_out_is_not_followed(tmp_path: Path, call: Call) -> N
     assert look(call, toolkit, str(file)).status == "error"
 
 
+def test_linked_folder_is_not_entered(tmp_path: Path, call: Call) -> None:
+    """A folder that is linked into the place is not entered, whatever lies in it."""
+    outside, folder = tmp_path / "outside", tmp_path / "images"
+    outside.mkdir()
+    folder.mkdir()
+    put(outside, "fox", Image.new("RGB", (9, 9)))
+    (folder / "more").symlink_to(outside)
+    toolkit = QwenImageToolkit(sandbox=True, save_to=folder)
+    name = next(outside.glob("*.png")).name
+    for path in (f"more/{name}", str(folder / "more" / name), "k3v9q2xd"):
+        assert look(call, toolkit, path).status == "error"
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -14,7 +14,8 @@ _SECRET_HEADERS = frozenset({"ocp-apim-subscription-key", "authorization", "cook
 _SECRET_ANSWER_HEADERS = frozenset({"set-cookie"})
 _SIGNED = re.compile(
     r"(?:(?<=[?&;])|(?<=\\u0026))"  # some JSON writers escape the &
-    r"((?:x-amz-|x-oss-)?(?:signature|credential|security-token)|ossaccesskeyid|sig)="
+    r"((?:x-(?:amz|oss|goog)-)?(?:signature|credential|security-token)|q-signature|sig"
+    r"|ossaccesskeyid)="
     r"[^&\"'\s\\<>]+",
     re.IGNORECASE,
 )
