@@ -5,8 +5,12 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.retry import RunnableRetry
 
+from langchain_qwen_image._batching import ThreadedBatches, with_threads
 
-class RetryEach(RunnableRetry[Any, Any]):  # type: ignore[no-redef]  # its field is called kwargs
+
+class RetryEach(  # type: ignore[no-redef]  # a field of its parent is called kwargs
+    ThreadedBatches[Any, Any], RunnableRetry[Any, Any]
+):
     """Repeats each input of a batch by itself.
 
     LangChain's own (read in langchain-core 1.7) judges a batch by the first error in it: if that
@@ -23,7 +27,8 @@ class RetryEach(RunnableRetry[Any, Any]):  # type: ignore[no-redef]  # its field
         **kwargs: Any,
     ) -> list[Any]:
         """Call for each input, in threads, each with its own attempts."""
-        return Runnable.batch(self, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        configs = with_threads(config, len(inputs))
+        return Runnable.batch(self, inputs, configs, return_exceptions=return_exceptions, **kwargs)
 
     async def abatch(
         self,

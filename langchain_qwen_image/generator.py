@@ -7,6 +7,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializa
 
 from langchain_qwen_image._account import CONCURRENCY
 from langchain_qwen_image._arguments import check_arguments, check_parameters
+from langchain_qwen_image._batching import ThreadedBatches
 from langchain_qwen_image._prompts import GeneratorInput, arguments_of
 from langchain_qwen_image._ticket import Ticket
 from langchain_qwen_image._tracing import IDENTITY, report
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class QwenImageGenerator(
-    QwenImageSettings, RunnableSerializable[GeneratorInput, ImageGenerationResult]
+    QwenImageSettings,
+    ThreadedBatches[GeneratorInput, ImageGenerationResult],
+    RunnableSerializable[GeneratorInput, ImageGenerationResult],
 ):
     """Generate a picture from a prompt, as a runnable for chains, scripts and notebooks.
 

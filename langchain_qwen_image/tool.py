@@ -9,6 +9,7 @@ from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import Field, model_validator
 
 from langchain_qwen_image._arguments import check_arguments, schema_without
+from langchain_qwen_image._batching import ThreadedBatches
 from langchain_qwen_image._ticket import Ticket
 from langchain_qwen_image._tracing import IDENTITY, report
 from langchain_qwen_image.errors import (
@@ -37,7 +38,7 @@ _Outcome = tuple[Any, Any]
 `_run` at every call, and those of names that are imported late cost more than the call."""
 
 
-class QwenImageTool(QwenImageSettings, BaseTool):
+class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
     """Generate a picture from a text description, as a tool for an agent.
 
     The model reads one short sentence; the program finds the result in `message.artifact`.
