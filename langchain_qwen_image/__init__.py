@@ -11,13 +11,10 @@ if TYPE_CHECKING:
     from langchain_qwen_image.budget import Budget
     from langchain_qwen_image.client import QwenImageClient
     from langchain_qwen_image.errors import QwenImageError
+    from langchain_qwen_image.gateway_schemas import TextToImageRequest, TextToImageResponse
     from langchain_qwen_image.generator import QwenImageGenerator
     from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
-    from langchain_qwen_image.schemas import (
-        QwenImageInput,
-        TextToImageRequest,
-        TextToImageResponse,
-    )
+    from langchain_qwen_image.schemas import QwenImageInput
     from langchain_qwen_image.tool import QwenImageTool
     from langchain_qwen_image.toolkit import QwenImageToolkit
 
@@ -31,8 +28,8 @@ _HOMES = {
     "QwenImageInput": "schemas",
     "QwenImageTool": "tool",
     "QwenImageToolkit": "toolkit",
-    "TextToImageRequest": "schemas",
-    "TextToImageResponse": "schemas",
+    "TextToImageRequest": "gateway_schemas",
+    "TextToImageResponse": "gateway_schemas",
     "__version__": "_version",
 }
 

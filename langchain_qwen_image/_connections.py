@@ -9,11 +9,10 @@ from threading import BoundedSemaphore
 
 import httpx
 
+from langchain_qwen_image._call import Call, current_call
 from langchain_qwen_image._guard import GuardedBackend, plain_http
 from langchain_qwen_image._network import (
-    Call,
     DeadlineBackend,
-    current_call,
     tls_context,
     use_backend,
 )

@@ -11,13 +11,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from langchain_qwen_image._network import (
-    Call,
-    CallAbandonedError,
-    current_call,
-    transport_for,
-    url_of,
-)
+from langchain_qwen_image._call import Call, CallAbandonedError, current_call
+from langchain_qwen_image._network import transport_for, url_of
 from langchain_qwen_image._pool import CONNECT_SECONDS
 from langchain_qwen_image._protocol import WireRequest
 from langchain_qwen_image.errors import (

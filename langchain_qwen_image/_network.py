@@ -11,52 +11,16 @@ attribute; a test holds that it is still there.
 import ssl
 import time
 from collections.abc import Iterable
-from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any, TypeVar, overload
 
 import httpcore
 import httpx
 
+from langchain_qwen_image._call import current_call
+
 _SocketOptions = Iterable[Any] | None
 _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
-
-
-class CallAbandonedError(Exception):
-    """Nobody waits for this call any more, and its request has not left."""
-
-
-class Call:
-    """One HTTP exchange under way: when it must end, and whether anybody still waits for it."""
-
-    __slots__ = ("_answer_within", "abandoned", "deadline", "left")
-
-    def __init__(self, deadline: float, *, answer_within: float | None = None) -> None:
-        """Take the deadline as a reading of `time.monotonic`, in seconds.
-
-        With `answer_within`, in seconds, the deadline is set anew when the request leaves.
-        """
-        self.deadline = deadline
-        self.abandoned = False
-        self.left = False
-        self._answer_within = answer_within
-
-    def leave(self, first_bytes: bytes) -> None:
-        """Note that the request leaves now; a proxy's CONNECT is not yet the request.
-
-        Raises:
-            CallAbandonedError: nobody waits for the answer, so it must not be paid for.
-        """
-        if self.left or first_bytes.startswith(b"CONNECT "):
-            return
-        if self.abandoned:
-            raise CallAbandonedError
-        self.left = True
-        if self._answer_within is not None:
-            self.deadline = time.monotonic() + self._answer_within
-
-
-current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
 
 
 def _wait(timeout: float | None, error: type[Exception]) -> float | None:

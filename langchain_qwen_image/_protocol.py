@@ -15,13 +15,8 @@ from langchain_qwen_image._refusals import Refusal, states_an_error
 from langchain_qwen_image._verdict import error_from_refusal
 from langchain_qwen_image._version import __version__
 from langchain_qwen_image.errors import QwenImageError
-from langchain_qwen_image.schemas import (
-    NEGATIVE_PROMPT_LIMIT,
-    PROMPT_LIMIT,
-    QwenImageInput,
-    TextToImageRequest,
-    TextToImageResponse,
-)
+from langchain_qwen_image.gateway_schemas import TextToImageRequest, TextToImageResponse
+from langchain_qwen_image.schemas import NEGATIVE_PROMPT_LIMIT, PROMPT_LIMIT, QwenImageInput
 
 ENDPOINT = "/qwen-image/v1/generateMultimodeTextToImageRequest"
 KEY_HEADER = "Ocp-Apim-Subscription-Key"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
-from langchain_qwen_image._network import Call
+from langchain_qwen_image._call import Call
 from langchain_qwen_image._script import Script, adrive
 from langchain_qwen_image.errors import QwenImageError
 

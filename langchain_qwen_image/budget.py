@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
-from langchain_qwen_image._homes import BudgetHome, FileHome, Limits, MemoryHome, Totals
+from langchain_qwen_image._homes import BudgetHome, Limits, MemoryHome, Totals
 from langchain_qwen_image.errors import ConfigurationError
 
 __all__ = ["Budget", "BudgetHome", "Limits", "Totals"]
@@ -75,6 +75,8 @@ class Budget:
         Raises:
             ConfigurationError: There is no limit, or one that is negative or no number.
         """
+        from langchain_qwen_image._file_home import FileHome  # and with it SQLite
+
         return cls(max_usd=max_usd, max_images=max_images, home=FileHome(path))
 
     def reserve(self, usd: Decimal, images: int = 1, *, call_id: str | None = None) -> str:

@@ -27,6 +27,7 @@ from langchain_qwen_image._account import (
     usable_key,
 )
 from langchain_qwen_image._arguments import check_prompt
+from langchain_qwen_image._call import Call
 from langchain_qwen_image._exchange import (
     RawAnswer,
     apost,
@@ -36,7 +37,6 @@ from langchain_qwen_image._exchange import (
     their_async_route,
     their_route,
 )
-from langchain_qwen_image._network import Call
 from langchain_qwen_image._pool import CONNECT_SECONDS, AsyncPool, Pool
 from langchain_qwen_image._protocol import (
     WireAnswer,

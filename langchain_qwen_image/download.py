@@ -21,12 +21,12 @@ from typing import BinaryIO, cast
 
 import httpx
 
+from langchain_qwen_image._call import Call
 from langchain_qwen_image._connections import Connections, ConnectionsOfProcess, bound_to
 from langchain_qwen_image._fetch_errors import Trouble, TroubleError, disturbed, refused, to_error
 from langchain_qwen_image._guard import UnsafeAddressError
 from langchain_qwen_image._inline import decode_inline
 from langchain_qwen_image._links import is_inline
-from langchain_qwen_image._network import Call
 from langchain_qwen_image._picture import DamagedPictureError, Inspector, NotAPictureError
 from langchain_qwen_image._target import Target, place
 from langchain_qwen_image._threads import in_thread

@@ -1,11 +1,7 @@
-"""Shapes: the arguments of a call, and the gateway's JSON, field for field.
-
-Descriptions, defaults and allowed values of the gateway's JSON are those of its API document;
-descriptions of `QwenImageInput` are written for a model to read.
-"""
+"""The arguments of a call, with descriptions that are written for a model to read."""
 
 import re
-from typing import Annotated, Any, Literal, TypedDict, get_args
+from typing import Annotated, Literal, TypedDict, get_args
 
 from pydantic import (
     AfterValidator,
@@ -13,9 +9,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
 )
-from pydantic_core import core_schema
 
 MODEL = "qwen-image"
 PROMPT_LIMIT = 800
@@ -100,54 +94,13 @@ class GivenParameters(TypedDict, total=False):
     size: str
 
 
-class _Mirror(BaseModel):
+class RequestPart(BaseModel):
     """One object of the gateway's request: no field more than the document has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
-class TextContent(_Mirror):
-    """Content object containing the text prompt for image generation."""
-
-    text: str = Field(
-        description=(
-            "Text prompt describing the image to generate. Supports complex descriptions, "
-            "multi-line layouts, and fine-grained details. Excels at Chinese and English text "
-            "rendering."
-        ),
-    )
-
-
-class UserMessage(_Mirror):
-    """Message object containing the generation request."""
-
-    role: Literal["user"] = Field(
-        default="user",
-        description=(
-            'Role of the message sender. Must be "user" for text-to-image generation requests.'
-        ),
-    )
-    content: list[TextContent] = Field(
-        min_length=1,
-        max_length=1,
-        description="Array of content objects containing the text prompt for image generation.",
-    )
-
-
-class RequestInput(_Mirror):
-    """The generation request's messages."""
-
-    messages: list[UserMessage] = Field(
-        min_length=1,
-        max_length=1,
-        description=(
-            "Array of message objects containing the generation request. "
-            "Must contain at least one user message."
-        ),
-    )
-
-
-class ImageParameters(_Mirror):
+class ImageParameters(RequestPart):
     """Parameters of the picture; all four are always sent, since upstream's defaults differ."""
 
     negative_prompt: str = Field(
@@ -177,124 +130,3 @@ class ImageParameters(_Mirror):
 
 
 PARAMETERS = tuple(ImageParameters.model_fields)
-
-
-class TextToImageRequest(_Mirror):
-    """Body of `POST /qwen-image/v1/generateMultimodeTextToImageRequest`."""
-
-    model: Literal["qwen-image"] = Field(
-        default="qwen-image",
-        description=(
-            'Model to use. Available value: "qwen-image" (Qwen text-to-image generation model).'
-        ),
-    )
-    input: RequestInput
-    parameters: ImageParameters = Field(default_factory=ImageParameters)
-
-    @classmethod
-    def from_input(cls, arguments: QwenImageInput) -> "TextToImageRequest":
-        """Build the body for checked arguments."""
-        message = UserMessage(content=[TextContent(text=arguments.prompt)])
-        return cls(input=RequestInput(messages=[message]), parameters=arguments.parameters())
-
-
-class _OddIsNone:
-    """Marks a field that is None when it is of an odd shape."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, build: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.with_default_schema(build(source), default=None, on_error="default")
-
-
-_odd_is_none = _OddIsNone()
-_Text = Annotated[str | None, _odd_is_none]
-_Count = Annotated[int | None, _odd_is_none]
-_Pixels = Annotated[int | None, Field(gt=0, strict=True), _odd_is_none]
-
-
-class _Answer(BaseModel):
-    """One object of the gateway's answer, read tolerantly.
-
-    Fields that are missing or of an odd shape are None and unknown ones are kept: an answer that
-    holds a picture is paid for, and must not be lost over a detail.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
-
-
-class ImageContent(_Answer):
-    """Content part of an answer; a part without `image` is something else, and skipped."""
-
-    image: _Text = Field(default=None, description="URL of the generated image, or a `data:` URI.")
-
-
-class AssistantMessage(_Answer):
-    """Message that carries the pictures."""
-
-    role: _Text = None
-    content: Annotated[list[Annotated[ImageContent | None, _odd_is_none]] | None, _odd_is_none] = (
-        None
-    )
-
-
-class Choice(_Answer):
-    """One choice of an answer."""
-
-    finish_reason: _Text = Field(default=None, description='Documented only as "stop".')
-    message: Annotated[AssistantMessage | None, _odd_is_none] = None
-
-
-class TaskMetric(_Answer):
-    """Counts of the pictures asked for, failed and made."""
-
-    TOTAL: _Count = None
-    FAILED: _Count = None
-    SUCCEEDED: _Count = None
-
-
-class Output(_Answer):
-    """What was generated."""
-
-    choices: Annotated[list[Annotated[Choice | None, _odd_is_none]] | None, _odd_is_none] = None
-    task_metric: Annotated[TaskMetric | None, _odd_is_none] = None
-
-
-class Usage(_Answer):
-    """Size and number of the pictures, in the document's names and in upstream's."""
-
-    width: _Pixels = None
-    height: _Pixels = None
-    image_count: _Count = None
-    output_width: _Pixels = None
-    output_height: _Pixels = None
-    output_image_count: _Count = None
-
-
-class TextToImageResponse(_Answer):
-    """Body of a successful answer."""
-
-    output: Annotated[Output | None, _odd_is_none] = None
-    usage: Annotated[Usage | None, _odd_is_none] = None
-    request_id: _Text = None
-
-    def image_urls(self) -> list[str]:
-        """Return every picture's link, in order."""
-        return [
-            part.image
-            for choice in self._choices()
-            for part in (choice.message and choice.message.content) or []
-            if part and part.image
-        ]
-
-    def finish_reason(self) -> str | None:
-        """Return the first reason that is given."""
-        return next((choice.finish_reason for choice in self._choices()), None)
-
-    def image_size(self) -> tuple[int | None, int | None]:
-        """Return width and height in pixels, as far as the answer says them."""
-        usage = self.usage or Usage()
-        return usage.width or usage.output_width, usage.height or usage.output_height
-
-    def _choices(self) -> list[Choice]:
-        return [choice for choice in (self.output and self.output.choices) or [] if choice]

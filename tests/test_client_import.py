@@ -28,6 +28,15 @@ def test_what_is_optional_is_not_loaded() -> None:
     assert loaded & {"PIL", "typer", "rich", "click", "langchain", "langgraph"} == set()
 
 
+def test_the_tool_loads_nothing_that_only_a_call_needs() -> None:
+    """An agent that has the tool and never calls it pays for no HTTP core, SQLite or sandbox."""
+    loaded = modules_after("from langchain_qwen_image import QwenImageTool; QwenImageTool()")
+    loaded -= modules_after("import langchain_core.tools, httpx")
+    ours = {name.rpartition(".")[2] for name in loaded if name.startswith("langchain_qwen_image.")}
+    assert loaded & {"httpcore", "h11", "sqlite3", "asyncio"} == set()
+    assert ours & {"client", "pipeline", "ledger", "result", "gateway_schemas", "sandbox"} == set()
+
+
 def test_importing_the_package_costs_next_to_nothing() -> None:
     """The package by itself loads none of what it stands on."""
     loaded = modules_after("import langchain_qwen_image; langchain_qwen_image.__version__")

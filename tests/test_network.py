@@ -9,14 +9,12 @@ import httpx
 import pytest
 
 from langchain_qwen_image import _network
+from langchain_qwen_image._call import Call, CallAbandonedError, current_call
 from langchain_qwen_image._network import (
     AsyncDeadlineBackend,
     AsyncDeadlineStream,
-    Call,
-    CallAbandonedError,
     DeadlineBackend,
     DeadlineStream,
-    current_call,
     tls_context,
     transport_for,
     url_of,

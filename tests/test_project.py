@@ -118,7 +118,9 @@ def _imported(node: ast.AST) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("module", ["_protocol.py", "_refusals.py", "schemas.py", "errors.py"])
+@pytest.mark.parametrize(
+    "module", ["_protocol.py", "_refusals.py", "schemas.py", "gateway_schemas.py", "errors.py"]
+)
 def test_the_wire_is_pure(module: str) -> None:
     """What decides about an answer knows no HTTP library, clock or environment."""
     for library in ("httpx", "httpcore", "time", "os", "socket", "asyncio"):

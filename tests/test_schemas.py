@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from langchain_qwen_image import QwenImageInput, TextToImageRequest, TextToImageResponse
-from langchain_qwen_image.schemas import (
-    PARAMETERS,
-    SIZES,
-    ImageParameters,
-    RequestInput,
-    TextContent,
-    UserMessage,
-)
+from langchain_qwen_image.gateway_schemas import RequestInput, TextContent, UserMessage
+from langchain_qwen_image.schemas import PARAMETERS, SIZES, ImageParameters
 
 # Field, its default if it has one, and its description, as the API document's table has them.
 DOCUMENTED = [

@@ -1,0 +1,173 @@
+"""The gateway's JSON, field for field.
+
+Descriptions, defaults and allowed values are those of its API document.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+from langchain_qwen_image.schemas import ImageParameters, QwenImageInput, RequestPart
+
+
+class TextContent(RequestPart):
+    """Content object containing the text prompt for image generation."""
+
+    text: str = Field(
+        description=(
+            "Text prompt describing the image to generate. Supports complex descriptions, "
+            "multi-line layouts, and fine-grained details. Excels at Chinese and English text "
+            "rendering."
+        ),
+    )
+
+
+class UserMessage(RequestPart):
+    """Message object containing the generation request."""
+
+    role: Literal["user"] = Field(
+        default="user",
+        description=(
+            'Role of the message sender. Must be "user" for text-to-image generation requests.'
+        ),
+    )
+    content: list[TextContent] = Field(
+        min_length=1,
+        max_length=1,
+        description="Array of content objects containing the text prompt for image generation.",
+    )
+
+
+class RequestInput(RequestPart):
+    """The generation request's messages."""
+
+    messages: list[UserMessage] = Field(
+        min_length=1,
+        max_length=1,
+        description=(
+            "Array of message objects containing the generation request. "
+            "Must contain at least one user message."
+        ),
+    )
+
+
+class TextToImageRequest(RequestPart):
+    """Body of `POST /qwen-image/v1/generateMultimodeTextToImageRequest`."""
+
+    model: Literal["qwen-image"] = Field(
+        default="qwen-image",
+        description=(
+            'Model to use. Available value: "qwen-image" (Qwen text-to-image generation model).'
+        ),
+    )
+    input: RequestInput
+    parameters: ImageParameters = Field(default_factory=ImageParameters)
+
+    @classmethod
+    def from_input(cls, arguments: QwenImageInput) -> "TextToImageRequest":
+        """Build the body for checked arguments."""
+        message = UserMessage(content=[TextContent(text=arguments.prompt)])
+        return cls(input=RequestInput(messages=[message]), parameters=arguments.parameters())
+
+
+class _OddIsNone:
+    """Marks a field that is None when it is of an odd shape."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, build: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.with_default_schema(build(source), default=None, on_error="default")
+
+
+_odd_is_none = _OddIsNone()
+_Text = Annotated[str | None, _odd_is_none]
+_Count = Annotated[int | None, _odd_is_none]
+_Pixels = Annotated[int | None, Field(gt=0, strict=True), _odd_is_none]
+
+
+class _Answer(BaseModel):
+    """One object of the gateway's answer, read tolerantly.
+
+    Fields that are missing or of an odd shape are None and unknown ones are kept: an answer that
+    holds a picture is paid for, and must not be lost over a detail.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
+
+
+class ImageContent(_Answer):
+    """Content part of an answer; a part without `image` is something else, and skipped."""
+
+    image: _Text = Field(default=None, description="URL of the generated image, or a `data:` URI.")
+
+
+class AssistantMessage(_Answer):
+    """Message that carries the pictures."""
+
+    role: _Text = None
+    content: Annotated[list[Annotated[ImageContent | None, _odd_is_none]] | None, _odd_is_none] = (
+        None
+    )
+
+
+class Choice(_Answer):
+    """One choice of an answer."""
+
+    finish_reason: _Text = Field(default=None, description='Documented only as "stop".')
+    message: Annotated[AssistantMessage | None, _odd_is_none] = None
+
+
+class TaskMetric(_Answer):
+    """Counts of the pictures asked for, failed and made."""
+
+    TOTAL: _Count = None
+    FAILED: _Count = None
+    SUCCEEDED: _Count = None
+
+
+class Output(_Answer):
+    """What was generated."""
+
+    choices: Annotated[list[Annotated[Choice | None, _odd_is_none]] | None, _odd_is_none] = None
+    task_metric: Annotated[TaskMetric | None, _odd_is_none] = None
+
+
+class Usage(_Answer):
+    """Size and number of the pictures, in the document's names and in upstream's."""
+
+    width: _Pixels = None
+    height: _Pixels = None
+    image_count: _Count = None
+    output_width: _Pixels = None
+    output_height: _Pixels = None
+    output_image_count: _Count = None
+
+
+class TextToImageResponse(_Answer):
+    """Body of a successful answer."""
+
+    output: Annotated[Output | None, _odd_is_none] = None
+    usage: Annotated[Usage | None, _odd_is_none] = None
+    request_id: _Text = None
+
+    def image_urls(self) -> list[str]:
+        """Return every picture's link, in order."""
+        return [
+            part.image
+            for choice in self._choices()
+            for part in (choice.message and choice.message.content) or []
+            if part and part.image
+        ]
+
+    def finish_reason(self) -> str | None:
+        """Return the first reason that is given."""
+        return next((choice.finish_reason for choice in self._choices()), None)
+
+    def image_size(self) -> tuple[int | None, int | None]:
+        """Return width and height in pixels, as far as the answer says them."""
+        usage = self.usage or Usage()
+        return usage.width or usage.output_width, usage.height or usage.output_height
+
+    def _choices(self) -> list[Choice]:
+        return [choice for choice in (self.output and self.output.choices) or [] if choice]
