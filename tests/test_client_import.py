@@ -33,7 +33,7 @@ def test_the_tool_loads_nothing_that_only_a_call_needs() -> None:
     loaded = modules_after("from langchain_qwen_image import QwenImageTool; QwenImageTool()")
     loaded -= modules_after("import langchain_core.tools, httpx")
     ours = {name.rpartition(".")[2] for name in loaded if name.startswith("langchain_qwen_image.")}
-    assert loaded & {"httpcore", "h11", "sqlite3", "asyncio"} == set()
+    assert loaded & {"httpcore", "h11", "sqlite3"} == set()
     assert ours & {"client", "pipeline", "ledger", "result", "gateway_schemas", "sandbox"} == set()
 
 
