@@ -5,8 +5,7 @@ The errors of httpx are not chained to ours: their frames hold the request, and 
 
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import httpx
@@ -23,9 +22,9 @@ from langchain_qwen_image.errors import (
     RequestTimeoutError,
 )
 
-Route = Callable[[WireRequest, float], httpx.Response]
+Route = Callable[[httpx.Client, WireRequest, float], httpx.Response]
 """Sends a request, with the seconds that the answer may take, and returns the open answer."""
-AsyncRoute = Callable[[WireRequest, float], Awaitable[httpx.Response]]
+AsyncRoute = Callable[[httpx.AsyncClient, WireRequest, float], Awaitable[httpx.Response]]
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Cap of one answer; a picture may come inline, as base64."""
@@ -61,84 +60,78 @@ class RawAnswer:
             raise httpx.ReadTimeout("the deadline has passed")
 
 
-def post(route: Route, wire: WireRequest, call: Call, seconds: float) -> RawAnswer:
+def post(
+    route: Route, client: httpx.Client, wire: WireRequest, call: Call, seconds: float
+) -> RawAnswer:
     """Send one POST, once, and read the answer.
 
     Raises:
         QwenImageError: No answer came, or it was cut short.
     """
     answer: RawAnswer | None = None
+    token = current_call.set(call)  # for the deadline of the network layer
     try:
-        with _bound_to(call):
-            response = route(wire, seconds)
-            try:
-                answer = RawAnswer(response.status_code, response.headers, deadline=call.deadline)
-                for chunk in response.iter_bytes():
-                    answer.take(chunk)
-            finally:
-                response.close()
-            return answer
+        response = route(client, wire, seconds)
+        try:
+            answer = RawAnswer(response.status_code, response.headers, deadline=call.deadline)
+            for chunk in response.iter_bytes():
+                answer.take(chunk)
+        finally:
+            response.close()
+        return answer
     except TROUBLE as trouble:
         outcome = _outcome(answer, trouble, seconds)
-    return _answer_or_raise(outcome)
-
-
-async def apost(route: AsyncRoute, wire: WireRequest, call: Call, seconds: float) -> RawAnswer:
-    """Async twin of `post`."""
-    answer: RawAnswer | None = None
-    try:
-        with _bound_to(call):
-            response = await route(wire, seconds)
-            try:
-                answer = RawAnswer(response.status_code, response.headers, deadline=call.deadline)
-                async for chunk in response.aiter_bytes():
-                    answer.take(chunk)
-            finally:
-                await response.aclose()
-            return answer
-    except TROUBLE as trouble:
-        outcome = _outcome(answer, trouble, seconds)
-    return _answer_or_raise(outcome)
-
-
-@contextmanager
-def _bound_to(call: Call) -> Iterator[None]:
-    """Let the network layer know the call, for its deadline."""
-    token = current_call.set(call)
-    try:
-        yield
     finally:
         current_call.reset(token)
+    return _answer_or_raise(outcome)
 
 
-def our_route(client: httpx.Client) -> Route:
+async def apost(
+    route: AsyncRoute, client: httpx.AsyncClient, wire: WireRequest, call: Call, seconds: float
+) -> RawAnswer:
+    """Async twin of `post`."""
+    answer: RawAnswer | None = None
+    token = current_call.set(call)
+    try:
+        response = await route(client, wire, seconds)
+        try:
+            answer = RawAnswer(response.status_code, response.headers, deadline=call.deadline)
+            async for chunk in response.aiter_bytes():
+                answer.take(chunk)
+        finally:
+            await response.aclose()
+        return answer
+    except TROUBLE as trouble:
+        outcome = _outcome(answer, trouble, seconds)
+    finally:
+        current_call.reset(token)
+    return _answer_or_raise(outcome)
+
+
+def our_route(client: httpx.Client, wire: WireRequest, seconds: float) -> httpx.Response:
     """Send through a client of our own, exactly what the document has and nothing else."""
-    return lambda wire, seconds: transport_for(client, wire.url).handle_request(
-        _exact(wire, seconds)
-    )
+    return transport_for(client, wire.url).handle_request(_exact(wire, seconds))
 
 
-def our_async_route(client: httpx.AsyncClient) -> AsyncRoute:
+def our_async_route(
+    client: httpx.AsyncClient, wire: WireRequest, seconds: float
+) -> Awaitable[httpx.Response]:
     """Async twin of `our_route`."""
-    return lambda wire, seconds: transport_for(client, wire.url).handle_async_request(
-        _exact(wire, seconds)
-    )
+    return transport_for(client, wire.url).handle_async_request(_exact(wire, seconds))
 
 
-def their_route(client: httpx.Client) -> Route:
+def their_route(client: httpx.Client, wire: WireRequest, seconds: float) -> httpx.Response:
     """Send through the caller's client, with what it adds; a redirect is not followed."""
     _check_open(client)
-    return lambda wire, seconds: client.send(
-        _merged(client, wire, seconds), stream=True, follow_redirects=False
-    )
+    return client.send(_merged(client, wire, seconds), stream=True, follow_redirects=False)
 
 
-def their_async_route(client: httpx.AsyncClient) -> AsyncRoute:
+def their_async_route(
+    client: httpx.AsyncClient, wire: WireRequest, seconds: float
+) -> Awaitable[httpx.Response]:
     """Async twin of `their_route`."""
     _check_open(client)
-    return lambda wire, seconds: client.send(
-        _merged(client, wire, seconds), stream=True, follow_redirects=False
-    )
+    return client.send(_merged(client, wire, seconds), stream=True, follow_redirects=False)
 
 
 def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:

@@ -14,8 +14,8 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import httpx
@@ -86,6 +86,40 @@ class _Shards(Generic[_Client]):
             return idle
 
 
+class Lease:
+    """A client for one call. A class: there is one of these for each call in flight."""
+
+    __slots__ = ("_client", "_shards")
+
+    def __init__(self, shards: _Shards[httpx.Client]) -> None:
+        self._shards = shards
+
+    def __enter__(self) -> httpx.Client:
+        self._client = self._shards.take()
+        return self._client
+
+    def __exit__(self, *_: object) -> None:
+        if self._shards.give_back(self._client):
+            self._client.close()
+
+
+class AsyncLease:
+    """`Lease` for asyncio."""
+
+    __slots__ = ("_client", "_shards")
+
+    def __init__(self, shards: _Shards[httpx.AsyncClient]) -> None:
+        self._shards = shards
+
+    async def __aenter__(self) -> httpx.AsyncClient:
+        self._client = self._shards.take()
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._shards.give_back(self._client):
+            await self._client.aclose()
+
+
 class Pool:
     """Blocking connections; safe for threads, and new ones after a fork."""
 
@@ -96,18 +130,11 @@ class Pool:
         self._process = os.getpid()
         self._finalizer = weakref.finalize(self, _close_all, self._shards)
 
-    @contextmanager
-    def lease(self) -> Iterator[httpx.Client]:
+    def lease(self) -> "Lease":
         """Lend a client for one call."""
         if self._process != os.getpid():
             self._forget_parents()
-        shards = self._shards
-        client = shards.take()
-        try:
-            yield client
-        finally:
-            if shards.give_back(client):
-                client.close()
+        return Lease(self._shards)
 
     def close(self) -> None:
         """Close all connections, busy ones when they are done; a later call opens new ones."""
@@ -137,19 +164,13 @@ class AsyncPool:
         self._sets: dict[asyncio.AbstractEventLoop, _LoopSet] = {}
         weakref.finalize(self, _close_soon, self._sets).atexit = False
 
-    @asynccontextmanager
-    async def lease(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def lease(self) -> "AsyncLease":
         """Lend a client of the running loop for one call."""
         loop = asyncio.get_running_loop()
         mine = self._sets.get(loop)
         if mine is None:
             mine = await self._open_set(loop)
-        client = mine.shards.take()
-        try:
-            yield client
-        finally:
-            if mine.shards.give_back(client):
-                await client.aclose()
+        return AsyncLease(mine.shards)
 
     async def aclose(self) -> None:
         """Close the running loop's connections, busy ones when they are done."""

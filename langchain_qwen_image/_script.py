@@ -12,10 +12,11 @@ _T = TypeVar("_T")
 
 
 class Do(NamedTuple):
-    """One thing to do that may wait, in either world."""
+    """One thing to do that may wait, in either world, with the arguments that it takes."""
 
-    sync: Callable[[], Any]
-    asynchronous: Callable[[], Awaitable[Any]]
+    sync: Callable[..., Any]
+    asynchronous: Callable[..., Awaitable[Any]]
+    arguments: tuple[Any, ...] = ()
 
 
 Script = Generator[Do, Any, _T]
@@ -27,7 +28,7 @@ def drive(script: Script[_T]) -> _T:
         step = next(script)
         while True:
             try:
-                outcome = step.sync()
+                outcome = step.sync(*step.arguments)
             except BaseException as error:
                 step = script.throw(error)
             else:
@@ -43,7 +44,7 @@ async def adrive(script: Script[_T]) -> _T:
         step = next(script)
         while True:
             try:
-                outcome = await step.asynchronous()
+                outcome = await step.asynchronous(*step.arguments)
             except BaseException as error:
                 step = script.throw(error)
             else:

@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -243,7 +242,7 @@ class QwenImageClient:
             ticket.bought_nothing()
             logger.info("attempt %d bought nothing; next in %.1f s: %s", attempt, seconds, outcome)
             yield from watcher.before_wait(outcome, seconds)
-            yield Do(partial(self._sleep, seconds), partial(self._asleep, seconds))
+            yield Do(self._sleep, self._asleep, (seconds,))
         raise AssertionError  # count() has no end
 
     def result(self, arguments: QwenImageInput, answer: WireAnswer) -> ImageGenerationResult:
@@ -268,9 +267,7 @@ class QwenImageClient:
         started = time.monotonic()
         logger.debug("POST %s, attempt %d", wire.url, attempt)
         try:
-            raw: RawAnswer = yield Do(
-                lambda: self._post(wire, call), lambda: self._apost(wire, call)
-            )
+            raw: RawAnswer = yield Do(self._post, self._apost, (wire, call))
             logger.debug("answered %d after %.1f s", raw.status, time.monotonic() - started)
             return parse_response(
                 raw.status, raw.headers, bytes(raw.body), secret=wire.key, now=datetime.now(UTC)
@@ -280,24 +277,25 @@ class QwenImageClient:
 
     def _post(self, wire: WireRequest, call: Call) -> RawAnswer:
         if self._http_client is not None:
-            return post(their_route(self._http_client), wire, call, self.timeout)
+            return post(their_route, self._http_client, wire, call, self.timeout)
         if self._http_async_client is not None:
             raise ConfigurationError(
                 "A blocking call needs http_client=…; only http_async_client was given. "
                 "Nothing was sent."
             )
         with self._pool.lease() as client:
-            return post(our_route(client), wire, call, self.timeout)
+            return post(our_route, client, wire, call, self.timeout)
 
     async def _apost(self, wire: WireRequest, call: Call) -> RawAnswer:
         if self._http_async_client is not None:
-            return await apost(their_async_route(self._http_async_client), wire, call, self.timeout)
+            client = self._http_async_client
+            return await apost(their_async_route, client, wire, call, self.timeout)
         if self._http_client is not None:
             return await asyncio.to_thread(
-                post, their_route(self._http_client), wire, call, self.timeout
+                post, their_route, self._http_client, wire, call, self.timeout
             )
-        async with self._async_pool.lease() as client:
-            return await apost(our_async_route(client), wire, call, self.timeout)
+        async with await self._async_pool.lease() as client:
+            return await apost(our_async_route, client, wire, call, self.timeout)
 
 
 def _sandbox_transport() -> Any:
