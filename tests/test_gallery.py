@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import zlib
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -169,6 +170,13 @@ def test_odd_facts_are_unknown(field: str, value: object) -> None:
     assert getattr(facts, field) is None
 
 
+def test_a_prompt_without_end_is_cut() -> None:
+    """Of a prompt at most 5,000 characters are shown, and that it goes on."""
+    facts = read_facts({"prompt": "a" * 5001})
+    assert facts is not None
+    assert (len(facts.prompt), facts.prompt[-2:]) == (5000, "a…")
+
+
 def test_dates_without_a_zone_are_utc() -> None:
     """A moment that names no zone is taken for UTC, another one becomes UTC."""
     for told in ("2026-11-23T09:41:00", "2026-11-23T10:41:00+01:00"):
@@ -232,6 +240,30 @@ def test_a_ledger_that_cannot_be_read_is_no_obstacle(tmp_path: Path, content: by
     (tmp_path / ".qwen-image.db").write_bytes(content)
     assert len(read(tmp_path).tiles) == 1
     assert (tmp_path / ".qwen-image.db").read_bytes() == content
+
+
+@pytest.mark.parametrize("nanoseconds", [-(10**30), 10**30])
+def test_files_of_no_time_at_all(nanoseconds: int) -> None:
+    """A file whose time no calendar has is of 1970."""
+    assert Entry("a.png", 1, nanoseconds, None).created_at.year == 1970
+
+
+def test_a_file_that_goes_meanwhile_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is deleted while the folder is looked through is not there."""
+    keep(tmp_path, "a.png")
+    keep(tmp_path, "b.png")
+    scandir = os.scandir
+
+    def scan_and_delete(folder: Path) -> Any:
+        with scandir(folder) as found:
+            entries = list(found)
+        (tmp_path / "b.png").unlink(missing_ok=True)
+        return nullcontext(entries)
+
+    monkeypatch.setattr("langchain_qwen_image.gallery.entries.os.scandir", scan_and_delete)
+    assert [tile.href for tile in read(tmp_path).tiles] == ["./a.png"]
 
 
 def test_other_files_are_left_out(tmp_path: Path) -> None:

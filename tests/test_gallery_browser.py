@@ -159,6 +159,16 @@ def test_filter_is_in_the_address(page: Any) -> None:
     assert page.evaluate("document.activeElement.id") == "filter"
 
 
+def test_what_is_found_is_in_sight(page: Any) -> None:
+    """Whoever filters far down sees the first of what was found, below the filter."""
+    page.evaluate("scrollTo(0, 100000)")
+    wait_until(page, "scrollY > 500")
+    enter(page, "fox")
+    below = "document.querySelector('li:not([hidden])').getBoundingClientRect().top"
+    bottom = "document.querySelector('form').getBoundingClientRect().bottom"
+    assert page.evaluate(f"{below} >= {bottom} && {below} < innerHeight / 2")
+
+
 def test_keyboard(page: Any) -> None:
     """`/` goes to the filter and is typed there; Escape clears it; tabs reach each picture."""
     page.keyboard.press("/")

@@ -7,6 +7,7 @@ its name is one that only we give.
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -37,7 +38,7 @@ class Entry:
     def created_at(self) -> datetime:
         """When the picture came, in UTC; the time of its file where nothing says it."""
         told = self.facts.created_at if self.facts else None
-        return told or datetime.fromtimestamp(self.modified_ns / 1e9, UTC)
+        return told or _at(self.modified_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,13 @@ def find_entries(folder: Path) -> Found:
 
 
 def _regular_files(folder: Path) -> dict[str, os.stat_result]:
+    files = {}
     with os.scandir(folder) as found:
-        return {
-            one.name: one.stat(follow_symlinks=False)
-            for one in found
-            if not one.name.startswith(".") and one.is_file(follow_symlinks=False)
-        }
+        for one in found:
+            if not one.name.startswith(".") and one.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # deleted just now
+                    files[one.name] = one.stat(follow_symlinks=False)
+    return files
 
 
 def _noted(
@@ -111,6 +113,13 @@ def _noted(
         return None, is_ours
     facts = read_facts(record)
     return facts, is_ours or facts is not None
+
+
+def _at(nanoseconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    except (OverflowError, ValueError, OSError):  # a file system may say anything
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _stem(name: str) -> str:

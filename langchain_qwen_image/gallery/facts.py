@@ -16,7 +16,7 @@ from langchain_qwen_image.settings import LEDGER_NAME
 
 _MAX_SIDECAR_BYTES = 1 << 20
 _MAX_CHARACTERS = 5_000
-"""Of a prompt; upstream reads 800."""
+"""Shown of a prompt; upstream reads 800."""
 _NAME = re.compile(r"[\w.:+-]{1,128}")
 """What a request's or a model's name looks like; a link with its query does not."""
 _SIZE = re.compile(r"([1-9]\d{0,4})\s*[*x×]\s*([1-9]\d{0,4})", re.ASCII)
@@ -57,7 +57,7 @@ def read_facts(record: Mapping[str, Any]) -> Facts | None:
     given = parameters if isinstance(parameters, dict) else {}
     sandbox = record.get("sandbox") is True
     return Facts(
-        prompt=prompt[:_MAX_CHARACTERS],
+        prompt=_text(prompt),
         negative_prompt=_text(given.get("negative_prompt")),
         size=_size(record, given),
         watermark=given.get("watermark") is not False,
@@ -123,7 +123,9 @@ def _as_record(call: LedgerCall) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    return value[:_MAX_CHARACTERS] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if len(value) <= _MAX_CHARACTERS else f"{value[: _MAX_CHARACTERS - 1]}…"
 
 
 def _name(value: object) -> str | None:

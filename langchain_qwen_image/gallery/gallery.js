@@ -2,6 +2,7 @@
 "use strict";
 // Everything can be read without this script; it adds the filter.
 (() => {
+  const header = document.querySelector("header");
   const form = document.querySelector("form");
   const input = document.getElementById("filter");
   const count = document.getElementById("count");
@@ -37,6 +38,7 @@
       ? `${number.format(found)} of ${counted(tiles.length)}`
       : counted(tiles.length);
     nothing.hidden = found > 0 || tiles.length === 0;
+    scrollTo(0, Math.min(scrollY, header.offsetHeight)); // what was found begins at the top
   };
 
   const remember = (query) => {

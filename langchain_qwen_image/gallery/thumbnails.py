@@ -6,7 +6,7 @@ import re
 import warnings
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
@@ -79,7 +79,7 @@ class Earlier:
 
 def thumbnails(
     folder: Path, entries: Iterable[Entry], earlier: Earlier
-) -> Iterator[tuple[Entry, str | None]]:
+) -> Generator[tuple[Entry, str | None]]:
     """Yield each picture with its thumbnail as a `data:` URI, None where the file is damaged.
 
     They come in the order given, a few ahead of their turn.

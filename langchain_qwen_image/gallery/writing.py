@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -78,8 +79,10 @@ def write_gallery(
     heading = " ".join((title or "").split()) or home.resolve().name or "Pictures"
     page = Page(heading, sums, now=datetime.now(UTC))
     with part_file(home) as (part, file):
-        with Earlier(target) as earlier:
-            pictures = thumbnails(home, found.entries, earlier)
+        with (
+            Earlier(target) as earlier,
+            closing(thumbnails(home, found.entries, earlier)) as pictures,
+        ):
             _write(file, page, pictures, progress or _say_nothing)
         finish(file)
         _put(part, target, force=force)
