@@ -26,6 +26,8 @@ _LOCK_FILES = re.compile(
     r"(?:^|/)(?:uv\.lock|poetry\.lock|pdm\.lock|Pipfile\.lock|pylock.*\.toml|.*\.lock|pip\.conf)$"
 )
 
+_GALLERY = ("page.html", "gallery.css", "gallery.js")
+
 
 def _repository() -> list[str]:
     """Return the files that are, or would be, committed."""
@@ -154,7 +156,7 @@ def test_ci_runs_what_a_developer_can_run() -> None:
 
 
 def test_wheel_holds_the_package_alone(tmp_path: Path) -> None:
-    """The wheel ships every module, `py.typed` and the licence, and no test or example."""
+    """The wheel ships the whole package, its page and licence too, and no test or example."""
     build = "from hatchling.build import build_wheel; import sys; build_wheel(sys.argv[1])"
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True, timeout=60)
     (wheel,) = tmp_path.glob("*.whl")
@@ -164,4 +166,6 @@ def test_wheel_holds_the_package_alone(tmp_path: Path) -> None:
     assert tops == {"langchain_qwen_image"}
     modules = {str(file.relative_to(ROOT)) for file in PACKAGE.rglob("*.py")}
     assert modules | {"langchain_qwen_image/py.typed"} <= names
+    page = {f"langchain_qwen_image/gallery/{part}" for part in _GALLERY}
+    assert page <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from langchain_qwen_image._version import __version__
 from langchain_qwen_image.cli.batch import batch
+from langchain_qwen_image.cli.gallery import gallery
 from langchain_qwen_image.cli.generate import generate
 from langchain_qwen_image.cli.recover import recover
 from langchain_qwen_image.cli.sandbox import sandbox
@@ -48,6 +49,7 @@ app.command()(generate)
 app.command()(batch)
 app.command()(recover)
 app.command()(spend)
+app.command()(gallery)
 app.command()(sandbox)
 
 

@@ -1,0 +1,59 @@
+"""`qwen-image gallery`: a folder of pictures as one page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from langchain_qwen_image.cli.terminal import counting, note, shown
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.gallery import Gallery
+
+
+def gallery(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of pictures; not those below it.")
+    ],
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Heading; by default the folder's name.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite an index.html that is not a gallery.")
+    ] = False,
+) -> None:
+    """Write DIR/index.html, which shows the pictures in DIR.
+
+    One file that needs nothing but a browser: small pictures, prompts, parameters and costs, newest
+    first, with a box to filter them. Run it again for what is new; thumbnails are made once. Shown
+    is what qwen-image made: pictures with their .json, pictures that the ledger in DIR knows, and
+    those whose name says it. Other files are left out, and none is changed.
+    """
+    from langchain_qwen_image.gallery import write_gallery
+
+    with counting("Making thumbnails,") as progress:
+        written = write_gallery(directory, title=title, force=force, progress=progress)
+    typer.echo(shown(written.path.absolute()))
+    typer.echo(_summary(written))
+    _note_what_is_left_out(written, directory)
+
+
+def _summary(written: "Gallery") -> str:
+    from langchain_qwen_image.gallery.page import counted, dollars
+
+    parts = [counted(written.pictures), dollars(written.cost_usd)]
+    if written.sandbox:
+        parts.append(f"{written.sandbox:,} from the sandbox")
+    if written.unpriced:
+        parts.append(f"{written.unpriced:,} of unknown cost")
+    return ", ".join(parts)
+
+
+def _note_what_is_left_out(written: "Gallery", directory: Path) -> None:
+    if written.others:
+        note(f"Note: Left out: {written.others:,} that qwen-image did not make.")
+    if written.lonely:
+        note(
+            f"Note: {written.lonely:,} .json without its picture; "
+            f"see: qwen-image recover {shown(directory.absolute())}"
+        )

@@ -1,0 +1,130 @@
+"""Which files of a folder are its pictures, newest first.
+
+A picture is ours when a sidecar lies beside it, when the folder's ledger knows its name, or when
+its name is one that only we give.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+
+from langchain_qwen_image.gallery.facts import Facts, read_facts, read_sidecar, records_of_ledger
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+_OUR_STEM = re.compile(r"\d{4}-\d\d-\d\d-.+-[0-9a-z]{4,16}(?:-[0-9a-f]{6})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A picture of the folder.
+
+    Attributes:
+        name: Its file name.
+        size_bytes: Its size in bytes.
+        modified_ns: When its file was written last, in nanoseconds since 1970.
+        facts: What is known of it, if anything.
+    """
+
+    name: str
+    size_bytes: int
+    modified_ns: int
+    facts: Facts | None
+
+    @property
+    def created_at(self) -> datetime:
+        """When the picture came, in UTC; the time of its file where nothing says it."""
+        told = self.facts.created_at if self.facts else None
+        return told or _at(self.modified_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies in a folder.
+
+    Attributes:
+        entries: The pictures, newest first.
+        others: How many pictures are left out, because they are not ours.
+        lonely: How many sidecars of ours lie without their picture.
+    """
+
+    entries: list[Entry]
+    others: int
+    lonely: int
+
+
+def find_entries(folder: Path) -> Found:
+    """Look through a folder; what lies in folders below it, links and hidden files are left out.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    files = _regular_files(folder)
+    pictures = {name: stat for name, stat in files.items() if _suffix(name) in _SUFFIXES}
+    sidecars = {_stem(name): name for name in files if name.endswith(".json")}
+    noted = {name: _noted(folder, name, sidecars.get(_stem(name)), pictures) for name in pictures}
+    told = {name: facts for name, (facts, _) in noted.items() if facts}
+    booked = records_of_ledger(folder, pictures.keys() - told.keys())
+    entries = [
+        Entry(
+            name, stat.st_size, stat.st_mtime_ns, told.get(name) or read_facts(booked.get(name, {}))
+        )
+        for name, stat in pictures.items()
+        if noted[name][1] or name in booked
+    ]
+    entries.sort(key=lambda entry: (entry.created_at, entry.name), reverse=True)
+    lonely = sidecars.keys() - {_stem(name) for name in pictures}
+    return Found(
+        entries,
+        others=len(pictures) - len(entries),
+        lonely=sum(bool(_OUR_STEM.fullmatch(stem)) for stem in lonely),
+    )
+
+
+def _regular_files(folder: Path) -> dict[str, os.stat_result]:
+    files = {}
+    with os.scandir(folder) as found:
+        for one in found:
+            if not one.name.startswith(".") and one.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # deleted just now
+                    files[one.name] = one.stat(follow_symlinks=False)
+    return files
+
+
+def _noted(
+    folder: Path, name: str, sidecar: str | None, pictures: Mapping[str, object]
+) -> tuple[Facts | None, bool]:
+    """Return what is noted beside a picture, and whether the picture is ours.
+
+    A sidecar that names another picture of the folder belongs to that one. One that is damaged
+    says nothing, and leaves no doubt whose picture it is.
+    """
+    is_ours = bool(_OUR_STEM.fullmatch(_stem(name)))
+    if sidecar is None:
+        return None, is_ours
+    record = read_sidecar(folder / sidecar)
+    if record is None:
+        return None, True
+    named = record.get("file")
+    if named != name and isinstance(named, str) and named in pictures:
+        return None, is_ours
+    facts = read_facts(record)
+    return facts, is_ours or facts is not None
+
+
+def _at(nanoseconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    except (OverflowError, ValueError, OSError):  # a file system may say anything
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _stem(name: str) -> str:
+    return PurePath(name).stem
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name).suffix.lower()

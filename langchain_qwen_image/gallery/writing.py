@@ -1,0 +1,160 @@
+"""Writing the page: all of it or nothing, and never over a page that is not ours."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from io import TextIOWrapper
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO
+
+from langchain_qwen_image._atomic import finish, part_file, publish, sync_folder
+from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.gallery.entries import Entry, Found, find_entries
+from langchain_qwen_image.gallery.page import GENERATOR, Page, Sums
+from langchain_qwen_image.gallery.thumbnails import Earlier, thumbnails
+
+NAME = "index.html"
+
+_HEAD_BYTES = 1024
+Progress = Callable[[int, int], None]
+"""Is told how many of how many pictures are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """A page that was written.
+
+    Attributes:
+        path: Where it is.
+        pictures: How many pictures it shows.
+        sandbox: How many of them are placeholders of the sandbox.
+        cost_usd: What they cost, in US dollars, as far as it is known.
+        unpriced: Of how many pictures that is not known.
+        others: Pictures of the folder that it leaves out: they are not ours.
+        lonely: Sidecars of ours that lie without their picture.
+    """
+
+    path: Path
+    pictures: int
+    sandbox: int
+    cost_usd: Decimal
+    unpriced: int
+    others: int
+    lonely: int
+
+
+def write_gallery(
+    folder: str | PathLike[str],
+    *,
+    title: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Gallery:
+    """Write `index.html`, which shows a folder's pictures, and return what it shows.
+
+    Thumbnails of an earlier page are taken over where the picture is still the same.
+
+    Args:
+        folder: Where the pictures are kept; folders below it are left alone.
+        title: Heading of the page; by default the folder's name.
+        force: Overwrite an `index.html` that is not a gallery.
+        progress: Is told how many of how many pictures are done.
+
+    Raises:
+        ConfigurationError: There is no such folder, its `index.html` is not a gallery, or Pillow
+            is not installed.
+        OSError: The folder cannot be read or written, or the disk is full.
+    """
+    home = Path(folder).expanduser()
+    if not home.is_dir():
+        raise ConfigurationError(f"There is no folder {home}.")
+    target = home / NAME
+    _check(target, force=force)
+    found = find_entries(home)
+    sums = add_up(found)
+    heading = " ".join((title or "").split()) or home.resolve().name or "Pictures"
+    page = Page(heading, sums, now=datetime.now(UTC))
+    with part_file(home) as (part, file):
+        with (
+            Earlier(target) as earlier,
+            closing(thumbnails(home, found.entries, earlier)) as pictures,
+        ):
+            _write(file, page, pictures, progress or _say_nothing)
+        finish(file)
+        _put(part, target, force=force)
+    sync_folder(home)
+    return Gallery(
+        path=target,
+        pictures=sums.pictures,
+        sandbox=sums.sandbox,
+        cost_usd=sums.cost_usd,
+        unpriced=sums.unpriced,
+        others=found.others,
+        lonely=found.lonely,
+    )
+
+
+def add_up(found: Found) -> Sums:
+    """Return what the pictures come to; a call's price counts once, however many it made."""
+    facts = [entry.facts for entry in found.entries if entry.facts]
+    calls = Counter(one.call for one in facts)
+    prices = {one.call: one.cost_usd for one in facts if one.cost_usd is not None}
+    return Sums(
+        pictures=len(found.entries),
+        sandbox=sum(one.sandbox for one in facts),
+        cost_usd=sum(prices.values(), Decimal(0)),
+        unpriced=len(found.entries) - sum(one.cost_usd is not None for one in facts),
+        shared={call: count for call, count in calls.items() if count > 1},
+        newest=found.entries[0].created_at if found.entries else None,
+        oldest=found.entries[-1].created_at if found.entries else None,
+    )
+
+
+def _write(
+    file: BinaryIO, page: Page, pictures: Iterator[tuple[Entry, str | None]], progress: Progress
+) -> None:
+    text = TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=False)
+    try:
+        text.write(page.before)
+        for done, (entry, thumbnail) in enumerate(pictures, 1):
+            text.write(page.tile(entry, thumbnail))
+            progress(done, page.sums.pictures)
+        text.write(page.after)
+    finally:
+        text.detach()
+
+
+def _check(target: Path, *, force: bool) -> None:
+    """Look at what has the name already."""
+    if target.is_symlink() or target.is_file():
+        if not force and not _is_gallery(target):
+            raise ConfigurationError(
+                f"{target} is there already and is not a gallery; --force (force=True) "
+                "overwrites it."
+            )
+    elif target.exists():
+        raise ConfigurationError(f"{target} is not a file.")
+
+
+def _is_gallery(target: Path) -> bool:
+    if target.is_symlink():
+        return False
+    with target.open("rb") as file:
+        return GENERATOR.encode() in file.read(_HEAD_BYTES)
+
+
+def _put(part: Path, target: Path, *, force: bool) -> None:
+    """Give the page its name, unless somebody else has taken that meanwhile."""
+    try:
+        publish(part, target)
+    except FileExistsError:
+        _check(target, force=force)
+        part.replace(target)
+
+
+def _say_nothing(done: int, total: int) -> None:
+    """Take the place of a progress that nobody watches."""
