@@ -156,7 +156,7 @@ class QwenImageGenerator(
             InvalidRequestError: One is not a parameter, or cannot be used.
         """
         copy = self.model_copy(update=check_parameters(parameters))
-        copy._pipeline = self.pipeline
+        copy._pipelines = [self.pipeline]
         return copy
 
     def with_retry(

@@ -114,7 +114,7 @@ class QwenImageSettings(BaseModel):
         default=None, exclude=True, repr=False, description="The same for asyncio."
     )
 
-    _pipeline: "Pipeline | None" = PrivateAttr(default=None)
+    _pipelines: "list[Pipeline]" = PrivateAttr(default_factory=list)
 
     @field_validator("base_url")
     @classmethod
@@ -124,9 +124,10 @@ class QwenImageSettings(BaseModel):
     @property
     def pipeline(self) -> "Pipeline":
         """The pipeline that these settings describe, set up at first use."""
-        if self._pipeline is None:
-            self._pipeline = self._make_pipeline()
-        return self._pipeline
+        made = self._pipelines
+        if not made:
+            made.append(self._make_pipeline())  # several threads may, and share the first one's
+        return made[0]
 
     def fetch(self, result: "ImageGenerationResult | Mapping[str, Any]") -> "ImageGenerationResult":
         """Keep the pictures of an earlier result, or artifact, that are not kept yet.
@@ -161,8 +162,8 @@ class QwenImageSettings(BaseModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name != "_pipeline" and name in QwenImageSettings.model_fields:
-            self._pipeline = None
+        if name in QwenImageSettings.model_fields:
+            self._pipelines = []
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy with some settings changed, checked as those of a new one are."""

@@ -12,7 +12,7 @@ import pytest
 from conftest import Call
 from loopback import LINK, LoopbackServer, answer, self_signed
 
-from langchain_qwen_image import QwenImageClient, __version__
+from langchain_qwen_image import QwenImageClient, QwenImageGenerator, __version__
 from langchain_qwen_image import errors as tree
 from langchain_qwen_image._network import tls_context
 
@@ -152,6 +152,23 @@ def test_https(call: Call, trusted: ssl.SSLContext) -> None:
         client.generate("a fox")
         client.generate("a fox")
         assert gateway.accepts <= 2
+
+
+@pytest.mark.parametrize("twin", ["sync", "async"])
+def test_many_calls_over_https_share_connections(twin: str, trusted: ssl.SSLContext) -> None:
+    """A thousand calls open no more connections than are in flight, with one TLS context."""
+    with LoopbackServer(tls=trusted) as gateway:
+        generator = QwenImageGenerator(api_key=KEY, base_url=gateway.base_url)
+        assert tls_context.cache_info().currsize == 0, "none before the first call"
+        prompts, config = ["a fox"] * 1000, {"max_concurrency": 25}
+        if twin == "sync":
+            found = generator.batch(prompts, config)
+        else:
+            found = asyncio.run(generator.abatch(prompts, config))
+        generator.close()
+        assert len(found) == len(gateway.posts) == 1000
+        assert gateway.accepts <= 25
+        assert tls_context.cache_info().misses == 1
 
 
 def test_https_through_a_tunnel(
