@@ -13,11 +13,21 @@ import pytest
 from pages import ROOT
 
 import langchain_qwen_image
-from langchain_qwen_image import bulk, errors, ledger, notebook, recovery, sandbox, testing
+from langchain_qwen_image import bulk, errors, gallery, ledger, notebook, recovery, sandbox, testing
 
 pytestmark = pytest.mark.xdist_group("site")  # one worker, one build
 
-_MODULES = [langchain_qwen_image, bulk, errors, ledger, notebook, recovery, sandbox, testing]
+_MODULES = [
+    langchain_qwen_image,
+    bulk,
+    errors,
+    gallery,
+    ledger,
+    notebook,
+    recovery,
+    sandbox,
+    testing,
+]
 _PUBLIC = [
     (module, name) for module in _MODULES for name in module.__all__ if name != "__version__"
 ]
