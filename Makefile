@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The wire and its errors decide about money, so every branch of them is tested.
 WIRE := langchain_qwen_image/_protocol.py,langchain_qwen_image/_refusals.py,langchain_qwen_image/_verdict.py,langchain_qwen_image/errors.py
 
-.PHONY: help demo test lint format type check docs record record-live
+.PHONY: help demo test lint format type check browser docs bench record record-live
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +38,17 @@ check: $(VENV)/.dev ## all that CI checks: lint, format, type, test
 
 # The variable keeps Material from printing at each build that a successor follows it in 2027.
 # No --quiet: with it --strict counts no warning (MkDocs 1.6).
+browser: ## install Chromium where there is none, for the tests of the gallery (Debian, as root)
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && exit 0; done; \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 \
+		|| echo 'Chromium could not be installed; the tests that need it are skipped.'
+
 docs: $(VENV)/.dev ## build the pages and the API reference into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: .venv-bench/.bench ## measure against other clients, on loopback; rewrites benchmarks/RESULTS.md
+	@.venv-bench/bin/python -m benchmarks --output benchmarks/RESULTS.md
 
 record: $(VENV)/.dev ## record the sandbox cassettes again, from a sandbox server: no key, no cost
 	@$(BIN)/python scripts/record.py
@@ -65,3 +74,11 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.pip
 	@echo 'Installing the package and its development tools into $(VENV) …'
 	@$(BIN)/python -m pip install --quiet --group dev --editable '.[cli]'
 	@touch $@ $(VENV)/.cli
+
+# One at a time: what cannot be installed is left out of the tables, by name.
+.venv-bench/.bench: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=.venv-bench .venv-bench/.cli
+	@.venv-bench/bin/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"], sep="\n")' \
+		| xargs -n 1 sh -c 'echo "Installing $$0 …"; .venv-bench/bin/python -m pip install --quiet "$$0" || true'
+	@touch $@

@@ -7,7 +7,7 @@ import time
 import warnings
 from contextlib import suppress
 
-from benchmarks.clients import OURS_AND_OTHERS, RETRYING, Ask, Make
+from benchmarks.clients import OURS_AND_OTHERS, Ask, Make
 from benchmarks.gateway import Remote
 from benchmarks.report import Bound, Table, spread
 
@@ -28,8 +28,10 @@ def overhead(gateway: Remote, *, rounds: int, calls: int) -> tuple[Table, list[B
         "One call, warm",
         ("client", "CPU µs", "ratio min", "median", "max"),
         notes=[
-            "CPU time of the client's process for one call, beside that of `httpx.Client.post` in "
-            f"the same round; {rounds} rounds of {calls} calls each.",
+            (
+                "CPU time of the client's process for one call, beside that of "
+                f"`httpx.Client.post` in the same round; {rounds} rounds of {calls} calls each."
+            ),
             *skipped,
         ],
     )
@@ -42,18 +44,20 @@ def overhead(gateway: Remote, *, rounds: int, calls: int) -> tuple[Table, list[B
     return table, [Bound("`tool.invoke` / minimal `StructuredTool`, CPU", 1.0, ratio)]
 
 
-def lost_answers(gateway: Remote, *, timeout: float) -> tuple[Table, list[Bound]]:
+def lost_answers(
+    gateway: Remote, makers: dict[str, Make], *, timeout: float
+) -> tuple[Table, list[Bound]]:
     """Count, at the gateway, the paid POSTs of one logical call whose answer is lost."""
-    makers = {**OURS_AND_OTHERS, **RETRYING}
     gateway.set()
     asks, skipped = _made(makers, gateway, timeout=timeout)
     table = Table(
         "Paid POSTs for one call whose answer is lost",
         ("client", "no answer", "reset after the request", "500", "504"),
         notes=[
-            "Counted at the gateway. The service has no idempotency key, so each POST may buy a "
-            "picture. Everything with its defaults, but for a timeout of "
-            f"{timeout:g} s; our `with_retry()` and LangChain's are told apart.",
+            (
+                "Counted at the gateway. The service has no idempotency key, so each POST may buy "
+                f"a picture. Everything with its defaults, but for a timeout of {timeout:g} s."
+            ),
             *skipped,
         ],
     )

@@ -138,7 +138,7 @@ def dalle_tool(base_url: str, timeout: float) -> Ask:
         )
         from langchain_community.utilities.dalle_image_generator import DallEAPIWrapper
 
-    wrapper = DallEAPIWrapper(api_key=KEY, base_url=f"{base_url}/v1", request_timeout=timeout)
+    wrapper = DallEAPIWrapper(api_key=KEY, base_url=f"{base_url}/v1", timeout=timeout)
     tool = OpenAIDALLEImageGenerationTool(api_wrapper=wrapper)
     return lambda: tool.invoke("a fox")
 
@@ -148,6 +148,7 @@ def litellm_sdk(base_url: str, timeout: float) -> Ask:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else its import asks the network
     import litellm
 
+    litellm.suppress_debug_info = True  # its errors come with advertisements
     return lambda: litellm.image_generation(
         model="openai/dall-e-3",
         prompt="a fox",

@@ -43,9 +43,7 @@ class Bound:
 def spread(figures: Iterable[float], digits: int = 2) -> list[str]:
     """Return minimum, median and maximum."""
     ordered = sorted(figures)
-    return [
-        f"{one:,.{digits}f}" for one in (ordered[0], statistics.median(ordered), ordered[-1])
-    ]
+    return [f"{one:,.{digits}f}" for one in (ordered[0], statistics.median(ordered), ordered[-1])]
 
 
 def bounds_table(bounds: Iterable[Bound]) -> Table:
@@ -63,8 +61,10 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     lines = [
         f"- {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
-        f"- {platform.system()} {platform.release().partition('-')[0]}, "
-        f"{platform.python_implementation()} {platform.python_version()}",
+        (
+            f"- {platform.system()} {platform.release().partition('-')[0]}, "
+            f"{platform.python_implementation()} {platform.python_version()}"
+        ),
         f"- {', '.join(_versions())}",
     ]
     return "\n".join(lines)

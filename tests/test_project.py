@@ -141,17 +141,20 @@ def test_targets_are_those_that_are_promised() -> None:
         "format",
         "type",
         "check",
+        "browser",
         "docs",
+        "bench",
         "record",
         "record-live",
     ]
 
 
 def test_ci_runs_what_a_developer_can_run() -> None:
-    """CI's script is `make check` and nothing more."""
+    """CI's script is `make check`, with a browser for it, and nothing more."""
     lines = _text(".ci/run").splitlines()
     commands = [line for line in lines if line and not line.startswith("#")]
-    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "exec make check"]
+    start = ["set -euo pipefail", 'cd "$(dirname "$0")/.."']
+    assert commands == [*start, "make browser", "exec make check"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 

@@ -1,0 +1,190 @@
+"""What is measured in fresh processes: imports, memory in flight, and bulk runs with downloads."""
+
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from benchmarks.clients import HEADERS, KEY, body, link_in
+from benchmarks.gateway import OURS, Remote
+from benchmarks.report import Bound, Table, spread
+
+_IMPORTS = {
+    "BaseTool and httpx": "from langchain_core.tools import BaseTool; import httpx",
+    "QwenImageTool": "from langchain_qwen_image import QwenImageTool",
+    "the package alone": "import langchain_qwen_image",
+    "openai SDK": "import openai",
+    "dashscope SDK": "import dashscope",
+    "DALL·E tool": "import langchain_community.tools.openai_dalle_image_generation",
+    "litellm": "import os; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = '1'; import litellm",
+}
+_TIMED = "import time; started = time.process_time(); {}; print(time.process_time() - started)"
+
+
+def imports(*, rounds: int) -> tuple[Table, list[Bound]]:
+    """Time imports in processes that have loaded nothing yet; CPU time."""
+    seconds: dict[str, list[float]] = {}
+    notes = [
+        (
+            f"CPU time, {rounds} rounds of fresh processes; the ratio is to importing LangChain's "
+            "`BaseTool` and httpx in the same round."
+        )
+    ]
+    for _ in range(rounds):
+        for name, statement in _IMPORTS.items():
+            run = _python("-W", "ignore", "-c", _TIMED.format(statement))
+            if run.returncode == 0:
+                seconds.setdefault(name, []).append(float(run.stdout))
+    notes += [f"Skipped: {name} (cannot be imported)." for name in _IMPORTS if name not in seconds]
+    table = Table("Cold import", ("import", "CPU ms", "ratio min", "median", "max"), notes=notes)
+    base = seconds["BaseTool and httpx"]
+    medians = {}
+    for name, found in seconds.items():
+        ratios = [a / b for a, b in zip(found, base, strict=False)]
+        medians[name] = statistics.median(ratios)
+        table.rows.append((name, f"{statistics.median(found) * 1000:,.0f}", *spread(ratios)))
+    return table, [
+        Bound("importing `QwenImageTool` / `BaseTool` and httpx", 1.05, medians["QwenImageTool"]),
+        Bound("`import langchain_qwen_image` / the same", 0.05, medians["the package alone"]),
+    ]
+
+
+def memory_in_flight(gateway: Remote, *, calls: int, latency: float) -> tuple[Table, list[Bound]]:
+    """Measure what resident memory grows by while so many calls wait, for each."""
+    found = _worker("memory", gateway, calls, latency=latency)["kilobytes"]
+    table = Table(
+        f"Memory of a call, {calls:,} in flight",
+        ("client", "kB each"),
+        [("QwenImageGenerator.abatch", f"{found:.0f}")],
+        ["Rise of the process's resident memory, in a fresh process after five calls."],
+    )
+    return table, [Bound("kB of memory for a call in flight", 60, found)]
+
+
+def bulk(gateway: Remote, *, rounds: int, calls: int, latency: float) -> Table:
+    """Make pictures of 1.3 MB and write them to a folder, each client in a process of its own."""
+    names = {
+        "generate_many, checked, synced, booked": "bulk-ours",
+        "AsyncClient and write_bytes": "bulk-async",
+        "threads, Client and write_bytes": "bulk-threads",
+    }
+    table = Table(
+        f"{calls} pictures of 1.3 MB, {latency * 1000:.0f} ms each, 32 at once",
+        ("client", "pictures/s min", "median", "max", "peak MiB"),
+        notes=[
+            (
+                "Ours checks each picture's bytes, brings picture and sidecar to the disk (fsync) "
+                "and keeps a ledger that a kill leaves whole; the other two do none of that. At "
+                "the 20 to 30 s that a real picture takes, neither is what one waits for."
+            )
+        ],
+    )
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, job in names.items():
+            found[name].append(_worker(job, gateway, calls, latency=latency))
+    for name, runs in found.items():
+        speeds = spread((run["per_second"] for run in runs), 0)
+        table.rows.append((name, *speeds, f"{statistics.median(r['peak'] for r in runs):,.0f}"))
+    return table
+
+
+def _worker(job: str, gateway: Remote, calls: int, *, latency: float) -> dict[str, float]:
+    gateway.set(latency=latency)
+    run = _python("-W", "ignore", "-m", "benchmarks.processes", job, gateway.base_url, str(calls))
+    if run.returncode:
+        raise RuntimeError(run.stderr)
+    figures: dict[str, float] = json.loads(run.stdout)
+    return figures
+
+
+def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+async def _memory(base_url: str, calls: int, folder: Path) -> dict[str, float]:
+    from langchain_qwen_image import QwenImageGenerator
+
+    generator = QwenImageGenerator(api_key=KEY, base_url=base_url)
+    await generator.abatch(["warm"] * 5)
+    before = peak = _resident()
+    task = asyncio.ensure_future(generator.abatch(["picture"] * calls))
+    while not task.done():
+        await asyncio.sleep(0.05)
+        peak = max(peak, _resident())
+    return {"kilobytes": (peak - before) / calls / 1000}
+
+
+async def _bulk_ours(base_url: str, calls: int, folder: Path) -> dict[str, float]:
+    from langchain_qwen_image import QwenImageGenerator
+
+    generator = QwenImageGenerator(api_key=KEY, base_url=base_url, save_to=folder)
+    made = 0
+    async for outcome in generator.generate_many(f"picture {n}" for n in range(calls)):
+        made += outcome.is_there
+    return {"made": made}
+
+
+async def _bulk_async(base_url: str, calls: int, folder: Path) -> dict[str, float]:
+    limit = asyncio.Semaphore(32)
+    async with httpx.AsyncClient(timeout=60) as client:
+
+        async def make(number: int) -> None:
+            async with limit:
+                answer = await client.post(base_url + OURS, json=body("x"), headers=HEADERS)
+                picture = await client.get(link_in(answer.json()))
+                (folder / f"{number}.png").write_bytes(picture.content)
+
+        await asyncio.gather(*(make(number) for number in range(calls)))
+    return {"made": calls}
+
+
+async def _bulk_threads(base_url: str, calls: int, folder: Path) -> dict[str, float]:
+    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(32) as pool:
+
+        def make(number: int) -> None:
+            answer = client.post(base_url + OURS, json=body("x"), headers=HEADERS)
+            picture = client.get(link_in(answer.json()))
+            (folder / f"{number}.png").write_bytes(picture.content)
+
+        list(pool.map(make, range(calls)))
+    return {"made": calls}
+
+
+_JOBS: dict[str, Callable[[str, int, Path], Awaitable[dict[str, float]]]] = {
+    "memory": _memory,
+    "bulk-ours": _bulk_ours,
+    "bulk-async": _bulk_async,
+    "bulk-threads": _bulk_threads,
+}
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+async def _measure(job: str, base_url: str, calls: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        figures = await _JOBS[job](base_url, calls, Path(folder))
+        seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if figures.get("made", calls) != calls and job != "memory":
+        raise RuntimeError(f"{figures['made']} of {calls} pictures were made")
+    return {**figures, "per_second": calls / seconds, "peak": peak}
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(_measure(sys.argv[1], sys.argv[2], int(sys.argv[3])))))
