@@ -51,7 +51,7 @@ def _thorough(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
     yield calls.lost_answers(gateway, {**OURS_AND_OTHERS, **RETRYING}, timeout=1.0)
     yield calls.overhead(gateway, rounds=15, calls=100)
     yield throughput.at_once(gateway, rounds=5, calls=1000, latency=0.2)
-    yield throughput.cpu_by_flight(gateway, rounds=5, calls=2000)
+    yield processes.cpu_by_flight(gateway, rounds=5, calls=2000)
     yield throughput.blocking(gateway, calls=500, latency=0.2), []
     yield processes.memory_in_flight(gateway, calls=1000, latency=3.0)
     yield processes.bulk(gateway, rounds=3, calls=200, latency=0.2), []
@@ -62,7 +62,7 @@ def _quick(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
     yield calls.lost_answers(gateway, OURS_AND_OTHERS, timeout=0.2)
     yield calls.overhead(gateway, rounds=1, calls=2)
     yield throughput.at_once(gateway, rounds=1, calls=40, latency=0.01)
-    yield throughput.cpu_by_flight(gateway, rounds=1, calls=20, few=2, many=4)
+    yield processes.cpu_by_flight(gateway, rounds=1, calls=20, few=2, many=4)
     yield throughput.blocking(gateway, calls=8, latency=0.01), []
     yield processes.memory_in_flight(gateway, calls=20, latency=0.3)
     yield processes.bulk(gateway, rounds=1, calls=3, latency=0.01), []

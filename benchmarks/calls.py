@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from benchmarks.clients import OURS_AND_OTHERS, Ask, Make
 from benchmarks.gateway import Remote
-from benchmarks.report import Bound, Table, spread
+from benchmarks.report import Bound, Table, quicker, spread
 
 _FAULTS = ("timeout", "reset", "500", "504")
 
@@ -39,6 +39,8 @@ def overhead(gateway: Remote, *, rounds: int, calls: int) -> tuple[Table, list[B
     for name, figures in seconds.items():
         ratios = [ours / theirs for ours, theirs in zip(figures, base, strict=True)]
         table.rows.append((name, f"{statistics.median(figures) * 1e6:,.0f}", *spread(ratios)))
+    medians = {name: statistics.median(figures) for name, figures in seconds.items()}
+    table.notes.append(quicker(medians, "QwenImageTool"))
     pairs = zip(seconds["QwenImageTool"], seconds["minimal StructuredTool"], strict=True)
     ratio = statistics.median(ours / minimal for ours, minimal in pairs)
     return table, [Bound("`tool.invoke` / minimal `StructuredTool`, CPU", 1.0, ratio)]

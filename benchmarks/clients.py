@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool
 
 from benchmarks.gateway import OURS
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool
@@ -54,6 +54,23 @@ def plain_httpx(base_url: str, timeout: float) -> Ask:
 def minimal_tool(base_url: str, timeout: float) -> Ask:
     """Put the same post into the smallest LangChain tool, and invoke it with a tool call."""
     tool = _minimal(base_url, timeout)
+    return lambda: tool.invoke(dict(_TOOL_CALL))
+
+
+def minimal_base_tool(base_url: str, timeout: float) -> Ask:
+    """Write the tool as a class, with no arguments but the prompt, and no checks."""
+    client = httpx.Client(timeout=timeout)
+
+    class GenerateImage(BaseTool):
+        name: str = "generate_image"
+        description: str = "Generate a picture."
+
+        def _run(self, prompt: str) -> str:
+            answer = client.post(base_url + OURS, json=body(prompt), headers=HEADERS)
+            answer.raise_for_status()
+            return link_in(answer.json())
+
+    tool = GenerateImage()
     return lambda: tool.invoke(dict(_TOOL_CALL))
 
 
@@ -160,6 +177,7 @@ def litellm_sdk(base_url: str, timeout: float) -> Ask:
 
 OURS_AND_OTHERS: dict[str, Make] = {
     "httpx.Client.post": plain_httpx,
+    "minimal BaseTool": minimal_base_tool,
     "minimal StructuredTool": minimal_tool,
     "QwenImageTool": our_tool,
     "QwenImageGenerator": our_generator,

@@ -3,7 +3,7 @@
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +44,13 @@ def spread(figures: Iterable[float], digits: int = 2) -> list[str]:
     """Return minimum, median and maximum."""
     ordered = sorted(figures)
     return [f"{one:,.{digits}f}" for one in (ordered[0], statistics.median(ordered), ordered[-1])]
+
+
+def quicker(figures: Mapping[str, float], ours: str, *, fewer_is_better: bool = True) -> str:
+    """Say which clients beat ours, from one figure of each."""
+    sign = 1 if fewer_is_better else -1
+    names = [name for name, one in figures.items() if sign * one < sign * figures[ours]]
+    return f"Quicker than {ours} here: {', '.join(names) or 'none'}."
 
 
 def bounds_table(bounds: Iterable[Bound]) -> Table:

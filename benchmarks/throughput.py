@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableLambda
 
 from benchmarks.clients import HEADERS, KEY, body, link_in
 from benchmarks.gateway import OURS, Remote
-from benchmarks.report import Bound, Table, spread
+from benchmarks.report import Bound, Table, quicker, spread
 from langchain_qwen_image import QwenImageGenerator
 
 Run = Callable[[list[str]], Awaitable[Any]]
@@ -41,7 +41,8 @@ def at_once(
     except ImportError:
         notes.append("Skipped: aiohttp (not installed).")
     else:
-        contestants["RunnableLambda, aiohttp"] = lambda: _aiohttp(url, calls)
+        contestants["RunnableLambda, aiohttp"] = lambda: _aiohttp(url, calls, langchain=True)
+        contestants["no LangChain, aiohttp"] = lambda: _aiohttp(url, calls, langchain=False)
     try:
         import httpx_aiohttp  # noqa: F401
     except ImportError:
@@ -110,30 +111,6 @@ def blocking(gateway: Remote, *, calls: int, latency: float) -> Table:
     return table
 
 
-def cpu_by_flight(
-    gateway: Remote, *, rounds: int, calls: int, few: int = 10, many: int = 400
-) -> tuple[Table, list[Bound]]:
-    """Compare the CPU time of a call among few with that of one among many, as many calls each."""
-    figures: dict[int, list[float]] = {few: [], many: []}
-    for _ in range(rounds):
-        for flight in figures:
-            # The fewer there are, the quicker the answers: both runs take about as long.
-            gateway.set(latency=0.2 * flight / many)
-            figures[flight].append(asyncio.run(_cpu_seconds(gateway, flight, calls)))
-    ratios = [b / a for a, b in zip(figures[few], figures[many], strict=True)]
-    table = Table(
-        "CPU time of a call, by the calls in flight",
-        ("in flight", "CPU µs min", "median", "max"),
-        [
-            (str(flight), *spread((one * 1e6 for one in found), 0))
-            for flight, found in figures.items()
-        ],
-        [f"{rounds} rounds of {calls:,} calls by so many workers, connections open before."],
-    )
-    what = f"CPU per call, {many} in flight / {few} in flight"
-    return table, [Bound(what, 1.2, statistics.median(ratios))]
-
-
 async def _settled(contestant: Callable[[], Awaitable[float]]) -> float:
     return await contestant()
 
@@ -170,7 +147,7 @@ async def _by_hand(url: str, calls: int, width: int, *, langchain: bool) -> floa
     return seconds
 
 
-async def _aiohttp(url: str, calls: int) -> float:
+async def _aiohttp(url: str, calls: int, *, langchain: bool) -> float:
     import aiohttp
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -179,7 +156,7 @@ async def _aiohttp(url: str, calls: int) -> float:
             async with session.post(url, json=body(prompt), headers=HEADERS) as answer:
                 return link_in(await answer.json())
 
-        return await _timed(RunnableLambda(post).abatch, calls)
+        return await _timed(RunnableLambda(post).abatch if langchain else _gather(post), calls)
 
 
 async def _httpx_aiohttp(url: str, calls: int) -> float:
@@ -209,23 +186,6 @@ async def _timed(run: Run, calls: int) -> float:
     return time.perf_counter() - started
 
 
-async def _cpu_seconds(gateway: Remote, flight: int, calls: int) -> float:
-    generator = QwenImageGenerator(api_key=KEY, base_url=gateway.base_url)
-    await generator.abatch(["warm"] * flight)
-    numbers = iter(range(calls))
-
-    async def work() -> None:
-        for number in numbers:
-            await generator.ainvoke(f"picture {number}")
-
-    gc.collect()
-    started = time.process_time()
-    await asyncio.gather(*(work() for _ in range(flight)))
-    spent = time.process_time() - started
-    await generator.aclose()
-    return spent / calls
-
-
 def _median_ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
@@ -244,4 +204,6 @@ def _ratio_table(
         f'raised, in the same round; {rounds} rounds. "AsyncClients of 5": so many that each has '
         "five connections, with one TLS context.",
     )
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    table.notes.append(quicker(medians, "QwenImageGenerator.abatch", fewer_is_better=False))
     return table

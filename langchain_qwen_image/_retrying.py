@@ -1,11 +1,12 @@
 """LangChain's `with_retry`, made safe for calls that cost money."""
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.retry import RunnableRetry
 
-from langchain_qwen_image._batching import ThreadedBatches, with_threads
+from langchain_qwen_image._batches import ThreadedBatches
 
 
 class RetryEach(  # type: ignore[no-redef]  # a field of its parent is called kwargs
@@ -18,18 +19,6 @@ class RetryEach(  # type: ignore[no-redef]  # a field of its parent is called kw
     place of all results, also of the pictures that are paid for.
     """
 
-    def batch(
-        self,
-        inputs: list[Any],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
-    ) -> list[Any]:
-        """Call for each input, in threads, each with its own attempts."""
-        configs = with_threads(config, len(inputs))
-        return Runnable.batch(self, inputs, configs, return_exceptions=return_exceptions, **kwargs)
-
     async def abatch(
         self,
         inputs: list[Any],
@@ -38,10 +27,23 @@ class RetryEach(  # type: ignore[no-redef]  # a field of its parent is called kw
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[Any]:
-        """Async twin of `batch`."""
+        """Call for each input at once, each with its own attempts."""
         return await Runnable.abatch(
             self, inputs, config, return_exceptions=return_exceptions, **kwargs
         )
+
+    async def abatch_as_completed(
+        self,
+        inputs: Sequence[Any],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> AsyncIterator[tuple[int, Any]]:
+        """Do what `abatch` does, and yield place and outcome as they come."""
+        kwargs["return_exceptions"] = return_exceptions
+        async for one in Runnable.abatch_as_completed(self, inputs, config, **kwargs):
+            yield one
 
 
 def retry_each(retry: Runnable[Any, Any]) -> RetryEach:

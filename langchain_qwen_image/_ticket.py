@@ -10,6 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable
+from contextvars import Context
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from langchain_qwen_image._call import Call
@@ -18,6 +20,7 @@ from langchain_qwen_image.errors import QwenImageError
 
 _T = TypeVar("_T")
 _MOST_ORPHANS = 256
+_NO_CONTEXT = Context()
 _background: set[asyncio.Task[object]] = set()
 
 logger = logging.getLogger("langchain_qwen_image")
@@ -110,8 +113,12 @@ async def adrive_to_the_end(
     """
     found = orphans.adopt(name) if orphans is not None else None
     ticket, task = found or (ticket, asyncio.ensure_future(adrive(script)))
+    ended = asyncio.get_running_loop().create_future()
+    # As asyncio.shield does, with half of its objects: one of these waits for each call.
+    task.add_done_callback(partial(_wake, ended), context=_NO_CONTEXT)
     try:
-        return await asyncio.shield(task)
+        await ended
+        return task.result()
     except asyncio.CancelledError:
         if ticket.paying:
             ticket.abandon()
@@ -122,6 +129,13 @@ async def adrive_to_the_end(
         else:
             task.cancel()
         raise
+
+
+def _wake(ended: asyncio.Future[None], task: asyncio.Task[Any]) -> None:
+    if not ended.done():
+        ended.set_result(None)
+    elif not task.cancelled():
+        task.exception()  # nobody waits to be told
 
 
 def _may_have_bought(ticket: Ticket, task: asyncio.Task[Any]) -> bool:

@@ -7,7 +7,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializa
 
 from langchain_qwen_image._account import CONCURRENCY
 from langchain_qwen_image._arguments import check_arguments, check_parameters
-from langchain_qwen_image._batching import ThreadedBatches
+from langchain_qwen_image._batches import ThreadedBatches
 from langchain_qwen_image._prompts import GeneratorInput, arguments_of
 from langchain_qwen_image._ticket import Ticket
 from langchain_qwen_image._tracing import IDENTITY, report
@@ -181,15 +181,15 @@ class QwenImageGenerator(
             self._report_failure(error, ticket)
             raise
 
-    async def _acall(
+    def _acall(
         self,
         work: Callable[..., Awaitable[ImageGenerationResult]],
         input: Any,
         config: RunnableConfig | None,
         **kwargs: Any,
-    ) -> ImageGenerationResult:
+    ) -> Awaitable[ImageGenerationResult]:
         """Do asynchronous work as one of LangChain's runs."""
-        return await self._acall_with_config(
+        return self._acall_with_config(
             work, input, _with_identity(config), run_type="tool", **kwargs
         )
 

@@ -9,7 +9,7 @@ from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import Field, model_validator
 
 from langchain_qwen_image._arguments import check_arguments, schema_without
-from langchain_qwen_image._batching import ThreadedBatches
+from langchain_qwen_image._batches import ThreadedBatches
 from langchain_qwen_image._ticket import Ticket
 from langchain_qwen_image._tracing import IDENTITY, report
 from langchain_qwen_image.errors import (
