@@ -304,7 +304,8 @@ def test_a_lasting_denial_ends_the_run(
         _collect_into(kept, outcomes, generator.generate_many(requests(), concurrency=2))
     assert statuses(kept) == ["made"], "what was in flight is settled"
     assert server.gateway.post_count == 3
-    resumed = outcomes(generator.generate_many(["picture 0"]))
+    assert kept[0].request is not None
+    resumed = outcomes(generator.generate_many([kept[0].request]))
     assert statuses(resumed) == ["had"]
 
 
