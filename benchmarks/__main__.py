@@ -62,7 +62,7 @@ def _quick(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
     yield calls.lost_answers(gateway, OURS_AND_OTHERS, timeout=0.2)
     yield calls.overhead(gateway, rounds=1, calls=2)
     yield throughput.at_once(gateway, rounds=1, calls=40, latency=0.01)
-    yield processes.cpu_by_flight(gateway, rounds=1, calls=20, few=2, many=4, contestants=1)
+    yield processes.cpu_by_flight(gateway, rounds=1, calls=8, few=2, many=4, contestants=1)
     yield throughput.blocking(gateway, calls=8, latency=0.01), []
     yield processes.memory_in_flight(gateway, calls=20, latency=0.3)
     yield processes.bulk(gateway, rounds=1, calls=3, latency=0.01, contestants=1), []
