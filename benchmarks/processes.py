@@ -92,8 +92,7 @@ def cpu_by_flight(
         notes=[
             (
                 f"{rounds} rounds of {calls:,} calls by so many workers, each in a fresh process "
-                "with its connections open. What grows is the work of Python's garbage collector, "
-                "which walks over what waits; with it switched off the ratio is 1.0."
+                "with its connections open."
             )
         ],
     )

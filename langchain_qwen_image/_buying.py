@@ -7,7 +7,7 @@ together and is asked again, as often as the gateway's mood takes. What only the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
@@ -76,7 +76,8 @@ class Buyer:
         """Let nothing more leave, and wake up whoever waits; safe for threads."""
         self._stopping = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake)
+            with suppress(RuntimeError):  # the loop is closed: the run is over
+                self._loop.call_soon_threadsafe(self._wake)
 
     def end(self, trouble: Exception) -> None:
         """Stop because of trouble; the first one counts."""

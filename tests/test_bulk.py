@@ -449,6 +449,18 @@ def test_stop_works_from_another_thread(
     assert server.gateway.post_count < 50
 
 
+def test_a_run_that_is_over_may_be_stopped(
+    generator: QwenImageGenerator, outcomes: Outcomes
+) -> None:
+    """`stop()` before the first outcome and after the last does no harm."""
+    run = generator.generate_many(["a fox"])
+    assert statuses(outcomes(run)) == ["made"]
+    run.stop()
+    early = generator.generate_many(["a heron"])
+    early.stop()
+    assert outcomes(early) == []
+
+
 def test_requests_are_read_as_they_are_needed(generator: QwenImageGenerator) -> None:
     """An endless source is no trouble: a few requests are taken in advance."""
     taken = []

@@ -1,6 +1,7 @@
 """`qwen-image batch`: what it reads, what it asks, what it shows, and what it leaves behind."""
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -20,7 +21,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from langchain_qwen_image import Budget
+from langchain_qwen_image._account import CONCURRENCY
 from langchain_qwen_image.cli import app
+from langchain_qwen_image.cli.batch import batch as command
 from langchain_qwen_image.cli.prompts import Prompts
 from langchain_qwen_image.cli.tally import _duration
 from langchain_qwen_image.ledger import Ledger
@@ -278,6 +281,11 @@ def test_options_that_cannot_work(here: Path, option: str, value: str, says: str
     done = batch("p.txt", "--sandbox", option, value)
     assert done.exit_code == 2
     assert says in " ".join(done.stderr.split())
+
+
+def test_the_commands_concurrency_is_the_libraries() -> None:
+    """The option's default, which the help shows without importing anything, is the runnable's."""
+    assert inspect.signature(command).parameters["concurrency"].default == CONCURRENCY
 
 
 def test_a_key_is_needed(here: Path) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from langchain_qwen_image.cli.prompts import Prompts
 from langchain_qwen_image.cli.tally import Tally
-from langchain_qwen_image.cli.terminal import INTERRUPTED, fail, note, one_line, waiting
+from langchain_qwen_image.cli.terminal import INTERRUPTED, check_key, fail, note, one_line, waiting
 
 if TYPE_CHECKING:
     from langchain_qwen_image._known import Again
@@ -121,8 +121,7 @@ def _generator(out: Path, *, sandbox: bool, given: dict[str, Any]) -> "QwenImage
         generator = QwenImageGenerator(sandbox=sandbox, save_to=out, **settings)
     except ValidationError as error:
         raise typer.BadParameter(f"{explain(error)}.") from None
-    if generator.api_key is None and not sandbox:
-        fail("Error: No key. Set the environment variable PIXAZO_API_KEY, or try with --sandbox.")
+    check_key(generator)
     return generator
 
 

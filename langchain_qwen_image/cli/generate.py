@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langchain_qwen_image.cli.terminal import INTERRUPTED, fail, note, shown, waiting
+from langchain_qwen_image.cli.terminal import INTERRUPTED, check_key, fail, note, shown, waiting
 
 if TYPE_CHECKING:
     from langchain_qwen_image.pipeline import Pipeline
@@ -103,8 +103,7 @@ def _open_pipeline(output: Path | None, *, sandbox: bool, force: bool) -> "Pipel
     else:
         path = checked_output(output, force=force)
         generator = QwenImageGenerator(sandbox=sandbox, ledger=path.parent / LEDGER_NAME)
-    if generator.api_key is None and not sandbox:
-        fail("Error: No key. Set the environment variable PIXAZO_API_KEY, or try with --sandbox.")
+    check_key(generator)
     if output is None:
         return generator.pipeline
     fetcher = make_fetcher(sandbox=sandbox, allow_loopback=generator.pipeline.client.is_local)

@@ -4,9 +4,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.generator import QwenImageGenerator
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the signal's number, as shells have it."""
@@ -18,6 +21,12 @@ def fail(sentence: str, status: int = 1) -> NoReturn:
     """Say one sentence on stderr and exit with the status."""
     note(sentence)
     raise typer.Exit(status)
+
+
+def check_key(generator: "QwenImageGenerator") -> None:
+    """Exit, with what to do, where there is no key and one is needed."""
+    if generator.api_key is None and not generator.sandbox:
+        fail("Error: No key. Set the environment variable PIXAZO_API_KEY, or try with --sandbox.")
 
 
 def note(sentence: str) -> None:
