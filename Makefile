@@ -5,14 +5,14 @@ PYTHON ?= python3
 VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 # The wire and its errors decide about money, so every branch of them is tested.
-WIRE := langchain_qwen_image/_protocol.py,langchain_qwen_image/_refusals.py,langchain_qwen_image/_verdict.py,langchain_qwen_image/errors.py
+WIRE := langchain_qwen_image/wire/*,langchain_qwen_image/errors.py
 
 .PHONY: help demo test lint format type check browser docs bench record record-live
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.cli ## generate a placeholder picture, demo.png: no key, no cost
+demo: $(VENV)/.cli ## generate a placeholder image, demo.png: no key, no cost
 	@$(BIN)/qwen-image generate 'A lighthouse on a cliff at dusk, oil painting' --sandbox --force -o demo.png
 
 test: $(VENV)/.dev ## run the tests, with coverage; they cannot reach the network or spend money

@@ -58,7 +58,7 @@ def lost_answers(
         notes=[
             (
                 "Counted at the gateway. The service has no idempotency key, so each POST may buy "
-                f"a picture. Everything with its defaults, but for a timeout of {timeout:g} s."
+                f"an image. Everything with its defaults, but for a timeout of {timeout:g} s."
             ),
             *skipped,
         ],

@@ -1,7 +1,7 @@
 """The clients that are compared: ours, what one writes by hand, and other libraries.
 
 Each maker takes the gateway's address and a timeout in seconds, and gives a function that asks for
-one picture. It raises `ImportError` where its library is not installed.
+one image. It raises `ImportError` where its library is not installed.
 """
 
 import os
@@ -34,7 +34,7 @@ def body(prompt: str) -> dict[str, Any]:
 
 
 def link_in(answer: Any) -> str:
-    """Return the picture's link in the document's answer."""
+    """Return the image's link in the document's answer."""
     link: str = answer["output"]["choices"][0]["message"]["content"][0]["image"]
     return link
 
@@ -63,7 +63,7 @@ def minimal_base_tool(base_url: str, timeout: float) -> Ask:
 
     class GenerateImage(BaseTool):
         name: str = "generate_image"
-        description: str = "Generate a picture."
+        description: str = "Generate an image."
 
         def _run(self, prompt: str) -> str:
             answer = client.post(base_url + OURS, json=body(prompt), headers=HEADERS)
@@ -90,7 +90,7 @@ def _minimal(base_url: str, timeout: float) -> StructuredTool:
         watermark: bool = True,
         size: str = "1328*1328",
     ) -> str:
-        """Generate a picture."""
+        """Generate an image."""
         answer = client.post(base_url + OURS, json=body(prompt), headers=HEADERS)
         answer.raise_for_status()
         return link_in(answer.json())

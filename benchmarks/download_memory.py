@@ -1,6 +1,6 @@
-"""Measure the memory that fetching many large pictures at once to disk takes; loopback only.
+"""Measure the memory that fetching many large images at once to disk takes; loopback only.
 
-    python benchmarks/download_memory.py --pictures 64 --megabytes 20
+    python benchmarks/download_memory.py --images 64 --megabytes 20
 
 The host runs in a process of its own. Printed are the rise of the peak memory of the fetching
 process, in MiB, and the seconds taken.
@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection
 
-from langchain_qwen_image.download import Fetcher
-from langchain_qwen_image.storage import open_store
+from langchain_qwen_image.download.fetcher import Fetcher
+from langchain_qwen_image.storage.opening import open_store
 
 MIB = 1 << 20
 
@@ -41,7 +41,7 @@ def answer(megabytes: int) -> bytes:
 
 
 def serve(pipe: Connection, megabytes: int) -> None:
-    """Answer every connection with one picture."""
+    """Answer every connection with one image."""
     whole = answer(megabytes)
 
     def send(connection: socket.socket) -> None:
@@ -55,20 +55,20 @@ def serve(pipe: Connection, megabytes: int) -> None:
             threading.Thread(target=send, args=(listener.accept()[0],), daemon=True).start()
 
 
-async def keep_all(url: str, pictures: int, folder: str) -> None:
-    """Ask for all pictures at once and keep each with its sidecar."""
+async def keep_all(url: str, images: int, folder: str) -> None:
+    """Ask for all images at once and keep each with its sidecar."""
     store, fetcher = open_store(folder), Fetcher(allow_loopback=True)
     now = datetime.now(UTC)
     await asyncio.gather(
         *(
-            store.akeep(
+            store.asave(
                 partial(fetcher.fetch, url),
-                image_id=f"picture{number}",
+                image_id=f"image{number}",
                 prompt="a red fox",
                 created_at=now,
                 sidecar={},
             )
-            for number in range(pictures)
+            for number in range(images)
         )
     )
 
@@ -82,7 +82,7 @@ def peak() -> float:
 def main() -> None:
     """Run the measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--megabytes", type=int, default=20)
     asked = parser.parse_args()
     context = multiprocessing.get_context("spawn")
@@ -93,7 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(keep_all(url, 1, folder))
         before, started = peak(), time.perf_counter()
-        asyncio.run(keep_all(url, asked.pictures, folder))
+        asyncio.run(keep_all(url, asked.images, folder))
         print(f"{peak() - before:.1f} MiB, {time.perf_counter() - started:.1f} s")
     host.terminate()
     host.join()

@@ -39,7 +39,7 @@ class Gateway:
 
     def serve_at(self, port: int) -> None:
         """Make the answers, whose links lead here."""
-        link = f"http://127.0.0.1:{port}/picture.png"
+        link = f"http://127.0.0.1:{port}/image.png"
         message = {"role": "assistant", "content": [{"image": link}]}
         document = {
             "output": {
@@ -53,7 +53,7 @@ class Gateway:
             OURS: _http(200, json.dumps(document).encode()),
             DASHSCOPE: _http(200, json.dumps(document).encode()),
             OPENAI: _http(200, json.dumps({"created": 1, "data": [{"url": link}]}).encode()),
-            "/picture.png": _http(200, _picture(), "image/png"),
+            "/image.png": _http(200, _picture(), "image/png"),
         }
 
     def control(self, body: bytes) -> bytes:

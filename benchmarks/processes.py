@@ -117,20 +117,20 @@ def cpu_by_flight(
 def bulk(
     gateway: Remote, *, rounds: int, calls: int, latency: float, contestants: int | None = None
 ) -> Table:
-    """Make pictures of 1.3 MB and write them to a folder, each client in a process of its own."""
+    """Make images of 1.3 MB and write them to a folder, each client in a process of its own."""
     names = {
         "generate_many, checked, synced, booked": "bulk-ours",
         "AsyncClient and write_bytes": "bulk-async",
         "threads, Client and write_bytes": "bulk-threads",
     }
     table = Table(
-        f"{calls} pictures of 1.3 MB, {latency * 1000:.0f} ms each, 32 at once",
-        ("client", "pictures/s min", "median", "max", "peak MiB"),
+        f"{calls} images of 1.3 MB, {latency * 1000:.0f} ms each, 32 at once",
+        ("client", "images/s min", "median", "max", "peak MiB"),
         notes=[
             (
-                "Ours checks each picture's bytes, brings picture and sidecar to the disk (fsync) "
+                "Ours checks each image's bytes, brings image and sidecar to the disk (fsync) "
                 "and keeps a ledger that a kill leaves whole; the other two do none of that. At "
-                "the 20 to 30 s that a real picture takes, neither is what one waits for."
+                "the 20 to 30 s that a real image takes, neither is what one waits for."
             )
         ],
     )
@@ -172,7 +172,7 @@ async def _memory(base_url: str, calls: int, flight: int, folder: Path) -> dict[
     generator = QwenImageGenerator(api_key=KEY, base_url=base_url)
     await generator.abatch(["warm"] * 5)
     before = peak = _resident()
-    task = asyncio.ensure_future(generator.abatch(["picture"] * calls))
+    task = asyncio.ensure_future(generator.abatch(["image"] * calls))
     while not task.done():
         await asyncio.sleep(0.05)
         peak = max(peak, _resident())
@@ -222,7 +222,7 @@ async def _bulk_ours(base_url: str, calls: int, flight: int, folder: Path) -> di
     from langchain_qwen_image import QwenImageGenerator
 
     generator = QwenImageGenerator(api_key=KEY, base_url=base_url, save_to=folder)
-    requests = (f"picture {number}" for number in range(calls))
+    requests = (f"image {number}" for number in range(calls))
     made = 0
     async for outcome in generator.generate_many(requests, concurrency=flight):
         made += outcome.is_there
@@ -236,8 +236,8 @@ async def _bulk_async(base_url: str, calls: int, flight: int, folder: Path) -> d
         async def make(number: int) -> None:
             async with limit:
                 answer = await client.post(base_url + OURS, json=body("x"), headers=HEADERS)
-                picture = await client.get(link_in(answer.json()))
-                (folder / f"{number}.png").write_bytes(picture.content)
+                image = await client.get(link_in(answer.json()))
+                (folder / f"{number}.png").write_bytes(image.content)
 
         await asyncio.gather(*(make(number) for number in range(calls)))
     return {"made": calls}
@@ -248,8 +248,8 @@ async def _bulk_threads(base_url: str, calls: int, flight: int, folder: Path) ->
 
         def make(number: int) -> None:
             answer = client.post(base_url + OURS, json=body("x"), headers=HEADERS)
-            picture = client.get(link_in(answer.json()))
-            (folder / f"{number}.png").write_bytes(picture.content)
+            image = client.get(link_in(answer.json()))
+            (folder / f"{number}.png").write_bytes(image.content)
 
         list(pool.map(make, range(calls)))
     return {"made": calls}
@@ -282,7 +282,7 @@ async def _measure(job: str, base_url: str, calls: int, flight: int) -> dict[str
         figures = await _JOBS[job](base_url, calls, flight, Path(folder))
         seconds = time.perf_counter() - started
     if figures.get("made", calls) != calls:
-        raise RuntimeError(f"{figures['made']} of {calls} pictures were made")
+        raise RuntimeError(f"{figures['made']} of {calls} images were made")
     return {**figures, "per_second": calls / seconds, "peak": _peak()}
 
 

@@ -35,7 +35,7 @@ class Bound:
 
     @property
     def holds(self) -> bool:
-        """Whether the promise is kept."""
+        """Whether the promise is saved."""
         below = self.at_most is None or self.measured <= self.at_most
         return below and (self.at_least is None or self.measured >= self.at_least)
 

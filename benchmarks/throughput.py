@@ -24,7 +24,7 @@ _WIDTHS = (1, 5, 10, 20)
 def at_once(
     gateway: Remote, *, rounds: int, calls: int, latency: float
 ) -> tuple[Table, list[Bound]]:
-    """Ask for all pictures at once; the ratio is to the naive `RunnableLambda`."""
+    """Ask for all images at once; the ratio is to the naive `RunnableLambda`."""
     url = gateway.base_url + OURS
     contestants: dict[str, Callable[[], Awaitable[float]]] = {
         "QwenImageGenerator.abatch": lambda: _ours(gateway, calls),
@@ -85,10 +85,10 @@ def at_once(
 
 
 def blocking(gateway: Remote, *, calls: int, latency: float) -> Table:
-    """Ask for pictures in a blocking batch, without tuning."""
+    """Ask for images in a blocking batch, without tuning."""
     gateway.set(latency=latency)
     generator = QwenImageGenerator(api_key=KEY, base_url=gateway.base_url)
-    prompts = [f"picture {number}" for number in range(calls)]
+    prompts = [f"image {number}" for number in range(calls)]
     client = httpx.Client(timeout=60, limits=httpx.Limits(max_connections=calls))
 
     def post(prompt: str) -> str:
@@ -180,7 +180,7 @@ def _gather(post: Callable[[str], Awaitable[str]]) -> Run:
 
 
 async def _timed(run: Run, calls: int) -> float:
-    prompts = [f"picture {number}" for number in range(calls)]
+    prompts = [f"image {number}" for number in range(calls)]
     started = time.perf_counter()
     await run(prompts)
     return time.perf_counter() - started

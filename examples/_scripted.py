@@ -35,12 +35,12 @@ def open_model(name: str | None, *turns: Turn) -> BaseChatModel:
 
 
 def draws(prompt: str) -> Turn:
-    """Return a turn that asks for a picture."""
+    """Return a turn that asks for an image."""
     return lambda messages: _calls("generate_image", {"prompt": prompt}, f"call_{len(messages)}")
 
 
 def looks(messages: list[BaseMessage]) -> AIMessage:
-    """Look at the picture whose id the last message names."""
+    """Look at the image whose id the last message names."""
     image_id = messages[-1].text.partition("(id ")[2].partition(")")[0]
     return _calls("view_image", {"image": image_id}, f"call_{len(messages)}")
 

@@ -1,6 +1,6 @@
 """An agent that draws: a model reads the wish, writes the prompt and calls the tool.
 
-Without `--model` a scripted one stands in, and without `--live` the picture is the sandbox's
+Without `--model` a scripted one stands in, and without `--live` the image is the sandbox's
 placeholder: no key is needed. `--live` pays for a real one with the key in PIXAZO_API_KEY.
 
     python examples/agent.py
@@ -21,7 +21,7 @@ def main() -> None:
     """Say what it will cost at most, run the agent, and print what was said."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("wish", nargs="?", default="a lighthouse for my wall")
-    parser.add_argument("--live", action="store_true", help="pay for a real picture")
+    parser.add_argument("--live", action="store_true", help="pay for a real image")
     parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model")
     given = parser.parse_args()
 

@@ -1,6 +1,6 @@
 """An agent that asks before it pays: nothing is sent until a person says y.
 
-Without `--model` a scripted one stands in, and without `--live` the picture is the sandbox's
+Without `--model` a scripted one stands in, and without `--live` the image is the sandbox's
 placeholder. `--live` pays for a real one with the key in PIXAZO_API_KEY.
 """
 
@@ -24,9 +24,9 @@ def decide(call: dict[str, Any]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Say what a picture costs, and let the person decide on each call."""
+    """Say what an image costs, and let the person decide on each call."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--live", action="store_true", help="pay for a real picture")
+    parser.add_argument("--live", action="store_true", help="pay for a real image")
     parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model")
     given = parser.parse_args()
 

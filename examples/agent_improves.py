@@ -1,7 +1,7 @@
-"""An agent that looks at what it drew, and draws once more: two pictures, one look.
+"""An agent that looks at what it drew, and draws once more: two images, one look.
 
 Without `--model` a scripted one stands in (a real one must be able to see), and without `--live`
-the pictures are the sandbox's. `--live` pays for real ones with the key in PIXAZO_API_KEY.
+the images are the sandbox's. `--live` pays for real ones with the key in PIXAZO_API_KEY.
 
     python examples/agent_improves.py
 """
@@ -21,7 +21,7 @@ WISH = "Draw a shop sign that says 'OPEN'. Look at it, improve it once, then sto
 def main() -> None:
     """Say what it will cost at most, run the agent, and print what it read and did."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--live", action="store_true", help="pay for real pictures")
+    parser.add_argument("--live", action="store_true", help="pay for real images")
     parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model that sees")
     given = parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""Put the generator behind a prompt template: a chain from a word to a picture.
+"""Put the generator behind a prompt template: a chain from a word to an image.
 
 A model that writes the prompt would stand between the two: `template | model | generator`.
-Without a key it is the sandbox's placeholder; `--live` pays for a real picture with the key in
+Without a key it is the sandbox's placeholder; `--live` pays for a real image with the key in
 PIXAZO_API_KEY.
 
     python examples/chain.py "lighthouse"
@@ -21,10 +21,10 @@ TEMPLATE = ChatPromptTemplate.from_template(
 
 
 def main() -> None:
-    """Say what it will cost, run the chain, and print where the picture is."""
+    """Say what it will cost, run the chain, and print where the image is."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("thing", nargs="?", default="lighthouse")
-    parser.add_argument("--live", action="store_true", help="pay for a real picture")
+    parser.add_argument("--live", action="store_true", help="pay for a real image")
     given = parser.parse_args()
 
     generator = QwenImageGenerator(

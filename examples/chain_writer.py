@@ -1,6 +1,6 @@
-"""A chain in which a model writes the prompt: from an idea to a description to a picture.
+"""A chain in which a model writes the prompt: from an idea to a description to an image.
 
-Without `--model` a scripted one stands in, and without `--live` the picture is the sandbox's
+Without `--model` a scripted one stands in, and without `--live` the image is the sandbox's
 placeholder: no key is needed. `--live` pays for a real one with the key in PIXAZO_API_KEY.
 
     python examples/chain_writer.py
@@ -28,7 +28,7 @@ def main() -> None:
     """Say what it will cost, run the chain, and print what was written and drawn."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("idea", nargs="?", default="a poster about rain")
-    parser.add_argument("--live", action="store_true", help="pay for a real picture")
+    parser.add_argument("--live", action="store_true", help="pay for a real image")
     parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model")
     given = parser.parse_args()
 

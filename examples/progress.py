@@ -1,6 +1,6 @@
-"""The progress of an agent's picture, told line by line while it is made.
+"""The progress of an agent's image, told line by line while it is made.
 
-Without `--model` a scripted one stands in, and without `--live` the picture is the sandbox's
+Without `--model` a scripted one stands in, and without `--live` the image is the sandbox's
 placeholder, ready at once. `--live` pays for a real one with the key in PIXAZO_API_KEY.
 
     python examples/progress.py
@@ -17,17 +17,17 @@ from langchain_qwen_image import Budget, QwenImageError, QwenImageTool
 
 SAID = {
     "waiting": "waiting for its turn",
-    "sent": "sent; a picture takes 20 to 30 seconds",
+    "sent": "sent; an image takes 20 to 30 seconds",
     "retrying": "refused, and not paid for; trying again in {wait_seconds} s",
     "received": "drawn; now it is fetched",
-    "kept": "saved as {path}",
+    "saved": "saved as {path}",
 }
 
 
 def main() -> None:
     """Say what it will cost, and print each stage as it is reached."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--live", action="store_true", help="pay for a real picture")
+    parser.add_argument("--live", action="store_true", help="pay for a real image")
     parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model")
     given = parser.parse_args()
 

@@ -1,6 +1,6 @@
 """Call the tool as an agent would: the model writes a tool call, and reads the tool's message.
 
-No model is asked here; its tool call is written by hand. Without a key the picture is the
+No model is asked here; its tool call is written by hand. Without a key the image is the
 sandbox's placeholder; `--live` pays for a real one with the key in PIXAZO_API_KEY.
 
     python examples/tool_call.py
@@ -17,7 +17,7 @@ from langchain_qwen_image import ImageGenerationResult, QwenImageError, QwenImag
 def main() -> None:
     """Say what it will cost, run the call, and print what the model and the program get."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--live", action="store_true", help="pay for a real picture")
+    parser.add_argument("--live", action="store_true", help="pay for a real image")
     given = parser.parse_args()
 
     tool = QwenImageTool(sandbox=not given.live, save_to="images", watermark=False)

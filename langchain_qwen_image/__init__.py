@@ -3,12 +3,13 @@
 Names are resolved at first use, so that importing the package costs next to nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from langchain_qwen_image._lazy import attach
 
 if TYPE_CHECKING:
     from langchain_qwen_image._version import __version__
-    from langchain_qwen_image.budget import Budget
+    from langchain_qwen_image.account.budget import Budget
     from langchain_qwen_image.client import QwenImageClient
     from langchain_qwen_image.errors import QwenImageError
     from langchain_qwen_image.gateway_schemas import TextToImageRequest, TextToImageResponse
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from langchain_qwen_image.toolkit import QwenImageToolkit
 
 _HOMES = {
-    "Budget": "budget",
+    "Budget": "account.budget",
     "GeneratedImage": "result",
     "ImageGenerationResult": "result",
     "QwenImageClient": "client",
@@ -49,13 +50,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = attach(__name__, _HOMES)

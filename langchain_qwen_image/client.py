@@ -14,43 +14,35 @@ from typing import Any, Self, Unpack
 import httpx
 from pydantic import SecretStr
 
-from langchain_qwen_image._account import (
-    MAX_RETRIES,
-    PRICE_USD,
-    SANDBOX_URL,
-    TIMEOUT,
+from langchain_qwen_image.concurrency.script import Do, Script, drive
+from langchain_qwen_image.defaults import MAX_RETRIES, PRICE_USD, SANDBOX_URL, TIMEOUT
+from langchain_qwen_image.environment import (
     base_url_from_environment,
     check_numbers,
     checked_base_url,
     is_loopback,
     usable_key,
 )
-from langchain_qwen_image._arguments import check_prompt
-from langchain_qwen_image._call import Call
-from langchain_qwen_image._exchange import (
-    RawAnswer,
-    apost,
-    our_async_route,
-    our_route,
-    post,
-    their_async_route,
-    their_route,
-)
-from langchain_qwen_image._pool import CONNECT_SECONDS, AsyncPool, Pool
-from langchain_qwen_image._protocol import (
-    WireAnswer,
-    WireRequest,
-    build_request,
-    cut_off_warnings,
-    parse_response,
-    retry_delay,
-)
-from langchain_qwen_image._script import Do, Script, drive
-from langchain_qwen_image._ticket import Ticket, adrive_to_the_end
-from langchain_qwen_image._watcher import Watcher
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.pipeline.cancellation import CallState, finish_in_background
+from langchain_qwen_image.pipeline.watcher import Watcher
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
+from langchain_qwen_image.transport.call import Call
+from langchain_qwen_image.transport.pool import CONNECT_SECONDS, AsyncPool, Pool
+from langchain_qwen_image.transport.post import (
+    RawAnswer,
+    apost,
+    callers_async_client,
+    callers_client,
+    own_async_client,
+    own_client,
+    post,
+)
+from langchain_qwen_image.wire.arguments import check_prompt
+from langchain_qwen_image.wire.request import WireRequest, build_request, cut_off_warnings
+from langchain_qwen_image.wire.response import WireAnswer, parse_response
+from langchain_qwen_image.wire.retry import retry_delay
 
 logger = logging.getLogger("langchain_qwen_image")
 
@@ -119,29 +111,29 @@ class QwenImageClient:
     def generate(
         self, prompt: str | QwenImageInput, **parameters: Unpack[GivenParameters]
     ) -> ImageGenerationResult:
-        """Generate a picture: one paid POST.
+        """Generate an image: one paid POST.
 
         Args:
-            prompt: What the picture shows, or checked arguments.
+            prompt: What the image shows, or checked arguments.
             **parameters: `negative_prompt`, `prompt_extend`, `watermark`, `size`.
 
         Returns:
-            The result; its pictures are links, fetched by `result.image.read()` or `.save(…)`.
+            The result; its images are links, fetched by `result.image.read()` or `.save(…)`.
 
         Raises:
-            QwenImageError: No picture came; the class says why, and `may_have_been_billed`
+            QwenImageError: No image came; the class says why, and `may_have_been_billed`
                 whether it may be paid for all the same.
         """
-        ticket = Ticket()
-        return drive(self.script(check_prompt(prompt, parameters), ticket))
+        call_state = CallState()
+        return drive(self.script(check_prompt(prompt, parameters), call_state))
 
     async def agenerate(
         self, prompt: str | QwenImageInput, **parameters: Unpack[GivenParameters]
     ) -> ImageGenerationResult:
         """Async twin of `generate`."""
-        ticket = Ticket()
-        return await adrive_to_the_end(
-            self.script(check_prompt(prompt, parameters), ticket), ticket
+        call_state = CallState()
+        return await finish_in_background(
+            self.script(check_prompt(prompt, parameters), call_state), call_state
         )
 
     def close(self) -> None:
@@ -207,28 +199,30 @@ class QwenImageClient:
         key = "sandbox" if self.sandbox else usable_key(self._api_key)
         return build_request(self.base_url, key, arguments)
 
-    def script(self, arguments: QwenImageInput, ticket: Ticket) -> Script[ImageGenerationResult]:
+    def script(
+        self, arguments: QwenImageInput, call_state: CallState
+    ) -> Script[ImageGenerationResult]:
         """Say the steps of one call: prepare, send, read."""
-        from langchain_qwen_image.keeping import source_of
+        from langchain_qwen_image.pipeline.saver import source_of
 
         wire = self.prepare(arguments)
-        answer = yield from self.exchange(wire, ticket, Watcher(), self.max_retries)
+        answer = yield from self.exchange(wire, call_state, Watcher(), self.max_retries)
         result = self.result(arguments, answer)
         for image in result.images:
             image.bind(source_of(sandbox=self.sandbox, allow_loopback=self.is_local))
         return result
 
     def exchange(
-        self, wire: WireRequest, ticket: Ticket, watcher: Watcher, max_retries: int
+        self, wire: WireRequest, call_state: CallState, watcher: Watcher, max_retries: int
     ) -> Script[WireAnswer]:
         """Say the steps from the first POST to an answer; the retry rule stands here alone.
 
         Raises:
-            QwenImageError: No picture came.
+            QwenImageError: No image came.
         """
         for attempt in count(1):
             yield from watcher.before_post()
-            outcome = yield from self._attempt(wire, ticket, attempt)
+            outcome = yield from self._attempt(wire, call_state, attempt)
             if isinstance(outcome, WireAnswer):
                 return outcome
             seconds = retry_delay(
@@ -237,16 +231,16 @@ class QwenImageClient:
                 max_retries=max_retries,
                 jitter=random.random(),  # noqa: S311 - no secret
             )
-            if seconds is None or ticket.abandoned:
+            if seconds is None or call_state.abandoned:
                 raise outcome
-            ticket.bought_nothing()
+            call_state.not_billed()
             logger.info("attempt %d bought nothing; next in %.1f s: %s", attempt, seconds, outcome)
             yield from watcher.before_wait(outcome, seconds)
             yield Do(self._sleep, self._asleep, (seconds,))
         raise AssertionError  # count() has no end
 
     def result(self, arguments: QwenImageInput, answer: WireAnswer) -> ImageGenerationResult:
-        """Put together what the caller gets; the price is that of each picture."""
+        """Put together what the caller gets; the price is that of each image."""
         return ImageGenerationResult(
             images=[
                 GeneratedImage.from_link(url, width=answer.width, height=answer.height)
@@ -261,9 +255,9 @@ class QwenImageClient:
         )
 
     def _attempt(
-        self, wire: WireRequest, ticket: Ticket, attempt: int
+        self, wire: WireRequest, call_state: CallState, attempt: int
     ) -> Script[WireAnswer | QwenImageError]:
-        call = ticket.start_post(CONNECT_SECONDS, self.timeout)
+        call = call_state.start_post(CONNECT_SECONDS, self.timeout)
         started = time.monotonic()
         logger.debug("POST %s, attempt %d", wire.url, attempt)
         try:
@@ -277,25 +271,25 @@ class QwenImageClient:
 
     def _post(self, wire: WireRequest, call: Call) -> RawAnswer:
         if self._http_client is not None:
-            return post(their_route, self._http_client, wire, call, self.timeout)
+            return post(callers_client, self._http_client, wire, call, self.timeout)
         if self._http_async_client is not None:
             raise ConfigurationError(
                 "A blocking call needs http_client=…; only http_async_client was given. "
                 "Nothing was sent."
             )
         with self._pool.lease() as client:
-            return post(our_route, client, wire, call, self.timeout)
+            return post(own_client, client, wire, call, self.timeout)
 
     async def _apost(self, wire: WireRequest, call: Call) -> RawAnswer:
         if self._http_async_client is not None:
             client = self._http_async_client
-            return await apost(their_async_route, client, wire, call, self.timeout)
+            return await apost(callers_async_client, client, wire, call, self.timeout)
         if self._http_client is not None:
             return await asyncio.to_thread(
-                post, their_route, self._http_client, wire, call, self.timeout
+                post, callers_client, self._http_client, wire, call, self.timeout
             )
         async with await self._async_pool.lease() as client:
-            return await apost(our_async_route, client, wire, call, self.timeout)
+            return await apost(own_async_client, client, wire, call, self.timeout)
 
 
 def _sandbox_transport() -> Any:

@@ -4,7 +4,7 @@
     ├── ConfigurationError          no key, or a setting that cannot work; nothing was sent
     ├── BudgetExceededError         the budget does not allow it; nothing was sent
     ├── InvalidRequestError         400 and other 4xx
-    │   └── ContentRejectedError    moderation refused the prompt or the picture
+    │   └── ContentRejectedError    moderation refused the prompt or the image
     ├── AuthenticationError         401
     ├── PermissionDeniedError       403
     │   └── QuotaExceededError      402, and every answer that says quota, balance or bill
@@ -109,7 +109,7 @@ class InvalidRequestError(QwenImageError, ModelInvalidRequestError):
 
 
 class ContentRejectedError(InvalidRequestError):
-    """Moderation refused the prompt or the picture."""
+    """Moderation refused the prompt or the image."""
 
 
 class AuthenticationError(QwenImageError, ModelAuthenticationError):

@@ -89,8 +89,8 @@ _Pixels = Annotated[int | None, Field(gt=0, strict=True), _odd_is_none]
 class _Answer(BaseModel):
     """One object of the gateway's answer, read tolerantly.
 
-    Fields that are missing or of an odd shape are None and unknown ones are kept: an answer that
-    holds a picture is paid for, and must not be lost over a detail.
+    Fields that are missing or of an odd shape are None and unknown ones are saved: an answer that
+    holds an image is paid for, and must not be lost over a detail.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
@@ -103,7 +103,7 @@ class ImageContent(_Answer):
 
 
 class AssistantMessage(_Answer):
-    """Message that carries the pictures."""
+    """Message that carries the images."""
 
     role: _Text = None
     content: Annotated[list[Annotated[ImageContent | None, _odd_is_none]] | None, _odd_is_none] = (
@@ -119,7 +119,7 @@ class Choice(_Answer):
 
 
 class TaskMetric(_Answer):
-    """Counts of the pictures asked for, failed and made."""
+    """Counts of the images asked for, failed and made."""
 
     TOTAL: _Count = None
     FAILED: _Count = None
@@ -134,7 +134,7 @@ class Output(_Answer):
 
 
 class Usage(_Answer):
-    """Size and number of the pictures, in the document's names and in upstream's."""
+    """Size and number of the images, in the document's names and in upstream's."""
 
     width: _Pixels = None
     height: _Pixels = None
@@ -152,7 +152,7 @@ class TextToImageResponse(_Answer):
     request_id: _Text = None
 
     def image_urls(self) -> list[str]:
-        """Return every picture's link, in order."""
+        """Return every image's link, in order."""
         return [
             part.image
             for choice in self._choices()

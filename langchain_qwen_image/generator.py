@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 
-from langchain_qwen_image._account import CONCURRENCY
-from langchain_qwen_image._arguments import check_arguments, check_parameters
-from langchain_qwen_image._batches import ThreadedBatches
-from langchain_qwen_image._prompts import GeneratorInput, arguments_of
-from langchain_qwen_image._ticket import Ticket
-from langchain_qwen_image._tracing import IDENTITY, report
+from langchain_qwen_image.defaults import CONCURRENCY
+from langchain_qwen_image.integration.batch import ThreadedBatches
+from langchain_qwen_image.integration.inputs import GeneratorInput, arguments_of
+from langchain_qwen_image.integration.tracing import IDENTITY, report
+from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
 from langchain_qwen_image.settings import QwenImageSettings, may_repeat
+from langchain_qwen_image.wire.arguments import check_arguments, check_parameters
 
 if TYPE_CHECKING:
-    from langchain_qwen_image._books import BulkItem
-    from langchain_qwen_image.bulk import BulkRun
+    from langchain_qwen_image.bulk.run import BulkRun
+    from langchain_qwen_image.pipeline.recorder import BulkItem
 
 
 class QwenImageGenerator(
@@ -25,7 +25,7 @@ class QwenImageGenerator(
     ThreadedBatches[GeneratorInput, ImageGenerationResult],
     RunnableSerializable[GeneratorInput, ImageGenerationResult],
 ):
-    """Generate a picture from a prompt, as a runnable for chains, scripts and notebooks.
+    """Generate an image from a prompt, as a runnable for chains, scripts and notebooks.
 
     Takes a `str`, a `PromptValue`, one message, a list of messages (the text of the last human
     one), a dict of arguments or a `QwenImageInput`; gives an `ImageGenerationResult`. Parameters
@@ -33,7 +33,7 @@ class QwenImageGenerator(
 
     Setup:
         Set the environment variable `PIXAZO_API_KEY`, or pass `api_key`. With `sandbox=True` no
-        key is needed and nothing is paid: the pictures are placeholders.
+        key is needed and nothing is paid: the images are placeholders.
 
         ```console
         $ export PIXAZO_API_KEY="your-subscription-key"
@@ -74,7 +74,7 @@ class QwenImageGenerator(
     def invoke(
         self, input: GeneratorInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> ImageGenerationResult:
-        """Generate a picture: one paid POST.
+        """Generate an image: one paid POST.
 
         Args:
             input: The prompt, in any of the forms above.
@@ -82,7 +82,7 @@ class QwenImageGenerator(
             **kwargs: Parameters for this call, such as `size`; they win over those of the input.
 
         Raises:
-            QwenImageError: No picture came; the class says why, and `may_have_been_billed`
+            QwenImageError: No image came; the class says why, and `may_have_been_billed`
                 whether it may be paid for all the same.
         """
         return self._call_with_config(
@@ -105,7 +105,7 @@ class QwenImageGenerator(
         retry_lost: bool = False,
         config: RunnableConfig | None = None,
     ) -> "BulkRun":
-        """Generate many pictures; iterate over what is returned, with `async for` or `for`.
+        """Generate many images; iterate over what is returned, with `async for` or `for`.
 
         Outcomes (`BulkOutcome`) come in the order of their completion, failures among them; few
         are in memory at a time. All requests slow down together when the gateway answers 429, and
@@ -113,14 +113,14 @@ class QwenImageGenerator(
         budget or a full disk ends the run: what has left is settled first, then it is raised.
 
         A run is known by its `save_to` folder: run again after whatever stopped it, it pays only
-        for what is missing. The same request twice is two pictures.
+        for what is missing. The same request twice is two images.
 
         Args:
             requests: What `invoke` takes, read as needed; one that waits should be asynchronous.
             concurrency: Requests at the gateway at once, at most.
             resume: Take what earlier runs in this folder bought; False pays for everything anew.
             retry_unknown: Ask again where an answer never came; it may be billed twice.
-            retry_lost: Ask again for pictures that were paid for and are no more to be had.
+            retry_lost: Ask again for images that were paid for and are no more to be had.
             config: LangChain's run configuration, for each request.
 
         Raises:
@@ -132,7 +132,7 @@ class QwenImageGenerator(
             >>> sorted((outcome.number, outcome.status) for outcome in run)
             [(0, 'made'), (1, 'made')]
         """
-        from langchain_qwen_image.bulk import BulkRun
+        from langchain_qwen_image.bulk.run import BulkRun
 
         return BulkRun(
             self,
@@ -166,19 +166,19 @@ class QwenImageGenerator(
         **kwargs: Any,
     ) -> Runnable[GeneratorInput, ImageGenerationResult]:
         """Repeat failed calls, by default only those where a repeat cannot buy a second image."""
-        from langchain_qwen_image._retrying import retry_each
+        from langchain_qwen_image.integration.retry import retry_each
 
         return retry_each(
             super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
         )
 
     def _generate(self, given: GeneratorInput, **parameters: Any) -> ImageGenerationResult:
-        ticket = Ticket()
+        call_state = CallState()
         try:
             arguments = self.checked(given, **parameters)
-            return _reported(self.pipeline.generate(arguments, ticket))
+            return _reported(self.pipeline.generate(arguments, call_state))
         except BaseException as error:
-            self._report_failure(error, ticket)
+            self._report_failure(error, call_state)
             raise
 
     def _acall(
@@ -196,12 +196,12 @@ class QwenImageGenerator(
     async def _agenerate(
         self, given: GeneratorInput, item: "BulkItem | None" = None, **parameters: Any
     ) -> ImageGenerationResult:
-        ticket = Ticket()
+        call_state = CallState()
         try:
             arguments = self.checked(given, **parameters)
-            return _reported(await self.pipeline.agenerate(arguments, ticket, item=item))
+            return _reported(await self.pipeline.agenerate(arguments, call_state, item=item))
         except BaseException as error:
-            self._report_failure(error, ticket)
+            self._report_failure(error, call_state)
             raise
 
     def checked(self, input: GeneratorInput, **parameters: Any) -> QwenImageInput:

@@ -1,10 +1,10 @@
-"""Pictures in a notebook. A single result shows itself; `show` puts many side by side."""
+"""Images in a notebook. A single result shows itself; `show` puts many side by side."""
 
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from langchain_qwen_image._display import grid_html
+from langchain_qwen_image.rendering.html import grid_html
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 
 __all__ = ["Shown", "show"]
@@ -16,11 +16,11 @@ Shown: TypeAlias = ImageGenerationResult | GeneratedImage | BaseException
 def show(results: Shown | Iterable[Shown] | Mapping[str, Shown]) -> None:
     """Show results side by side: in a notebook as a grid, elsewhere as a line each.
 
-    Python fetches nothing for it: a picture that is neither kept nor read yet is shown by its
+    Python fetches nothing for it: an image that is neither saved nor read yet is shown by its
     link, which then stands in the notebook's file.
 
     Args:
-        results: Results, pictures or errors; a `RunnableParallel`'s dict of them; or one alone.
+        results: Results, images or errors; a `RunnableParallel`'s dict of them; or one alone.
     """
     grid = _Grid(_listed(results))
     ipython = sys.modules.get("IPython")
@@ -37,7 +37,7 @@ class _Grid:
         self._shown = shown
 
     def __repr__(self) -> str:
-        return "\n".join(_in_words(one) for one in self._shown) or "no pictures"
+        return "\n".join(_in_words(one) for one in self._shown) or "no images"
 
     def _repr_html_(self) -> str:
         return grid_html(self._shown)
@@ -53,5 +53,5 @@ def _in_words(shown: Shown) -> str:
     if isinstance(shown, BaseException):
         return f"{type(shown).__name__}: {shown}"
     image = shown.image if isinstance(shown, ImageGenerationResult) else shown
-    place = image.path or "not kept"
-    return f"picture {image.id}: {image.width}×{image.height}, {place}"
+    place = image.path or "not saved"
+    return f"image {image.id}: {image.width}×{image.height}, {place}"

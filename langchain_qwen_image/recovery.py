@@ -1,4 +1,4 @@
-"""Recovery: what a ledger says of pictures that were paid for, or may have been, and are not kept.
+"""Recovery: what a ledger says of images that were paid for, or may have been, and are not saved.
 
 Nothing here sends a POST. Links are fetched, which is free, and the ledger is told what came of it.
 """
@@ -16,16 +16,16 @@ from typing import Literal, TypedDict
 
 from langchain_core.stores import ByteStore
 
-from langchain_qwen_image._account import SANDBOX_URL
-from langchain_qwen_image._links import is_inline
-from langchain_qwen_image._threads import THREADS
+from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
+from langchain_qwen_image.concurrency.threads import THREADS
+from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.errors import ConfigurationError, DownloadError
 from langchain_qwen_image.generator import QwenImageGenerator
-from langchain_qwen_image.ledger import Ledger, LedgerCall, LedgerImage
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import ImageParameters
 from langchain_qwen_image.settings import LEDGER_NAME
-from langchain_qwen_image.storage import ImageStore, open_store
+from langchain_qwen_image.storage.opening import ImageStore, open_store
+from langchain_qwen_image.wire.links import is_inline
 
 __all__ = ["Finding", "Outcome", "Recovery", "ledger_at", "recover", "result_of"]
 
@@ -35,14 +35,14 @@ Outcome = Literal["found", "fetched", "fetchable", "failed", "lost", "unanswered
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One picture that was paid for and not known to be kept, or one call without an answer.
+    """One image that was paid for and not known to be saved, or one call without an answer.
 
     Attributes:
         outcome: `found` on disk, with its sidecar; `fetched` now; `fetchable`, in a dry run;
             `failed` to be fetched this time; `lost`, for its link is dead; `unanswered`: sent,
             with no known answer, so it may have been billed.
         call: The call, as it stood before.
-        path: Where the picture is, when found or fetched.
+        path: Where the image is, when found or fetched.
         reason: Why there is none.
     """
 
@@ -58,7 +58,7 @@ class Finding:
 
 
 def ledger_at(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a ledger's file, given it or the folder of pictures that it lies in."""
+    """Return the path of a ledger's file, given it or the folder of images that it lies in."""
     given = Path(path).expanduser()
     return given / LEDGER_NAME if given.is_dir() else given
 
@@ -72,12 +72,12 @@ def recover(
 ) -> Iterator[Finding]:
     """Fetch what can still be fetched, and yield all that a ledger does not know to be settled.
 
-    A picture that is kept already, as its sidecar says, is marked as kept and not fetched again.
-    Calls of a bulk run that were asked again are yielded only where their picture is had.
+    An image that is saved already, as its sidecar says, is marked as saved and not fetched again.
+    Calls of a bulk run that were asked again are yielded only where their image is had.
 
     Args:
-        path: The folder of pictures, or the ledger's file.
-        save_to: Where pictures are kept; by default where the ledger is.
+        path: The folder of images, or the ledger's file.
+        save_to: Where images are saved; by default where the ledger is.
         dry_run: Fetch nothing and write nothing; only say how things stand.
         now: The moment that decides which links are dead; the present by default.
 
@@ -117,7 +117,7 @@ class _Fetchers:
         self._lock = threading.Lock()
 
     def fetch(self, call: LedgerCall, image: LedgerImage) -> str | None:
-        """Fetch and keep a picture with all that the ledger knows of it, and return its path."""
+        """Fetch and keep an image with all that the ledger knows of it, and return its path."""
         return self._generator(call.base_url).fetch(result_of(call, [image])).image.path
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class Recovery:
         self._now = now
 
     def settle(self, call: LedgerCall) -> list[Finding]:
-        """Return what is found of a call's pictures, or that it has no answer."""
+        """Return what is found of a call's images, or that it has no answer."""
         if call.state == "answered":
             findings = [self._settle(call, image) for image in call.images if image.path is None]
         else:
@@ -202,27 +202,27 @@ class Recovery:
         try:
             return Finding("fetched", call, path=self._fetch_image(call, image))
         except (DownloadError, OSError) as error:
-            self._ledger.not_kept(image.id, str(error)).result()
+            self._ledger.not_saved(image.id, str(error)).result()
             return Finding("failed", call, reason=str(error))
 
     def _find(self, image: LedgerImage) -> str | None:
-        """Return the path of a picture that was kept just before a crash, and mark it as kept."""
+        """Return the path of an image that was saved just before a crash, and mark it as saved."""
         for path in self._store.find(image.id):
             facts = self._whole(path, image.id)
             if facts is not None:
                 if not self._dry_run:
-                    self._ledger.kept(image.id, path=path, **facts).result()
+                    self._ledger.saved(image.id, path=path, **facts).result()
                 return path
         return None
 
     def _whole(self, path: str, image_id: str) -> _Facts | None:
-        """Return a picture's facts, if its sidecar says that it is that image and it is whole."""
+        """Return an image's facts, if its sidecar says that it is that image and it is whole."""
         try:
             sidecar, data = self._store.read_sidecar(path), self._store.read(path)
             sha256 = hashlib.sha256(data).hexdigest()
             if (sidecar["id"], sidecar["sha256"]) != (image_id, sha256):
                 return None
-        except (OSError, ValueError, LookupError, TypeError):  # no sidecar of ours, or no picture
+        except (OSError, ValueError, LookupError, TypeError):  # no sidecar of ours, or no image
             return None
         return _Facts(sha256=sha256, size_bytes=len(data))
 
@@ -240,7 +240,7 @@ def _in_parallel(
 
 
 def _death(image: LedgerImage, now: datetime) -> str | None:
-    """Return why a picture's link can bring it no more, or None if it may."""
+    """Return why an image's link can bring it no more, or None if it may."""
     if is_inline(image.url):
         return "It came inside the answer and was not written to the disk."
     if image.expires_at is not None and image.expires_at <= now:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_serializer
 
-from langchain_qwen_image._arguments import explain
-from langchain_qwen_image._blocks import (
+from langchain_qwen_image.artifact import ResultArtifact
+from langchain_qwen_image.errors import InvalidRequestError
+from langchain_qwen_image.rendering.content_blocks import (
     Kind,
     Role,
     bytes_block,
@@ -16,12 +17,11 @@ from langchain_qwen_image._blocks import (
     message_of,
     wants_bytes,
 )
-from langchain_qwen_image._links import expires_at, is_inline, without_query
-from langchain_qwen_image._naming import new_image_id
-from langchain_qwen_image._waiting import in_notebook
-from langchain_qwen_image.artifact import ResultArtifact
-from langchain_qwen_image.errors import InvalidRequestError
+from langchain_qwen_image.rendering.spinner import in_notebook
 from langchain_qwen_image.schemas import MODEL, ImageParameters, QwenImageInput
+from langchain_qwen_image.storage.filenames import new_image_id
+from langchain_qwen_image.wire.arguments import explain
+from langchain_qwen_image.wire.links import expires_at, is_inline, without_query
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, HumanMessage
@@ -32,32 +32,32 @@ class ImageSource(Protocol):
     """Where an image's bytes come from: the store that keeps it, else its link."""
 
     def read(self, image: "GeneratedImage") -> bytes:
-        """Return the picture's bytes, or raise `DownloadError`."""
+        """Return the image's bytes, or raise `DownloadError`."""
 
     async def aread(self, image: "GeneratedImage") -> bytes:
-        """Return the picture's bytes, or raise `DownloadError`."""
+        """Return the image's bytes, or raise `DownloadError`."""
 
-    def at_hand(self, image: "GeneratedImage") -> bytes | None:
-        """Return the picture's bytes if they need not be fetched."""
+    def cached_bytes(self, image: "GeneratedImage") -> bytes | None:
+        """Return the image's bytes if they need not be fetched."""
 
 
 class GeneratedImage(BaseModel):
-    """One picture: its link, and what is known of it since it was fetched and kept."""
+    """One image: its link, and what is known of it since it was fetched and saved."""
 
-    id: str = Field(default_factory=new_image_id, description="Short id, unique among kept files.")
+    id: str = Field(default_factory=new_image_id, description="Short id, unique among saved files.")
     url: str | None = Field(
         default=None,
         repr=False,
-        description="Link of the picture, a bearer secret that dies within a day; or a data: URI.",
+        description="Link of the image, a bearer secret that dies within a day; or a data: URI.",
     )
     expires_at: datetime | None = Field(default=None, description="When the link dies, if known.")
     width: int | None = Field(default=None, description="Width in pixels.")
     height: int | None = Field(default=None, description="Height in pixels.")
-    mime_type: str | None = Field(default=None, description="Type, from the picture's own bytes.")
-    path: str | None = Field(default=None, description="Path or store key, once kept.")
+    mime_type: str | None = Field(default=None, description="Type, from the image's own bytes.")
+    path: str | None = Field(default=None, description="Path or store key, once saved.")
     sha256: str | None = Field(default=None, description="Hash of the bytes, in hex.")
     size_bytes: int | None = Field(default=None, description="Size of the file in bytes.")
-    download_error: str | None = Field(default=None, description="Why it could not be kept.")
+    download_error: str | None = Field(default=None, description="Why it could not be saved.")
 
     _source: ImageSource | None = PrivateAttr(default=None)
     _preview: bytes | None = PrivateAttr(default=None)
@@ -71,13 +71,13 @@ class GeneratedImage(BaseModel):
 
     @field_serializer("url")
     def _without_secret(self, url: str | None) -> str | None:
-        """Leave the signature out of whatever is dumped once the picture is kept, as traces are."""
+        """Leave the signature out of whatever is dumped once the image is saved, as traces are."""
         if url is None or self.path is None:
             return url
         return None if is_inline(url) else without_query(url)
 
     def read(self) -> bytes:
-        """Return the picture's bytes: from where it is kept, else from its link.
+        """Return the image's bytes: from where it is saved, else from its link.
 
         Raises:
             DownloadError: The link could not be fetched, or was not safe to fetch.
@@ -89,31 +89,31 @@ class GeneratedImage(BaseModel):
         return self._remembered(await self._bound_source().aread(self))
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture to `path`, whole or not at all, and return the path.
+        """Write the image to `path`, whole or not at all, and return the path.
 
         Raises:
             DownloadError: The link could not be fetched, or was not safe to fetch.
             FileExistsError: Something is there already; it is never overwritten.
         """
-        from langchain_qwen_image._atomic import write_new_file
+        from langchain_qwen_image.storage.atomic import write_new_file
 
         return write_new_file(Path(path), self.read())
 
     async def asave(self, path: str | Path) -> Path:
         """Async twin of `save`."""
-        from langchain_qwen_image._atomic import awrite_new_file
+        from langchain_qwen_image.storage.atomic import awrite_new_file
 
         return await awrite_new_file(Path(path), await self.aread())
 
-    def at_hand(self) -> bytes | None:
-        """Return the picture as far as it is here, in a notebook perhaps smaller; fetch nothing."""
-        return self._bound_source().at_hand(self) or self._preview
+    def cached_bytes(self) -> bytes | None:
+        """Return the image as far as it is here, in a notebook perhaps smaller; fetch nothing."""
+        return self._bound_source().cached_bytes(self) or self._preview
 
     def to_content_block(self, kind: Kind = "base64") -> "ImageContentBlock":
-        """Return the picture as a standard content block, for a model that sees.
+        """Return the image as a standard content block, for a model that sees.
 
         Args:
-            kind: `base64` for the picture itself, from where it is kept or else its link; `url`
+            kind: `base64` for the image itself, from where it is saved or else its link; `url`
                 for the link, which dies within a day and then spoils the whole conversation.
 
         Raises:
@@ -140,30 +140,30 @@ class GeneratedImage(BaseModel):
         return {**super().__getstate__(), "__pydantic_private__": nothing}
 
     def _repr_html_(self) -> str:
-        from langchain_qwen_image._display import image_html
+        from langchain_qwen_image.rendering.html import image_html
 
         return image_html(self)
 
     def _remembered(self, picture: bytes) -> bytes:
         if in_notebook():
-            from langchain_qwen_image._display import preview
+            from langchain_qwen_image.rendering.html import preview
 
             self._preview = preview(picture)
         return picture
 
     def _bound_source(self) -> ImageSource:
         if self._source is None:
-            from langchain_qwen_image.keeping import default_source
+            from langchain_qwen_image.pipeline.saver import default_source
 
             return default_source(self)
         return self._source
 
 
 class ImageGenerationResult(BaseModel):
-    """What one call made: at least one picture, and what it cost.
+    """What one call made: at least one image, and what it cost.
 
     Attributes:
-        images: The pictures, at least one.
+        images: The images, at least one.
         prompt: What was asked for.
         parameters: The four parameters as they were sent.
         model: The model asked.
@@ -171,7 +171,7 @@ class ImageGenerationResult(BaseModel):
         finish_reason: As the gateway gave it; documented only as `stop`.
         cost_usd: Price of the call in US dollars; 0 in the sandbox.
         created_at: When the answer came, in UTC.
-        sandbox: True when the pictures are placeholders of the sandbox.
+        sandbox: True when the images are placeholders of the sandbox.
     """
 
     images: list[GeneratedImage] = Field(min_length=1)
@@ -186,11 +186,11 @@ class ImageGenerationResult(BaseModel):
 
     @property
     def image(self) -> GeneratedImage:
-        """The first picture, which is nearly always the only one."""
+        """The first image, which is nearly always the only one."""
         return self.images[0]
 
     def to_artifact(self) -> ResultArtifact:
-        """Return the result as plain JSON, without bytes: an inline picture's `url` is None."""
+        """Return the result as plain JSON, without bytes: an inline image's `url` is None."""
         artifact: Any = self.model_dump(mode="json")
         for image in artifact["images"]:
             if image["url"] and is_inline(image["url"]):
@@ -218,7 +218,7 @@ class ImageGenerationResult(BaseModel):
         return QwenImageInput(prompt=self.prompt, **self.parameters.model_dump())
 
     def to_content_block(self, kind: Kind = "base64") -> "ImageContentBlock":
-        """Return the first picture as `GeneratedImage.to_content_block` does."""
+        """Return the first image as `GeneratedImage.to_content_block` does."""
         return self.image.to_content_block(kind)
 
     async def ato_content_block(self, kind: Kind = "base64") -> "ImageContentBlock":
@@ -226,12 +226,12 @@ class ImageGenerationResult(BaseModel):
         return await self.image.ato_content_block(kind)
 
     def to_message(self, kind: Kind = "base64", *, role: Role = "ai") -> "AIMessage | HumanMessage":
-        """Return a message of the prompt and all pictures, in standard content blocks.
+        """Return a message of the prompt and all images, in standard content blocks.
 
-        With `role="human"` it can be shown to any vision model; most take no pictures from `ai`.
+        With `role="human"` it can be shown to any vision model; most take no images from `ai`.
 
         Raises:
-            DownloadError: A picture cannot be read, or its link is dead.
+            DownloadError: An image cannot be read, or its link is dead.
         """
         return message_of(self.prompt, [one.to_content_block(kind) for one in self.images], role)
 
@@ -243,12 +243,12 @@ class ImageGenerationResult(BaseModel):
         return message_of(self.prompt, blocks, role)
 
     def _repr_html_(self) -> str:
-        from langchain_qwen_image._display import result_html
+        from langchain_qwen_image.rendering.html import result_html
 
         return result_html(self)
 
     def summary(self) -> str:
         """Return the sentence for a model: what was made, where it is, what it cost."""
-        from langchain_qwen_image._sentence import sentence
+        from langchain_qwen_image.rendering.summary import sentence
 
         return sentence(self)

@@ -30,7 +30,7 @@ def _normalise_size(value: object) -> object:
 
 def _refuse_blank(prompt: str) -> str:
     if not prompt.strip():
-        raise ValueError("it is blank; describe the picture to generate")
+        raise ValueError("it is blank; describe the image to generate")
     return prompt
 
 
@@ -54,15 +54,15 @@ class QwenImageInput(BaseModel):
 
     prompt: Annotated[_Encodable, AfterValidator(_refuse_blank)] = Field(
         description=(
-            "What the picture shows: subject, setting, style, light, composition. Put any text "
-            "that shall appear in the picture in quotation marks; Chinese and English text render "
+            "What the image shows: subject, setting, style, light, composition. Put any text "
+            "that shall appear in the image in quotation marks; Chinese and English text render "
             f"well. At most {PROMPT_LIMIT} characters take effect."
         ),
     )
     negative_prompt: _Encodable = Field(
         default="",
         description=(
-            "What the picture must not show, such as 'blurry, extra fingers'. "
+            "What the image must not show, such as 'blurry, extra fingers'. "
             f"At most {NEGATIVE_PROMPT_LIMIT} characters take effect."
         ),
     )
@@ -74,7 +74,7 @@ class QwenImageInput(BaseModel):
         ),
     )
     watermark: bool = Field(
-        default=True, description="Whether the picture carries the service's watermark."
+        default=True, description="Whether the image carries the service's watermark."
     )
     size: Size = Field(
         default="1328*1328", description="Width*height in pixels; all sizes cost the same."
@@ -101,7 +101,7 @@ class RequestPart(BaseModel):
 
 
 class ImageParameters(RequestPart):
-    """Parameters of the picture; all four are always sent, since upstream's defaults differ."""
+    """Parameters of the image; all four are always sent, since upstream's defaults differ."""
 
     negative_prompt: str = Field(
         default="",

@@ -19,23 +19,20 @@ from pydantic import (
     field_validator,
 )
 
-from langchain_qwen_image._account import (
-    MAX_IMAGE_BYTES,
-    MAX_RETRIES,
-    PRICE_USD,
-    TIMEOUT,
+from langchain_qwen_image.account.budget import Budget
+from langchain_qwen_image.defaults import MAX_IMAGE_BYTES, MAX_RETRIES, PRICE_USD, TIMEOUT
+from langchain_qwen_image.environment import (
     api_key_from_environment,
     base_url_from_environment,
     checked_base_url,
 )
-from langchain_qwen_image._ticket import Ticket
-from langchain_qwen_image._tracing import report_cost
-from langchain_qwen_image.budget import Budget
 from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.integration.tracing import report_cost
+from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import PARAMETERS, Size
 
 if TYPE_CHECKING:
-    from langchain_qwen_image.pipeline import Pipeline
+    from langchain_qwen_image.pipeline.pipeline import Pipeline
     from langchain_qwen_image.result import ImageGenerationResult
 
 LEDGER_NAME = ".qwen-image.db"
@@ -83,10 +80,10 @@ class QwenImageSettings(BaseModel):
     watermark: bool | None = Field(default=None, description="Set for all calls, or unset.")
     size: Size | None = Field(default=None, description="Set for all calls, or unset.")
     save_to: str | os.PathLike[str] | InstanceOf[BaseStore[str, bytes]] | None = Field(
-        default=None, description="Folder or ByteStore where generated images are kept."
+        default=None, description="Folder or ByteStore where generated images are saved."
     )
     max_image_bytes: int = Field(
-        default=MAX_IMAGE_BYTES, gt=0, description="Cap of one fetched picture, in bytes."
+        default=MAX_IMAGE_BYTES, gt=0, description="Cap of one fetched image, in bytes."
     )
     ledger: str | os.PathLike[str] | None = Field(
         default=None,
@@ -130,7 +127,7 @@ class QwenImageSettings(BaseModel):
         return made[0]
 
     def fetch(self, result: "ImageGenerationResult | Mapping[str, Any]") -> "ImageGenerationResult":
-        """Keep the pictures of an earlier result, or artifact, that are not kept yet.
+        """Keep the images of an earlier result, or artifact, that are not saved yet.
 
         Free of charge: only the links are fetched, into `save_to`.
 
@@ -197,17 +194,17 @@ class QwenImageSettings(BaseModel):
         names = self.model_fields_set - _NOT_COPIED
         return {name: self.__dict__[name] for name in names}
 
-    def _report_failure(self, error: BaseException, ticket: Ticket) -> None:
-        if ticket.may_be_billed(error) and not self.sandbox:
+    def _report_failure(self, error: BaseException, call_state: CallState) -> None:
+        if call_state.may_be_billed(error) and not self.sandbox:
             report_cost(self.price_usd)
 
     def _make_pipeline(self) -> "Pipeline":
         # Imported here: an agent that has the tool and never calls it should not pay for these.
+        from langchain_qwen_image.account.ledger import Ledger
         from langchain_qwen_image.client import QwenImageClient
-        from langchain_qwen_image.keeping import Keeper, make_fetcher
-        from langchain_qwen_image.ledger import Ledger
-        from langchain_qwen_image.pipeline import Pipeline
-        from langchain_qwen_image.storage import open_store
+        from langchain_qwen_image.pipeline.pipeline import Pipeline
+        from langchain_qwen_image.pipeline.saver import ImageSaver, make_fetcher
+        from langchain_qwen_image.storage.opening import open_store
 
         client = QwenImageClient(
             api_key=self.api_key,
@@ -228,8 +225,8 @@ class QwenImageSettings(BaseModel):
         ledger = self._ledger_path()
         return Pipeline(
             client=client,
-            keeper=Keeper(fetcher, store),
-            keeps=store is not None,
+            saver=ImageSaver(fetcher, store),
+            saves=store is not None,
             ledger=None if ledger is None else Ledger(ledger),
             budget=self.budget,
             rate_limiter=self.rate_limiter,

@@ -8,10 +8,6 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import Field, model_validator
 
-from langchain_qwen_image._arguments import check_arguments, schema_without
-from langchain_qwen_image._batches import ThreadedBatches
-from langchain_qwen_image._ticket import Ticket
-from langchain_qwen_image._tracing import IDENTITY, report
 from langchain_qwen_image.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -19,8 +15,12 @@ from langchain_qwen_image.errors import (
     PermissionDeniedError,
     QwenImageError,
 )
+from langchain_qwen_image.integration.batch import ThreadedBatches
+from langchain_qwen_image.integration.tracing import IDENTITY, report
+from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import QwenImageInput
 from langchain_qwen_image.settings import QwenImageSettings, may_repeat
+from langchain_qwen_image.wire.arguments import check_arguments, schema_without
 
 if TYPE_CHECKING:
     from langchain_qwen_image.result import ImageGenerationResult
@@ -31,7 +31,7 @@ _OPERATOR_ERRORS = (
     NotFoundError,
     PermissionDeniedError,
 )
-"""What a model cannot mend, and an agent should not go on with."""
+"""What a model cannot fix, and an agent should not go on with."""
 
 _Outcome = tuple[Any, Any]
 """A sentence or an error message, and the artifact. Loosely typed: LangChain evaluates the hints of
@@ -39,19 +39,19 @@ _Outcome = tuple[Any, Any]
 
 
 class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
-    """Generate a picture from a text description, as a tool for an agent.
+    """Generate an image from a text description, as a tool for an agent.
 
     The model reads one short sentence; the program finds the result in `message.artifact`.
     Parameters that are set here leave the model's schema, and win over whatever a model sends.
 
-    Errors that a model can mend or should know become an error `ToolMessage`; those that only the
-    operator can mend (configuration, authentication, permission, quota, not found) are raised.
+    Errors that a model can fix or should know become an error `ToolMessage`; those that only the
+    operator can fix (configuration, authentication, permission, quota, not found) are raised.
     Called without a tool call, with a plain string or dict, the tool raises all of them. Set
     `handle_tool_error` to have it otherwise.
 
     Setup:
         Set the environment variable `PIXAZO_API_KEY`, or pass `api_key`. With `sandbox=True` no
-        key is needed and nothing is paid: the pictures are placeholders.
+        key is needed and nothing is paid: the images are placeholders.
 
         ```console
         $ export PIXAZO_API_KEY="your-subscription-key"
@@ -139,7 +139,7 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
         With the default error handling there is nothing to repeat after a tool call: the error
         is the message. The tool itself makes `max_retries` attempts.
         """
-        from langchain_qwen_image._retrying import retry_each
+        from langchain_qwen_image.integration.retry import retry_each
 
         return retry_each(
             super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
@@ -169,12 +169,12 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
         tool_call_id: str | None = None,
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> _Outcome:
-        ticket = Ticket(tool_call_id)
+        call_state = CallState(tool_call_id)
         try:
             checked = _or_raise(arguments)
-            return _succeeded(self.pipeline.generate(checked, ticket, inline=True))
+            return _succeeded(self.pipeline.generate(checked, call_state, inline=True))
         except BaseException as error:
-            return self._failed(error, ticket)
+            return self._failed(error, call_state)
 
     async def _arun(
         self,
@@ -183,23 +183,23 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
         tool_call_id: str | None = None,
         run_manager: AsyncCallbackManagerForToolRun | None = None,
     ) -> _Outcome:
-        ticket = Ticket(tool_call_id)
+        call_state = CallState(tool_call_id)
         try:
             checked = _or_raise(arguments)
-            return _succeeded(await self.pipeline.agenerate(checked, ticket, inline=True))
+            return _succeeded(await self.pipeline.agenerate(checked, call_state, inline=True))
         except BaseException as error:
-            return self._failed(error, ticket)
+            return self._failed(error, call_state)
 
-    def _failed(self, error: BaseException, ticket: Ticket) -> _Outcome:
-        self._report_failure(error, ticket)
-        return message_or_raise(error, self, ticket.tool_call_id), None
+    def _failed(self, error: BaseException, call_state: CallState) -> _Outcome:
+        self._report_failure(error, call_state)
+        return message_or_raise(error, self, call_state.tool_call_id), None
 
 
 def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | None) -> ToolMessage:
     """Return an error as a model reads it, or raise it: the one rule for all tools here.
 
     Raises:
-        QwenImageError: Only the operator can mend it, there was no tool call, or the tool's
+        QwenImageError: Only the operator can fix it, there was no tool call, or the tool's
             `handle_tool_error` was set to have it otherwise.
     """
     by_our_rule = tool.handle_tool_error is None and tool_call_id is not None
@@ -225,9 +225,9 @@ def _or_raise(arguments: QwenImageInput | QwenImageError) -> QwenImageInput:
 def _describe(price_usd: float) -> str:
     cost = f"costs ${price_usd:.4g}" if price_usd else "costs nothing here"
     return (
-        "Generates one picture from a text description. Use it when the user asks for a picture, "
+        "Generates one image from a text description. Use it when the user asks for an image, "
         "photo, illustration, poster, logo or the like; it renders Chinese and English text well. "
-        f"Each call makes one new picture, {cost} and takes 20 to 30 seconds: call it once for "
-        "each picture that is wanted, and never again for one that it has reported done. It "
-        "cannot edit, find or show existing pictures."
+        f"Each call makes one new image, {cost} and takes 20 to 30 seconds: call it once for "
+        "each image that is wanted, and never again for one that it has reported done. It "
+        "cannot edit, find or show existing images."
     )

@@ -14,7 +14,7 @@ from langchain_qwen_image.view import MAX_SIDE, ViewImageTool
 class QwenImageToolkit(QwenImageSettings, BaseToolkit):
     """Tools for an agent that draws, looks and improves: `generate_image` and `view_image`.
 
-    Takes the settings of `QwenImageTool`. Looking needs kept pictures: without `save_to` they go
+    Takes the settings of `QwenImageTool`. Looking needs saved images: without `save_to` they go
     to a new temporary folder, named in `save_to` from then on and never removed by this package.
 
     Examples:
@@ -38,7 +38,7 @@ class QwenImageToolkit(QwenImageSettings, BaseToolkit):
         return self
 
     def get_tools(self) -> list[BaseTool]:
-        """Return `generate_image` and `view_image`, which share the place of the pictures."""
+        """Return `generate_image` and `view_image`, which share the place of the images."""
         settings: dict[str, Any] = {
             name: getattr(self, name) for name in QwenImageSettings.model_fields
         }

@@ -1,4 +1,4 @@
-"""The tool by which a model looks at a picture that it made."""
+"""The tool by which a model looks at an image that it made."""
 
 import hashlib
 import os
@@ -16,15 +16,15 @@ from langchain_core.stores import BaseStore
 from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
-from langchain_qwen_image._scaled import scaled_down
-from langchain_qwen_image._threads import in_thread
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.errors import (
     ConfigurationError,
     DownloadError,
     InvalidRequestError,
     QwenImageError,
 )
-from langchain_qwen_image.storage import ImageStore, open_store
+from langchain_qwen_image.rendering.thumbnail import thumbnail
+from langchain_qwen_image.storage.opening import ImageStore, open_store
 from langchain_qwen_image.tool import message_or_raise
 
 MAX_SIDE = 768
@@ -41,17 +41,17 @@ class ViewImageInput(BaseModel):
     """Argument of `view_image`."""
 
     image: str = Field(
-        description="Short id of the picture, such as k3v9q2xd, or its path, as in the sentence "
+        description="Short id of the image, such as k3v9q2xd, or its path, as in the sentence "
         "'Saved as … (id …)' that generate_image answered with."
     )
 
 
 class ViewImageTool(BaseTool):
-    """Show a model a kept picture, scaled down, as a standard image content block.
+    """Show a model a saved image, scaled down, as a standard image content block.
 
-    Reads only what was kept in `save_to` by this package: a picture with its sidecar, whose bytes
-    are still those that were kept. No other path, no link that leads out, no URL. Errors go the
-    way of `QwenImageTool`: the model reads what it can mend, the operator gets the rest.
+    Reads only what was saved in `save_to` by this package: an image with its sidecar, whose bytes
+    are still those that were saved. No other path, no link that leads out, no URL. Errors go the
+    way of `QwenImageTool`: the model reads what it can fix, the operator gets the rest.
     """
 
     model_config = ConfigDict(
@@ -60,8 +60,8 @@ class ViewImageTool(BaseTool):
 
     name: str = "view_image"
     description: str = (
-        "Shows you a picture that generate_image made, scaled down, so that you can judge it. "
-        "Free of charge. Use it when the user wants the picture checked, described or improved; "
+        "Shows you an image that generate_image made, scaled down, so that you can judge it. "
+        "Free of charge. Use it when the user wants the image checked, described or improved; "
         "it opens no other files and no links."
     )
     args_schema: ArgsSchema | None = ViewImageInput
@@ -70,7 +70,7 @@ class ViewImageTool(BaseTool):
         description="None for the rule above, else what LangChain's BaseTool takes.",
     )
     save_to: str | os.PathLike[str] | InstanceOf[BaseStore[str, bytes]] = Field(
-        description="Folder or ByteStore where the pictures are kept."
+        description="Folder or ByteStore where the images are saved."
     )
     max_side: int = Field(
         default=MAX_SIDE, gt=0, description="Longest side that a model is shown, in pixels."
@@ -113,9 +113,9 @@ def _show(store: ImageStore, image: object, max_side: int) -> list[ContentBlock]
         raise
     except Exception as error:  # a store of the caller's raises what it likes
         problem = type(error).__name__
-        raise DownloadError(f"The store of the pictures cannot be read ({problem}).") from None
+        raise DownloadError(f"The store of the images cannot be read ({problem}).") from None
     small, mime_type = _small_copy(picture, max_side)
-    said = f"This is picture {image_id}, its longest side scaled to {max_side} pixels at most."
+    said = f"This is image {image_id}, its longest side scaled to {max_side} pixels at most."
     return [
         create_text_block(said, id=f"{image_id}-text"),
         create_image_block(
@@ -126,22 +126,22 @@ def _show(store: ImageStore, image: object, max_side: int) -> list[ContentBlock]
 
 def _small_copy(picture: bytes, max_side: int) -> tuple[bytes, str]:
     try:
-        return scaled_down(picture, max_side=max_side)
+        return thumbnail(picture, max_side=max_side)
     except ImportError:
         problem: QwenImageError = ConfigurationError(
             "view_image needs Pillow, which is not installed: "
             "pip install 'langchain-qwen-image[view]'"
         )
     except ValueError as error:
-        problem = InvalidRequestError(f"The picture cannot be shown: {error}.")
+        problem = InvalidRequestError(f"The image cannot be shown: {error}.")
     raise problem
 
 
 def _look_up(store: ImageStore, name: str) -> tuple[str, bytes]:
-    """Return id and bytes of a kept picture.
+    """Return id and bytes of a saved image.
 
     Raises:
-        InvalidRequestError: This store kept none of that name, or not these bytes.
+        InvalidRequestError: This store saved none of that name, or not these bytes.
     """
     for path in _paths(store, name):
         with suppress(OSError, ValueError, AttributeError):  # not there, not ours, not a sidecar
@@ -151,7 +151,7 @@ def _look_up(store: ImageStore, name: str) -> tuple[str, bytes]:
             if is_named and facts.get("sha256") == hashlib.sha256(picture).hexdigest():
                 return str(image_id), picture
     raise InvalidRequestError(
-        f"There is no kept picture {name[:_SHOWN]!r}. Give the short id or the path from a "
+        f"There is no saved image {name[:_SHOWN]!r}. Give the short id or the path from a "
         "sentence 'Saved as … (id …)' of generate_image; other files and links are not opened."
     )
 

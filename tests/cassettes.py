@@ -1,4 +1,4 @@
-"""Cassettes of this suite: which there are, how a request must match, and what is kept of one."""
+"""Cassettes of this suite: which there are, how a request must match, and what is saved of one."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Folders of pictures for the tests of the gallery, and a reader of its page."""
+"""Folders of images for the tests of the gallery, and a reader of its page."""
 
 import json
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ HOSTILE = (
 )
 
 
-def keep(
+def save(
     folder: Path,
     name: str,
     *,
@@ -29,7 +29,7 @@ def keep(
     sidecar: bytes | None = None,
     **facts: Any,
 ) -> Path:
-    """Put a picture and what is noted of it into a folder, and return the picture's path."""
+    """Put an image and what is noted of it into a folder, and return the image's path."""
     path = folder / name
     path.write_bytes(picture)
     noted = {
@@ -59,7 +59,7 @@ def keep(
 
 @dataclass
 class Tile:
-    """One picture of a page: its elements, what each says, and its links."""
+    """One image of a page: its elements, what each says, and its links."""
 
     elements: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)

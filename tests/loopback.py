@@ -17,7 +17,7 @@ import pytest
 
 Answer = bytes | Callable[[bytes], bytes]
 
-LINK = "https://pictures.example/a.png?Expires=1799999999&OSSAccessKeyId=k&Signature=s%2Bt%3D"
+LINK = "https://images.example/a.png?Expires=1799999999&OSSAccessKeyId=k&Signature=s%2Bt%3D"
 SUCCESS = {
     "output": {
         "choices": [
@@ -110,10 +110,10 @@ class LoopbackServer:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), self._kept(connection):
+        with contextlib.suppress(OSError), self._saved(connection):
             if self._tls and not self._tunnels:
                 connection = self._tls.wrap_socket(connection, server_side=True)
-            with self._kept(connection):
+            with self._saved(connection):
                 self._converse(connection)
 
     def _converse(self, connection: socket.socket) -> None:
@@ -124,7 +124,7 @@ class LoopbackServer:
             if self._tunnels and self._tls and request.startswith(b"CONNECT "):
                 connection.sendall(b"HTTP/1.1 200 Go\r\n\r\n")
                 connection = self._tls.wrap_socket(connection, server_side=True)
-                with self._kept(connection):
+                with self._saved(connection):
                     return self._converse(connection)
             said = self._answers[min(number, len(self._answers) - 1)]
             content = said(request) if callable(said) else said
@@ -136,7 +136,7 @@ class LoopbackServer:
         return None
 
     @contextlib.contextmanager
-    def _kept(self, connection: socket.socket):
+    def _saved(self, connection: socket.socket):
         with self._lock:
             self._open.add(connection)
         try:

@@ -45,7 +45,7 @@ class ScriptedModel(BaseChatModel):
 
 
 def asks_for(*prompts: str, start: int = 1, **arguments: Any) -> AIMessage:
-    """Return a turn that asks for pictures, one call each, with ids call_1, call_2 and on."""
+    """Return a turn that asks for images, one call each, with ids call_1, call_2 and on."""
     return AIMessage(
         "",
         tool_calls=[
@@ -63,7 +63,7 @@ def drawing(prompt: str, *, id: str = "call_1", **arguments: Any) -> ToolCall:
 
 
 def looks(messages: list[BaseMessage]) -> AIMessage:
-    """Look at the last picture that a sentence names."""
+    """Look at the last image that a sentence names."""
     said = next(one.text for one in reversed(messages) if "(id " in one.text)
     image_id = said.partition("(id ")[2].partition(")")[0]
     call = {"name": "view_image", "args": {"image": image_id}, "id": "look", "type": "tool_call"}

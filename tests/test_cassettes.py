@@ -96,7 +96,7 @@ def test_document(name: str, call: Call) -> None:
 @pytest.mark.record_sandbox
 @pytest.mark.parametrize("name", _cases("sandbox", SANDBOX))
 def test_sandbox(name: str, sandbox_url: str, tmp_path: Path) -> None:
-    """What the sandbox server said over real HTTP is read again, picture included."""
+    """What the sandbox server said over real HTTP is read again, image included."""
     prompt, kind, _ = SANDBOX[name]
     generator = QwenImageGenerator(
         base_url=sandbox_url, api_key=_KEY, size="512*512", save_to=tmp_path

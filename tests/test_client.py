@@ -114,8 +114,8 @@ def test_a_missing_key_sends_nothing(server: SandboxServer, open_client: Open, c
     assert server.gateway.post_count == 0
 
 
-def test_several_pictures_cost_each(server: SandboxServer, open_client: Open, call: Call) -> None:
-    """Every picture of an answer is in the result, and in its price."""
+def test_several_images_cost_each(server: SandboxServer, open_client: Open, call: Call) -> None:
+    """Every image of an answer is in the result, and in its price."""
     client = open_client(server.base_url, price_usd=0.1)
     result = call(client, "generate", "sandbox:two-images")
     assert (len(result.images), result.cost_usd) == (2, 0.2)
@@ -125,7 +125,7 @@ def test_several_pictures_cost_each(server: SandboxServer, open_client: Open, ca
 def test_other_successes(
     server: SandboxServer, open_client: Open, call: Call, scenario: str
 ) -> None:
-    """Upstream's way to word a success is one, and so is a picture inside the answer."""
+    """Upstream's way to word a success is one, and so is an image inside the answer."""
     result = call(open_client(server.base_url), "generate", f"sandbox:{scenario}", size="512*512")
     assert (result.image.width, result.image.height) == (512, 512)
     assert result.image.url[:5] == ("data:" if scenario == "data-uri" else "http:")
@@ -221,8 +221,8 @@ def test_the_number_of_retries_is_the_operators(
 
 def test_a_success_after_refusals(open_client: Open, call: Call, waits: list[float]) -> None:
     """A repeat that succeeds is a success, and the last."""
-    refusals = answer(429, b"", Retry_After="3"), answer(503, b"", Retry_After="4")
-    with LoopbackServer(*refusals, answer()) as gateway:
+    error_bodys = answer(429, b"", Retry_After="3"), answer(503, b"", Retry_After="4")
+    with LoopbackServer(*error_bodys, answer()) as gateway:
         assert call(open_client(gateway.base_url), "generate", "a fox").image.url == LINK
         assert len(gateway.posts) == 3
         assert len(set(gateway.posts)) == 1
@@ -407,8 +407,8 @@ def test_an_address_that_httpx_cannot_use(open_client: Open, call: Call) -> None
 def test_an_answer_beyond_the_cap_is_not_held(
     open_client: Open, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer larger than any picture is dropped, as malformed."""
-    monkeypatch.setattr("langchain_qwen_image._exchange.MAX_ANSWER_BYTES", 1000)
+    """An answer larger than any image is dropped, as malformed."""
+    monkeypatch.setattr("langchain_qwen_image.transport.post.MAX_ANSWER_BYTES", 1000)
     with LoopbackServer(answer(200, b"x" * 1001)) as gateway:
         with pytest.raises(tree.MalformedResponseError, match="larger than 1000 bytes"):
             call(open_client(gateway.base_url), "generate", "a fox")

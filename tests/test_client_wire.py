@@ -14,7 +14,7 @@ from loopback import LINK, LoopbackServer, answer, self_signed
 
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator, __version__
 from langchain_qwen_image import errors as tree
-from langchain_qwen_image._network import tls_context
+from langchain_qwen_image.transport.deadline import tls_context
 
 KEY = "test-key-0123456789abcdef"
 PATH = b"/qwen-image/v1/generateMultimodeTextToImageRequest"
@@ -64,7 +64,7 @@ def test_the_request_on_the_wire(call: Call) -> None:
     }
 
 
-def test_a_cookie_is_not_kept(call: Call) -> None:
+def test_a_cookie_is_not_saved(call: Call) -> None:
     """What a gateway sets is not sent back: the next request is the same as the first."""
     said = answer(Set_Cookie="session=abc; Path=/")
     with LoopbackServer(said) as gateway, at(gateway.base_url) as client:
@@ -145,7 +145,7 @@ def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ssl.SSL
 
 
 def test_https(call: Call, trusted: ssl.SSLContext) -> None:
-    """Over TLS the request is the same, and connections are kept."""
+    """Over TLS the request is the same, and connections are saved."""
     with LoopbackServer(tls=trusted) as gateway, at(gateway.base_url) as client:
         assert call(client, "generate", "a fox").image.url == LINK
         assert gateway.posts[0].partition(b"\r\n\r\n")[2] == BODY
@@ -334,7 +334,11 @@ def test_a_tests_network_block_stays_visible(call: Call, monkeypatch: pytest.Mon
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("the test may not do this")
 
-    monkeypatch.setattr("langchain_qwen_image._network.DeadlineBackend.connect_tcp", refuse)
-    monkeypatch.setattr("langchain_qwen_image._network.AsyncDeadlineBackend.connect_tcp", refuse)
+    monkeypatch.setattr(
+        "langchain_qwen_image.transport.deadline.DeadlineBackend.connect_tcp", refuse
+    )
+    monkeypatch.setattr(
+        "langchain_qwen_image.transport.deadline.AsyncDeadlineBackend.connect_tcp", refuse
+    )
     with at("http://127.0.0.1:9") as client, pytest.raises(RuntimeError, match="may not do this"):
         call(client, "generate", "a fox")

@@ -115,7 +115,7 @@ def test_refused_connection(call: Call) -> None:
     ],
 )
 def test_what_a_model_reads(server: SandboxServer, call: Call, scenario: str, raises: bool) -> None:
-    """What a model can mend or should know is its message; the operator's errors are raised."""
+    """What a model can fix or should know is its message; the operator's errors are raised."""
     tool = QwenImageTool(base_url=server.base_url, api_key=_KEY, timeout=0.5, max_retries=0)
     tool_call = {
         "name": "generate_image",

@@ -20,7 +20,7 @@ from langchain_qwen_image import (
 )
 from langchain_qwen_image.sandbox import SandboxServer
 
-PICTURE_ONLY = [{"type": "image", "url": "https://pictures.example/a.png"}]
+PICTURE_ONLY = [{"type": "image", "url": "https://images.example/a.png"}]
 TEXT_AND_PICTURE = [{"type": "text", "text": "a fox"}, *PICTURE_ONLY]
 
 
@@ -56,7 +56,7 @@ def asked(server: SandboxServer) -> list[tuple[str, str]]:
         ),
         pytest.param(HumanMessage("a fox"), id="human message"),
         pytest.param(AIMessage("a fox"), id="a model's message"),
-        pytest.param(HumanMessage(TEXT_AND_PICTURE), id="message with text and picture"),
+        pytest.param(HumanMessage(TEXT_AND_PICTURE), id="message with text and image"),
         pytest.param(
             [HumanMessage("a cat"), AIMessage("Done."), HumanMessage("a fox"), AIMessage("Well?")],
             id="the last human of many",
@@ -81,12 +81,12 @@ def test_every_kind_of_prompt_is_taken(server: SandboxServer, call: Call, given:
         pytest.param("", "blank", id="empty"),
         pytest.param([], "human message", id="no message"),
         pytest.param([SystemMessage("Be bold."), AIMessage("a fox")], "human", id="no human one"),
-        pytest.param(HumanMessage(PICTURE_ONLY), "without text", id="only a picture"),
-        pytest.param([HumanMessage(PICTURE_ONLY)], "without text", id="only a picture, in a list"),
+        pytest.param(HumanMessage(PICTURE_ONLY), "without text", id="only an image"),
+        pytest.param([HumanMessage(PICTURE_ONLY)], "without text", id="only an image, in a list"),
         pytest.param(HumanMessage(" \n"), "without text", id="blank message"),
         pytest.param(AIMessage(""), "without text", id="a model that said nothing"),
         pytest.param(
-            ImagePromptValue(image_url={"url": "https://pictures.example/a.png"}),
+            ImagePromptValue(image_url={"url": "https://images.example/a.png"}),
             "without text",
             id="image prompt value",
         ),

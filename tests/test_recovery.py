@@ -1,4 +1,4 @@
-"""Recovery: what a ledger says is paid for and not kept is fetched, found, or listed."""
+"""Recovery: what a ledger says is paid for and not saved is fetched, found, or listed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,12 +11,12 @@ import pytest
 from langchain_core.stores import InMemoryByteStore
 
 from langchain_qwen_image import ImageGenerationResult, QwenImageClient
+from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.errors import ConfigurationError
-from langchain_qwen_image.keeping import Keeper, make_fetcher
-from langchain_qwen_image.ledger import Ledger
+from langchain_qwen_image.pipeline.saver import ImageSaver, make_fetcher
 from langchain_qwen_image.recovery import ledger_at, recover
 from langchain_qwen_image.sandbox import SandboxServer
-from langchain_qwen_image.storage import open_store
+from langchain_qwen_image.storage.opening import open_store
 
 _KEY = "test-key-0123456789abcdef"
 _NAME = ".qwen-image.db"
@@ -25,7 +25,7 @@ _PRICE = Decimal("0.045")
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """Keep a ledger where the pictures go."""
+    """Keep a ledger where the images go."""
     ledger = Ledger(tmp_path / _NAME)
     yield ledger
     ledger.close()
@@ -50,7 +50,7 @@ def ask(ledger: Ledger, server: SandboxServer) -> Ask:
 
 @pytest.fixture
 def buy(ledger: Ledger, ask: Ask, server: SandboxServer) -> Buy:
-    """Buy a picture and note the answer, as a process does that is killed just then."""
+    """Buy an image and note the answer, as a process does that is killed just then."""
 
     def buy(prompt: str = "a fox", **named: object) -> ImageGenerationResult:
         with QwenImageClient(base_url=server.base_url, api_key=_KEY) as client:
@@ -67,10 +67,10 @@ def _answer(ledger: Ledger, call_id: str, result: ImageGenerationResult) -> None
     ledger.answered(call_id, request_id=result.request_id, cost_usd=_PRICE, images=images).result()
 
 
-def _keep(result: ImageGenerationResult, place: Path | InMemoryByteStore) -> str:
-    """Keep a picture without telling a ledger, and return its path."""
+def _save(result: ImageGenerationResult, place: Path | InMemoryByteStore) -> str:
+    """Keep an image without telling a ledger, and return its path."""
     fetcher = make_fetcher(sandbox=False, allow_loopback=True)
-    Keeper(fetcher, open_store(place)).keep_or_raise(result.image, result)
+    ImageSaver(fetcher, open_store(place)).save_or_raise(result.image, result)
     fetcher.close()
     assert result.image.path is not None
     return result.image.path
@@ -87,7 +87,7 @@ def _gets(server: SandboxServer) -> int:
 def test_a_living_link_is_fetched(
     tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
 ) -> None:
-    """A picture is fetched with its sidecar and booked as kept, and its link is erased."""
+    """An image is fetched with its sidecar and booked as saved, and its link is erased."""
     bought = buy("一只 fox")
     [finding] = recover(tmp_path)
     assert (finding.outcome, finding.is_settled) == ("fetched", True)
@@ -118,12 +118,12 @@ def test_nothing_is_posted_and_no_key_is_sent(
     ] == [set()]
 
 
-def test_a_kept_picture_is_found(
+def test_a_saved_image_is_found(
     tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
 ) -> None:
-    """A picture that lies there with its sidecar is booked as kept, and not fetched again."""
+    """An image that lies there with its sidecar is booked as saved, and not fetched again."""
     bought = buy()
-    path = _keep(bought, tmp_path)
+    path = _save(bought, tmp_path)
     fetched = _gets(server)
     [finding] = recover(tmp_path)
     assert (finding.outcome, finding.path) == ("found", path)
@@ -137,24 +137,24 @@ def test_a_kept_picture_is_found(
 @pytest.mark.parametrize(
     "spoil",
     [
-        pytest.param(lambda png, _: png.unlink(), id="no picture"),
-        pytest.param(lambda png, _: png.write_bytes(b""), id="empty picture"),
-        pytest.param(lambda png, _: png.write_bytes(png.read_bytes()[:-1]), id="cut picture"),
+        pytest.param(lambda png, _: png.unlink(), id="no image"),
+        pytest.param(lambda png, _: png.write_bytes(b""), id="empty image"),
+        pytest.param(lambda png, _: png.write_bytes(png.read_bytes()[:-1]), id="cut image"),
         pytest.param(lambda _, beside: beside.unlink(), id="no sidecar"),
         pytest.param(lambda _, beside: beside.write_text("{"), id="half a sidecar"),
         pytest.param(lambda _, beside: beside.write_text("[]"), id="not a sidecar"),
         pytest.param(lambda _, beside: beside.write_text("{}"), id="empty sidecar"),
         pytest.param(
             lambda _, beside: beside.write_text(beside.read_text().replace('"id": "', '"id": "x')),
-            id="of another picture",
+            id="of another image",
         ),
     ],
 )
 def test_what_is_not_whole_is_fetched_again(
     tmp_path: Path, buy: Buy, spoil: Callable[[Path, Path], None]
 ) -> None:
-    """A picture is found only where its sidecar names it and its bytes are those noted there."""
-    path = Path(_keep(buy(), tmp_path))
+    """An image is found only where its sidecar names it and its bytes are those noted there."""
+    path = Path(_save(buy(), tmp_path))
     spoil(path, path.with_suffix(".json"))
     [finding] = recover(tmp_path)
     assert finding.outcome == "fetched"
@@ -166,7 +166,7 @@ def test_a_dry_run_changes_nothing(
     tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
 ) -> None:
     """A dry run says what could be done, sends nothing and writes nothing."""
-    _keep(buy("found"), tmp_path)
+    _save(buy("found"), tmp_path)
     buy("fetchable")
     files, sent = sorted(tmp_path.glob("[!.]*")), len(server.requests)
     assert _outcomes(tmp_path, dry_run=True) == ["found", "fetchable"]
@@ -191,7 +191,7 @@ def test_a_dead_link_is_lost(
     expires_in: timedelta | None,
     says: str,
 ) -> None:
-    """A picture that no link leads to any more is listed as lost, and nothing is fetched."""
+    """An image that no link leads to any more is listed as lost, and nothing is fetched."""
     call_id = ask("a fox")
     ledger.sent(call_id).result()
     expiry = None if expires_in is None else datetime.now(UTC) + expires_in
@@ -234,7 +234,7 @@ def test_calls_that_may_have_been_billed_are_listed(
 def test_a_call_that_was_asked_again_is_no_worry(
     tmp_path: Path, ledger: Ledger, ask: Ask, buy: Buy
 ) -> None:
-    """A replaced call is yielded only where its picture is had."""
+    """A replaced call is yielded only where its image is had."""
     for prompt in ("unknown", "paid"):
         place = {"batch": "run", "batch_item": prompt}
         if prompt == "paid":
@@ -263,30 +263,30 @@ def test_a_failed_fetch_is_noted(
 def test_a_full_disk_is_a_failed_fetch(
     tmp_path: Path, buy: Buy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that takes no picture is told of like a link that gives none."""
+    """A disk that takes no image is told of like a link that gives none."""
     buy()
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("langchain_qwen_image._folder_store.publish", full)
+    monkeypatch.setattr("langchain_qwen_image.storage.folder.publish", full)
     [finding] = recover(tmp_path)
     assert finding.outcome == "failed"
     assert "No space left" in (finding.reason or "")
 
 
-def test_each_picture_of_a_call_counts(tmp_path: Path, ledger: Ledger, buy: Buy) -> None:
-    """Of an answer with two pictures, only the one that is not kept is recovered."""
+def test_each_image_of_a_call_counts(tmp_path: Path, ledger: Ledger, buy: Buy) -> None:
+    """Of an answer with two images, only the one that is not saved is recovered."""
     first, second = buy("sandbox:two-images").images
-    ledger.kept(first.id, path=tmp_path / "a.png", sha256="0", size_bytes=1).result()
+    ledger.saved(first.id, path=tmp_path / "a.png", sha256="0", size_bytes=1).result()
     [finding] = recover(tmp_path)
     assert f"-{second.id}" in (finding.path or "")
-    assert [call.state for call in ledger.calls()] == ["kept"]
+    assert [call.state for call in ledger.calls()] == ["saved"]
 
 
 def test_findings_come_in_the_order_asked(tmp_path: Path, buy: Buy) -> None:
     """Fetching several at once does not change the order."""
-    prompts = [f"picture {number}" for number in range(12)]
+    prompts = [f"image {number}" for number in range(12)]
     for prompt in prompts:
         buy(prompt)
     assert [finding.call.prompt for finding in recover(tmp_path)] == prompts
@@ -305,9 +305,9 @@ def test_who_stops_early_loses_nothing(tmp_path: Path, buy: Buy) -> None:
 
 
 def test_a_store_of_keys_is_recovered_into(tmp_path: Path, buy: Buy, ledger: Ledger) -> None:
-    """With `save_to` a ByteStore, pictures are looked for and kept there."""
+    """With `save_to` a ByteStore, images are looked for and saved there."""
     store = InMemoryByteStore()
-    key = _keep(buy("found"), store)
+    key = _save(buy("found"), store)
     buy("fetched")
     found, fetched = recover(ledger.path, save_to=store)
     assert (found.outcome, found.path, fetched.outcome) == ("found", key, "fetched")
@@ -315,7 +315,7 @@ def test_a_store_of_keys_is_recovered_into(tmp_path: Path, buy: Buy, ledger: Led
     assert list(tmp_path.glob("*.png")) == []
 
 
-def test_pictures_of_the_sandbox_are_fetched(tmp_path: Path, ledger: Ledger, ask: Ask) -> None:
+def test_images_of_the_sandbox_are_fetched(tmp_path: Path, ledger: Ledger, ask: Ask) -> None:
     """What the embedded sandbox answered is fetched from it, without a network."""
     client = QwenImageClient(sandbox=True)
     _answer(

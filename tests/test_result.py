@@ -1,4 +1,4 @@
-"""Results as objects and as plain JSON, before anything is kept."""
+"""Results as objects and as plain JSON, before anything is saved."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ class Source:
     """Where bytes come from, which no pickle takes."""
 
     def __init__(self, picture: bytes) -> None:
-        """Keep the picture, and something that cannot be pickled."""
+        """Keep the image, and something that cannot be pickled."""
         self.picture = picture
         self.not_to_be_pickled = lambda: None
 
@@ -35,7 +35,7 @@ class Source:
         """Return it."""
         return self.picture
 
-    def at_hand(self, image: GeneratedImage) -> bytes | None:
+    def cached_bytes(self, image: GeneratedImage) -> bytes | None:
         """Return it."""
         return self.picture
 
@@ -80,15 +80,15 @@ def test_a_link_says_when_it_dies(url: str, moment: datetime | None) -> None:
     assert (image.width, image.height) == (8, 9)
 
 
-def test_a_result_has_a_picture() -> None:
-    """A result without pictures cannot be made; `image` is the first."""
+def test_a_result_has_a_image() -> None:
+    """A result without images cannot be made; `image` is the first."""
     with pytest.raises(ValueError, match="at least 1 item"):
         result()
     assert result("https://h/1", "https://h/2").image.url == "https://h/1"
 
 
 def test_ids_differ() -> None:
-    """Every picture gets an id of its own, fit for file names."""
+    """Every image gets an id of its own, fit for file names."""
     ids = {GeneratedImage().id for _ in range(200)}
     assert len(ids) == 200
     assert all(one.isalnum() and one.isascii() and len(one) == 8 for one in ids)
@@ -108,17 +108,17 @@ def test_an_artifact_brings_the_result_back(urls: list[str], prompt: str, sandbo
 
 
 def test_an_artifact_has_no_bytes() -> None:
-    """A picture that came inline is not in the artifact; the rest of it is."""
+    """An image that came inline is not in the artifact; the rest of it is."""
     made = result("data:image/png;base64,AAAA", LINK)
     urls = [image["url"] for image in made.to_artifact()["images"]]
     assert urls == [None, LINK]
     assert ImageGenerationResult.from_artifact(made.to_artifact()).images[0].url is None
 
 
-def test_a_kept_picture_leaves_its_signature_behind() -> None:
-    """What is dumped of a kept picture has no signed link; the object itself still has it."""
+def test_a_saved_image_leaves_its_signature_behind() -> None:
+    """What is dumped of a saved image has no signed link; the object itself still has it."""
     image = GeneratedImage(url=LINK, path="/tmp/a.png")
-    assert image.model_dump()["url"] == "https://pictures.example/a.png"
+    assert image.model_dump()["url"] == "https://images.example/a.png"
     assert "Signature" not in image.model_dump_json()
     assert image.url == LINK
     assert GeneratedImage(url="data:image/png,x", path="a").model_dump()["url"] is None
@@ -158,7 +158,7 @@ def test_links_are_not_shown() -> None:
     made = result(LINK)
     for shown in (repr(made), str(made), repr(made.image), str(made.image)):
         assert "Signature" not in shown
-        assert "pictures.example" not in shown
+        assert "images.example" not in shown
 
 
 @copied_in_any_way
@@ -173,7 +173,7 @@ def test_a_copy_is_equal(copied: Any) -> None:
 
 
 def test_equality_is_by_value() -> None:
-    """Pictures are equal when their fields are, and to nothing else."""
+    """Images are equal when their fields are, and to nothing else."""
     image = GeneratedImage(id="a", url=LINK)
     assert image == GeneratedImage(id="a", url=LINK)
     assert image != GeneratedImage(id="b", url=LINK)
@@ -183,7 +183,7 @@ def test_equality_is_by_value() -> None:
 
 
 def test_a_bound_source_gives_the_bytes(call: Any, tmp_path: Any) -> None:
-    """`read` and `save` get the bytes from where the picture is bound to."""
+    """`read` and `save` get the bytes from where the image is bound to."""
     image = GeneratedImage(url=LINK)
     image.bind(Source(b"bytes"))
     assert call(image, "read") == b"bytes"
@@ -191,7 +191,7 @@ def test_a_bound_source_gives_the_bytes(call: Any, tmp_path: Any) -> None:
     assert path.read_bytes() == b"bytes"
     with pytest.raises(FileExistsError):
         call(image, "save", path)
-    assert image.at_hand() == b"bytes"
+    assert image.cached_bytes() == b"bytes"
 
 
 def test_times_are_in_utc() -> None:

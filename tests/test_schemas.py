@@ -103,7 +103,7 @@ def changed(*path: str | int, to: object) -> dict[str, Any]:
         pytest.param(
             changed("input", "messages", 0, "content", to=[{"text": "a"}] * 2), id="two texts"
         ),
-        pytest.param(changed("input", "messages", 0, "content", 0, "image", to="x"), id="picture"),
+        pytest.param(changed("input", "messages", 0, "content", 0, "image", to="x"), id="image"),
         pytest.param(changed("parameters", "size", to="1664*928"), id="upstream's size"),
         pytest.param(changed("parameters", "size", to="512x512"), id="size not as on the wire"),
     ],
@@ -194,8 +194,8 @@ def test_any_object_is_read(answer: dict[str, object]) -> None:
     assert all(side is None or side > 0 for side in response.image_size())
 
 
-def test_unknown_keys_are_kept() -> None:
-    """What the document does not name is kept where it stood."""
+def test_unknown_keys_are_saved() -> None:
+    """What the document does not name is saved where it stood."""
     response = TextToImageResponse.model_validate({"usage": {"input_tokens": 0}, "new": [1]})
     assert response.model_dump(exclude_none=True) == {"usage": {"input_tokens": 0}, "new": [1]}
 

@@ -258,7 +258,7 @@ def test_handle_tool_error_overrides_the_rule(
 
 
 def test_handle_tool_error_false_raises_all(server: SandboxServer, call: Call) -> None:
-    """`handle_tool_error=False` raises also what a model could mend."""
+    """`handle_tool_error=False` raises also what a model could fix."""
     tool = tool_on(server, handle_tool_error=False)
     with pytest.raises(errors.ServerError):
         call(tool, "invoke", tool_call(prompt="sandbox:500"))
@@ -299,10 +299,10 @@ def test_the_artifact_is_json_and_brings_the_result_back(
     assert result.to_artifact() == message.artifact
 
 
-def test_an_inline_picture_without_a_home_is_kept_in_a_temporary_folder(
+def test_an_inline_image_without_a_home_is_saved_in_a_temporary_folder(
     server: SandboxServer, call: Call
 ) -> None:
-    """A picture that came inside the answer is in no message, and yet not lost."""
+    """An image that came inside the answer is in no message, and yet not lost."""
     message = call(tool_on(server), "invoke", tool_call(prompt="sandbox:data-uri"))
     image = message.artifact["images"][0]
     assert "base64" not in message.model_dump_json()
@@ -312,7 +312,7 @@ def test_an_inline_picture_without_a_home_is_kept_in_a_temporary_folder(
 
 
 def test_a_store_of_the_caller_s_is_used(server: SandboxServer, call: Call) -> None:
-    """With a `ByteStore` the sentence names the key, under which the picture and its record lie."""
+    """With a `ByteStore` the sentence names the key, under which the image and its record lie."""
     store = InMemoryByteStore()
     message = call(tool_on(server, save_to=store), "invoke", tool_call(prompt="a fox"))
     key = message.artifact["images"][0]["path"]
@@ -321,7 +321,7 @@ def test_a_store_of_the_caller_s_is_used(server: SandboxServer, call: Call) -> N
 
 
 def test_two_images_are_both_named(server: SandboxServer, call: Call, tmp_path: Any) -> None:
-    """Each picture of an answer is kept, named in the sentence, and paid for."""
+    """Each image of an answer is saved, named in the sentence, and paid for."""
     message = call(
         tool_on(server, save_to=tmp_path), "invoke", tool_call(prompt="sandbox:two-images")
     )

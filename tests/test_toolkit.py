@@ -30,7 +30,7 @@ KEY = "test-key-of-the-toolkit"
 
 @pytest.fixture(params=["folder", "store"])
 def save_to(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Keep pictures in a folder, and in a store."""
+    """Keep images in a folder, and in a store."""
     return tmp_path / "images" if request.param == "folder" else InMemoryByteStore()
 
 
@@ -58,7 +58,7 @@ def look(call: Call, toolkit: QwenImageToolkit, image: Any) -> ToolMessage:
 
 
 def shown(message: ToolMessage) -> Image.Image:
-    """Return the picture that a message shows."""
+    """Return the image that a message shows."""
     (block,) = [block for block in message.content_blocks if block["type"] == "image"]
     picture = Image.open(BytesIO(base64.b64decode(block["base64"])))
     assert f"image/{(picture.format or '').lower()}" == block["mime_type"]
@@ -66,7 +66,7 @@ def shown(message: ToolMessage) -> Image.Image:
 
 
 def put(folder: Path, name: str, picture: Image.Image) -> str:
-    """Put a picture into a folder as the package would, with its sidecar; return its id."""
+    """Put an image into a folder as the package would, with its sidecar; return its id."""
     file = folder / f"2026-11-23-{name}-k3v9q2xd.png"
     picture.save(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -112,7 +112,7 @@ def test_wrong_settings_are_refused(given: Any) -> None:
         pytest.param(lambda image: Path(image["path"]).name, id="file-name"),
     ],
 )
-def test_model_is_shown_its_picture(name_of: Any, toolkit: QwenImageToolkit, call: Call) -> None:
+def test_model_is_shown_its_image(name_of: Any, toolkit: QwenImageToolkit, call: Call) -> None:
     """By id or path the model gets a text and an image block, 768 pixels wide, and small."""
     image = draw(toolkit)
     message = look(call, toolkit, name_of(image))
@@ -131,15 +131,15 @@ def test_looking_is_free(toolkit: QwenImageToolkit, server: SandboxServer, call:
     assert len(server.requests) == requests
 
 
-def test_newly_made_tool_sees_old_pictures(toolkit: QwenImageToolkit, call: Call) -> None:
-    """A toolkit of another day reads what was kept in the same place."""
+def test_newly_made_tool_sees_old_images(toolkit: QwenImageToolkit, call: Call) -> None:
+    """A toolkit of another day reads what was saved in the same place."""
     image = draw(toolkit)
     later = QwenImageToolkit(sandbox=True, save_to=toolkit.save_to)
     assert look(call, later, image["id"]).status == "success"
 
 
 def test_right_one_among_many(toolkit: QwenImageToolkit, call: Call) -> None:
-    """Each id shows its own picture."""
+    """Each id shows its own image."""
     images = [draw(toolkit, prompt=f"fox {number}", size="512*512") for number in range(5)]
     texts = [look(call, toolkit, image["id"]).text for image in images]
     assert all(image["id"] in text for image, text in zip(images, texts, strict=True))
@@ -174,7 +174,7 @@ def test_right_one_among_many(toolkit: QwenImageToolkit, call: Call) -> None:
 def test_other_files_and_links_are_not_opened(
     name: Any, toolkit: QwenImageToolkit, tmp_path: Path, call: Call
 ) -> None:
-    """What is not a kept picture of this place is an error that says what to give instead."""
+    """What is not a saved image of this place is an error that says what to give instead."""
     draw(toolkit)
     picture = Image.new("RGB", (9, 9))
     picture.save(tmp_path / "outside.png")
@@ -190,7 +190,7 @@ def test_other_files_and_links_are_not_opened(
 def test_path_of_another_place_is_not_opened(
     server: SandboxServer, tmp_path: Path, call: Call
 ) -> None:
-    """A picture that was kept elsewhere is not shown, by its path or by its id."""
+    """An image that was saved elsewhere is not shown, by its path or by its id."""
     here, there = (
         QwenImageToolkit(base_url=server.base_url, api_key=KEY, save_to=tmp_path / name)
         for name in ("here", "there")
@@ -237,7 +237,7 @@ def test_linked_folder_is_not_entered(tmp_path: Path, call: Call) -> None:
         pytest.param(lambda file: file.with_suffix(".json").write_text("{}"), id="says-nothing"),
     ],
 )
-def test_only_what_was_kept_is_shown(spoil: Any, tmp_path: Path, call: Call) -> None:
+def test_only_what_was_saved_is_shown(spoil: Any, tmp_path: Path, call: Call) -> None:
     """A file whose bytes are not those that its sidecar notes is not shown."""
     image_id = put(tmp_path, "fox", Image.new("RGB", (9, 9)))
     toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path)
@@ -266,7 +266,7 @@ def test_longest_side(size: Any, max_side: int, expected: Any, tmp_path: Path, c
 
 @pytest.mark.parametrize(("mode", "form"), [("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "JPEG")])
 def test_form_of_the_copy(mode: str, form: str, tmp_path: Path, call: Call) -> None:
-    """An opaque picture is shown as JPEG, a transparent one as PNG."""
+    """An opaque image is shown as JPEG, a transparent one as PNG."""
     image_id = put(tmp_path, "fox", Image.new(mode, (40, 40)))
     toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path)
     assert shown(look(call, toolkit, image_id)).format == form
@@ -280,8 +280,8 @@ def test_bomb_is_not_unpacked(tmp_path: Path, call: Call) -> None:
     assert "cannot be shown" in message.text
 
 
-def test_damaged_picture_is_an_error_to_read(tmp_path: Path, call: Call) -> None:
-    """A kept file that is no picture is an error message, not an exception."""
+def test_damaged_image_is_an_error_to_read(tmp_path: Path, call: Call) -> None:
+    """A saved file that is no image is an error message, not an exception."""
     image_id = put(tmp_path, "fox", Image.new("RGB", (9, 9)))
     file = next(tmp_path.glob("*.png"))
     file.write_bytes(file.read_bytes()[:30])
@@ -329,7 +329,7 @@ def test_pillow_is_not_imported_before_a_look() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-async def test_loop_goes_on_while_a_picture_is_scaled(tmp_path: Path) -> None:
+async def test_loop_goes_on_while_a_image_is_scaled(tmp_path: Path) -> None:
     """The async twin scales beside the event loop: other tasks get their turns meanwhile."""
     image_id = put(tmp_path, "fox", Image.effect_noise((1600, 1600), 64).convert("RGB"))
     view = ViewImageTool(save_to=tmp_path)
@@ -356,7 +356,7 @@ def test_store_that_is_down_is_an_error_to_read(name: str, call: Call) -> None:
     """What a store raises becomes an error message, so that it cancels no call beside it."""
     message = look(call, QwenImageToolkit(sandbox=True, save_to=Down()), name)
     assert message.status == "error"
-    assert message.text == "The store of the pictures cannot be read (RuntimeError)."
+    assert message.text == "The store of the images cannot be read (RuntimeError)."
 
 
 def test_key_is_in_no_text() -> None:

@@ -66,7 +66,7 @@ def _start(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Generate pictures with Qwen-Image, and keep track of what is paid for.
+    """Generate images with Qwen-Image, and keep track of what is paid for.
 
     The key is read from the environment variable PIXAZO_API_KEY.
     """

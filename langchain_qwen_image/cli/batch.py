@@ -1,4 +1,4 @@
-"""`qwen-image batch`: many prompts, many pictures, each paid for once."""
+"""`qwen-image batch`: many prompts, many images, each paid for once."""
 
 import asyncio
 import signal
@@ -16,8 +16,9 @@ from langchain_qwen_image.cli.tally import Tally
 from langchain_qwen_image.cli.terminal import INTERRUPTED, check_key, fail, note, one_line, waiting
 
 if TYPE_CHECKING:
-    from langchain_qwen_image._known import Again
-    from langchain_qwen_image.bulk import BulkRun, Survey
+    from langchain_qwen_image.bulk.estimate import Estimate
+    from langchain_qwen_image.bulk.lookup import RetryOptions
+    from langchain_qwen_image.bulk.run import BulkRun
     from langchain_qwen_image.generator import QwenImageGenerator
     from langchain_qwen_image.schemas import QwenImageInput
 
@@ -32,7 +33,7 @@ def batch(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder to keep the pictures in.")
+        Path, typer.Option("--out", metavar="DIR", help="Folder to keep the images in.")
     ],
     kind: Annotated[
         str | None,
@@ -68,23 +69,23 @@ def batch(
     ] = False,
     retry_lost: Annotated[
         bool,
-        typer.Option("--retry-lost", help="Ask again for pictures whose link died unfetched."),
+        typer.Option("--retry-lost", help="Ask again for images whose link died unfetched."),
     ] = False,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Draw placeholders: no key, no network, no cost.")
     ] = False,
 ) -> None:
-    """Generate a picture for each prompt of a file.
+    """Generate an image for each prompt of a file.
 
     A .txt file has a prompt a line. A .csv file names its columns in the first line, and a .jsonl
     file has an object a line; the names are those of the arguments: prompt, negative_prompt,
     prompt_extend, watermark, size.
 
     Says first what it will cost at most, and asks. Run the same command again after whatever
-    stopped it: what DIR has is not paid for again. The same prompt twice is two pictures. The
-    exit status is 0 when every picture is there, 1 when some are missing.
+    stopped it: what DIR has is not paid for again. The same prompt twice is two images. The
+    exit status is 0 when every image is there, 1 when some are missing.
     """
-    from langchain_qwen_image._known import Again
+    from langchain_qwen_image.bulk.lookup import RetryOptions
 
     if kind not in (None, "txt", "csv", "jsonl"):
         raise typer.BadParameter(f"--format must be txt, csv or jsonl, not {kind!r}.")
@@ -94,7 +95,7 @@ def batch(
         "watermark": False if no_watermark else None,
         "prompt_extend": False if no_prompt_extend else None,
     }
-    again = Again(retry_unknown, retry_lost)
+    again = RetryOptions(retry_unknown, retry_lost)
     with closing(Prompts(prompts, kind)) as rows:
         generator = _generator(out, sandbox=sandbox, given=given)
         plan = _survey(generator, rows, again)
@@ -104,17 +105,17 @@ def batch(
         run = budgeted.generate_many(
             (row for _, row in rows), concurrency=concurrency, **again._asdict()
         )
-        trouble = _Progress(run, tally).watch()
+        failure = _Progress(run, tally).watch()
         tally.show_missing(rows)
         tally.show_sum(out)
-    _leave(tally, trouble, max_usd)
+    _leave(tally, failure, max_usd)
 
 
 def _generator(out: Path, *, sandbox: bool, given: dict[str, Any]) -> "QwenImageGenerator":
     from pydantic import ValidationError
 
-    from langchain_qwen_image._arguments import explain
     from langchain_qwen_image.generator import QwenImageGenerator
+    from langchain_qwen_image.wire.arguments import explain
 
     settings = {name: value for name, value in given.items() if value is not None}
     try:
@@ -125,16 +126,16 @@ def _generator(out: Path, *, sandbox: bool, given: dict[str, Any]) -> "QwenImage
     return generator
 
 
-def _survey(generator: "QwenImageGenerator", rows: Prompts, again: "Again") -> "Survey":
-    from langchain_qwen_image.bulk import survey
+def _survey(generator: "QwenImageGenerator", rows: Prompts, again: "RetryOptions") -> "Estimate":
+    from langchain_qwen_image.bulk.estimate import estimate_cost
 
     problems: list[str] = []
     with waiting("Reading the prompts,"):
-        plan = survey(generator, _checked(generator, rows, problems), **again._asdict())
+        plan = estimate_cost(generator, _checked(generator, rows, problems), **again._asdict())
     if problems:
         for problem in problems:
             note(problem)
-        raise typer.BadParameter("Nothing was sent; mend these lines first.")
+        raise typer.BadParameter("Nothing was sent; fix these lines first.")
     if not plan.requests:
         raise typer.BadParameter(f"There is no prompt in {rows.name}.")
     return plan
@@ -156,10 +157,10 @@ def _checked(
 
 
 def _announce(
-    plan: "Survey", out: Path, *, sandbox: bool, max_usd: float | None, yes: bool
+    plan: "Estimate", out: Path, *, sandbox: bool, max_usd: float | None, yes: bool
 ) -> None:
     """Say what is to be done and what it costs at most, and ask whether to go on."""
-    parts = [f"{plan.requests:,} pictures"]
+    parts = [f"{plan.requests:,} images"]
     parts += [
         f"{number:,} {what}"
         for number, what in (
@@ -182,10 +183,10 @@ def _announce(
 
 
 def _with_budget(
-    generator: "QwenImageGenerator", plan: "Survey", max_usd: float | None
+    generator: "QwenImageGenerator", plan: "Estimate", max_usd: float | None
 ) -> "QwenImageGenerator":
     """Hold the run to what it said that it would cost."""
-    from langchain_qwen_image.budget import Budget
+    from langchain_qwen_image.account.budget import Budget
 
     ledger = generator.pipeline.ledger
     if ledger is None or not generator.pipeline.client.price_usd:
@@ -231,16 +232,16 @@ class _Progress:
         return None
 
 
-def _leave(tally: Tally, trouble: Exception | None, max_usd: float | None) -> None:
+def _leave(tally: Tally, failure: Exception | None, max_usd: float | None) -> None:
     from langchain_qwen_image.errors import BudgetExceededError, QwenImageError
 
-    if isinstance(trouble, BudgetExceededError):
+    if isinstance(failure, BudgetExceededError):
         limit = f"--max-usd {max_usd:g}" if max_usd is not None else "what it said it would cost"
-        fail(f"Stopped: the next picture would cost more than {limit}.")
-    if isinstance(trouble, (QwenImageError, OSError)):
-        fail(f"Stopped: {one_line(str(trouble))}")
-    if trouble is not None:
-        raise trouble
+        fail(f"Stopped: the next image would cost more than {limit}.")
+    if isinstance(failure, (QwenImageError, OSError)):
+        fail(f"Stopped: {one_line(str(failure))}")
+    if failure is not None:
+        raise failure
     if tally.interrupted:
         fail("Interrupted; run the same command again for the rest.", INTERRUPTED)
     if tally.missing:

@@ -1,4 +1,4 @@
-"""`qwen-image gallery`: a folder of pictures as one page."""
+"""`qwen-image gallery`: a folder of images as one page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def gallery(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of pictures; not those below it.")
+        Path, typer.Argument(metavar="DIR", help="A folder of images; not those below it.")
     ],
     title: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Heading; by default the folder's name.")
@@ -22,11 +22,11 @@ def gallery(
         bool, typer.Option("--force", help="Overwrite an index.html that is not a gallery.")
     ] = False,
 ) -> None:
-    """Write DIR/index.html, which shows the pictures in DIR.
+    """Write DIR/index.html, which shows the images in DIR.
 
-    One file that needs nothing but a browser: small pictures, prompts, parameters and costs, newest
+    One file that needs nothing but a browser: small images, prompts, parameters and costs, newest
     first, with a box to filter them. Run it again for what is new; thumbnails are made once. Shown
-    is what qwen-image made: pictures with their .json, pictures that the ledger in DIR knows, and
+    is what qwen-image made: images with their .json, images that the ledger in DIR knows, and
     those whose name says it. Other files are left out, and none is changed.
     """
     from langchain_qwen_image.gallery import write_gallery
@@ -52,8 +52,8 @@ def _summary(written: "Gallery") -> str:
 def _note_what_is_left_out(written: "Gallery", directory: Path) -> None:
     if written.others:
         note(f"Note: Left out: {written.others:,} that qwen-image did not make.")
-    if written.lonely:
+    if written.orphaned:
         note(
-            f"Note: {written.lonely:,} .json without its picture; "
+            f"Note: {written.orphaned:,} .json without its image; "
             f"see: qwen-image recover {shown(directory.absolute())}"
         )

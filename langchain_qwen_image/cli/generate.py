@@ -1,4 +1,4 @@
-"""`qwen-image generate`: one prompt, one picture."""
+"""`qwen-image generate`: one prompt, one image."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ import typer
 from langchain_qwen_image.cli.terminal import INTERRUPTED, check_key, fail, note, shown, waiting
 
 if TYPE_CHECKING:
-    from langchain_qwen_image.pipeline import Pipeline
+    from langchain_qwen_image.pipeline.pipeline import Pipeline
     from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
     from langchain_qwen_image.schemas import QwenImageInput
 
@@ -23,10 +23,10 @@ _SUFFIXES = {"image/png": {".png"}, "image/jpeg": {".jpg", ".jpeg"}, "image/webp
 
 def generate(
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="What the picture shows; - reads it from stdin.")
+        str, typer.Argument(metavar="PROMPT", help="What the image shows; - reads it from stdin.")
     ],
     negative_prompt: Annotated[
-        str, typer.Option(metavar="TEXT", help="What the picture must not show.")
+        str, typer.Option(metavar="TEXT", help="What the image must not show.")
     ] = "",
     size: Annotated[
         str, typer.Option(metavar="SIZE", help="1328*1328, 1024*1024, 768*768 or 512*512.")
@@ -42,18 +42,18 @@ def generate(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the picture to this file."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write the image to this file."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Let -o overwrite a file.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything about the result as JSON.")
     ] = False,
 ) -> None:
-    """Generate a picture for $0.045.
+    """Generate an image for $0.045.
 
     Prints its path, size and cost. Without -o it becomes a new file in the current folder, beside
-    a .json that tells of it. The call is recorded in .qwen-image.db in the picture's folder:
-    `qwen-image recover` reads that, should anything go wrong after the picture is paid for.
+    a .json that tells of it. The call is recorded in .qwen-image.db in the image's folder:
+    `qwen-image recover` reads that, should anything go wrong after the image is paid for.
     """
     arguments = _checked(
         prompt=_read_prompt(prompt),
@@ -80,8 +80,8 @@ def _read_prompt(prompt: str) -> str:
 def _checked(**given: Any) -> "QwenImageInput":
     from pydantic import ValidationError
 
-    from langchain_qwen_image._arguments import explain
     from langchain_qwen_image.schemas import QwenImageInput
+    from langchain_qwen_image.wire.arguments import explain
 
     try:
         return QwenImageInput(**given)
@@ -90,10 +90,10 @@ def _checked(**given: Any) -> "QwenImageInput":
 
 
 def _open_pipeline(output: Path | None, *, sandbox: bool, force: bool) -> "Pipeline":
-    """Check where the picture goes and who pays, and return what makes it."""
+    """Check where the image goes and who pays, and return what makes it."""
     from langchain_qwen_image.cli.output import OneFile, check_folder, checked_output
     from langchain_qwen_image.generator import QwenImageGenerator
-    from langchain_qwen_image.keeping import Keeper, make_fetcher
+    from langchain_qwen_image.pipeline.saver import ImageSaver, make_fetcher
     from langchain_qwen_image.settings import LEDGER_NAME
 
     if output is None:
@@ -107,24 +107,24 @@ def _open_pipeline(output: Path | None, *, sandbox: bool, force: bool) -> "Pipel
     if output is None:
         return generator.pipeline
     fetcher = make_fetcher(sandbox=sandbox, allow_loopback=generator.pipeline.client.is_local)
-    keeper = Keeper(fetcher, OneFile(path, overwrite=force))
-    return replace(generator.pipeline, keeper=keeper, keeps=True)
+    saver = ImageSaver(fetcher, OneFile(path, overwrite=force))
+    return replace(generator.pipeline, saver=saver, saves=True)
 
 
 def _generate(pipeline: "Pipeline", arguments: "QwenImageInput") -> "ImageGenerationResult":
-    from langchain_qwen_image._protocol import cut_off_warnings
-    from langchain_qwen_image._ticket import Ticket
+    from langchain_qwen_image.pipeline.cancellation import CallState
+    from langchain_qwen_image.wire.request import cut_off_warnings
 
     for sentence in cut_off_warnings(arguments):
         note(f"Note: {sentence}")
-    ticket = Ticket()
+    call_state = CallState()
     try:
-        with warnings.catch_warnings(action="ignore"), waiting("Waiting for the picture,"):
-            return pipeline.generate(arguments, ticket)
+        with warnings.catch_warnings(action="ignore"), waiting("Waiting for the image,"):
+            return pipeline.generate(arguments, call_state)
     except KeyboardInterrupt:
-        billed = ticket.paying and not pipeline.client.sandbox
+        billed = call_state.paying and not pipeline.client.sandbox
         fail(
-            "Interrupted; the picture may have been billed all the same. " + _look_there(pipeline)
+            "Interrupted; the image may have been billed all the same. " + _look_there(pipeline)
             if billed
             else "Interrupted; nothing was bought.",
             INTERRUPTED,
@@ -134,7 +134,7 @@ def _generate(pipeline: "Pipeline", arguments: "QwenImageInput") -> "ImageGenera
 def _finish(
     pipeline: "Pipeline", result: "ImageGenerationResult", output: Path | None, *, as_json: bool
 ) -> None:
-    """Say what came, and of what could not be kept where it still is."""
+    """Say what came, and of what could not be saved where it still is."""
     lost = [image for image in result.images if image.path is None]
     reasons = " ".join(_reason(image) for image in lost)
     _rescue_inline(lost, result)
@@ -151,17 +151,17 @@ def _finish(
 
 
 def _rescue_inline(lost: "list[GeneratedImage]", result: "ImageGenerationResult") -> None:
-    """Put pictures that came inside the answer into a temporary folder: no link leads to them."""
-    from langchain_qwen_image._links import is_inline
-    from langchain_qwen_image.keeping import default_source
+    """Put images that came inside the answer into a temporary folder: no link leads to them."""
+    from langchain_qwen_image.pipeline.saver import default_source
+    from langchain_qwen_image.wire.links import is_inline
 
     for image in lost:
         if image.url and is_inline(image.url):
-            default_source(image).keep(image, result)
+            default_source(image).save(image, result)
 
 
 def _description(image: "GeneratedImage") -> str:
-    """Return the path and what the picture is; the link where it could not be kept."""
+    """Return the path and what the image is; the link where it could not be saved."""
     if image.path is None:
         return image.url or ""
     kind = (image.mime_type or "").removeprefix("image/").upper()
@@ -170,8 +170,8 @@ def _description(image: "GeneratedImage") -> str:
 
 
 def _reason(image: "GeneratedImage") -> str:
-    reason = image.download_error or "it was not kept"
-    return reason if "paid for" in reason else f"The picture is paid for, but not kept: {reason}."
+    reason = image.download_error or "it was not saved"
+    return reason if "paid for" in reason else f"The image is paid for, but not saved: {reason}."
 
 
 def _warn_of_suffix(image: "GeneratedImage", output: Path | None) -> None:

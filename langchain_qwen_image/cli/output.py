@@ -1,4 +1,4 @@
-"""The file that the user named for a picture."""
+"""The file that the user named for an image."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,33 +9,33 @@ from typing import Any
 
 import typer
 
-from langchain_qwen_image._atomic import finish, part_file, publish, sync_folder
-from langchain_qwen_image.storage import Fetch, ImageStore, Kept
+from langchain_qwen_image.storage.atomic import finish, part_file, publish, sync_folder
+from langchain_qwen_image.storage.opening import Fetch, ImageStore, SavedImage
 
 
 class OneFile(ImageStore):
-    """Keeps a picture at a path of the user's, without a sidecar.
+    """Keeps an image at a path of the user's, without a sidecar.
 
-    What comes after the first picture, or finds the name taken meanwhile, goes beside it as
+    What comes after the first image, or finds the name taken meanwhile, goes beside it as
     `NAME-2`, `NAME-3`, …: it is paid for.
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
-        """Take the absolute path; `overwrite` lets the first picture replace what is there."""
+        """Take the absolute path; `overwrite` lets the first image replace what is there."""
         self._path = path
         self._overwrite = overwrite
 
-    def _keep(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> Kept:
+    def _save(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> SavedImage:
         folder = self._path.parent
         with part_file(folder) as (part, file):
             picture = fetch(file)
             finish(file)
-            kept = Kept(str(self._publish(part)), picture)
+            saved = SavedImage(str(self._publish(part)), picture)
         sync_folder(folder)
-        return kept
+        return saved
 
     def read(self, path: str) -> bytes:
-        """Read a picture that was kept."""
+        """Read an image that was saved."""
         return Path(path).read_bytes()
 
     def read_sidecar(self, path: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class OneFile(ImageStore):
         return iter(())
 
     def locate(self, path: str) -> str | None:
-        """Return the path if the picture is there."""
+        """Return the path if the image is there."""
         return path if Path(path).is_file() else None
 
     def _publish(self, part: Path) -> Path:
@@ -68,7 +68,7 @@ class OneFile(ImageStore):
 
 
 def checked_output(output: Path, *, force: bool) -> Path:
-    """Return the absolute path that a picture may be written to.
+    """Return the absolute path that an image may be written to.
 
     Raises:
         typer.BadParameter: It may not, or cannot.
@@ -87,7 +87,7 @@ def checked_output(output: Path, *, force: bool) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a picture can be written into a folder.
+    """Check that an image can be written into a folder.
 
     Raises:
         typer.BadParameter: It cannot.

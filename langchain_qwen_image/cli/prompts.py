@@ -82,7 +82,7 @@ def _read_jsonl(lines: _Lines) -> Iterator[Row]:
             row = {"prompt": row}
         if not isinstance(row, dict):
             raise lines.problem("expected a JSON object with the arguments, or a prompt")
-        yield lines.number, _known(row, lines)
+        yield lines.number, _lookup(row, lines)
 
 
 def _read_csv(lines: _Lines) -> Iterator[Row]:
@@ -94,7 +94,7 @@ def _read_csv(lines: _Lines) -> Iterator[Row]:
                 continue
             if columns is None:
                 columns = [cell.strip() for cell in cells]
-                _known(dict.fromkeys(columns), lines)
+                _lookup(dict.fromkeys(columns), lines)
                 if "prompt" not in columns or len(set(columns)) < len(columns):
                     raise lines.problem(
                         "the first line must name the columns, once each: prompt, …"
@@ -108,7 +108,7 @@ def _read_csv(lines: _Lines) -> Iterator[Row]:
         raise lines.problem(str(error)) from None
 
 
-def _known(row: Mapping[str, Any], lines: _Lines) -> dict[str, Any]:
+def _lookup(row: Mapping[str, Any], lines: _Lines) -> dict[str, Any]:
     """Refuse a column of another name: a parameter that is misspelt would be paid for in vain."""
     for name in row:
         if name not in _ARGUMENTS:

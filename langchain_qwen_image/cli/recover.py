@@ -1,4 +1,4 @@
-"""`qwen-image recover`: fetch what is paid for and not kept, and list what is left to see to."""
+"""`qwen-image recover`: fetch what is paid for and not saved, and list what is left to see to."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,21 +25,21 @@ _PROMPT_CHARACTERS = 32
 
 def recover(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of pictures, or a ledger's file.")
+        Path, typer.Argument(metavar="DIR", help="A folder of images, or a ledger's file.")
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Fetch nothing; only say how things stand.")
     ] = False,
 ) -> None:
-    """Fetch what is paid for and not kept yet.
+    """Fetch what is paid for and not saved yet.
 
-    Free of charge: nothing is ever generated. Pictures whose link has died are listed as lost, and
-    calls that may have been billed, without a picture, as unknown. The exit status is 0 when
+    Free of charge: nothing is ever generated. Images whose link has died are listed as lost, and
+    calls that may have been billed, without an image, as unknown. The exit status is 0 when
     nothing is left to worry about, else 1.
     """
     from langchain_qwen_image import recovery
 
-    with waiting("Looking for pictures,"):
+    with waiting("Looking for images,"):
         findings = list(recovery.recover(directory, dry_run=dry_run))
     if findings:
         show_table(("outcome", "asked (UTC)", "prompt", "details"), [_row(one) for one in findings])
@@ -70,7 +70,7 @@ def _details(finding: "Finding") -> str:
 
 def _summary(findings: Sequence["Finding"]) -> str:
     if not findings:
-        return "Nothing to recover: every picture that the ledger knows to be paid for is kept."
+        return "Nothing to recover: every image that the ledger knows to be paid for is saved."
     counts = Counter(one.outcome for one in findings)
     told = [f"{counts[outcome]} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
     return f"{', '.join(told)}."

@@ -12,14 +12,14 @@ import typer
 from langchain_qwen_image.cli.terminal import show_table
 
 if TYPE_CHECKING:
-    from langchain_qwen_image.ledger import SpendDay
+    from langchain_qwen_image.account.ledger import SpendDay
 
-_COUNTS = ("asked", "paid", "kept", "lost", "unknown")
+_COUNTS = ("asked", "paid", "saved", "lost", "unknown")
 
 
 def spend(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A folder of pictures, or a ledger's file.")
+        Path, typer.Argument(metavar="PATH", help="A folder of images, or a ledger's file.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the days as JSON.")] = False,
 ) -> None:
@@ -28,7 +28,7 @@ def spend(
     Days are in UTC. Unknown are the calls that were sent and have no known answer: they may have
     been billed.
     """
-    from langchain_qwen_image.ledger import spend_by_day
+    from langchain_qwen_image.account.ledger import spend_by_day
     from langchain_qwen_image.recovery import ledger_at
 
     days = spend_by_day(ledger_at(path))

@@ -24,13 +24,13 @@ _PROMPT_CHARACTERS = 32
 _WORDS: "dict[BulkStatus, str]" = {
     "failed": "failed",
     "unknown": "unknown",
-    "unkept": "not fetched",
+    "unsaved": "not fetched",
     "lost": "lost",
 }
 
 
 class Tally:
-    """Counts outcomes; of pictures that are missing it keeps only as many as it shows.
+    """Counts outcomes; of images that are missing it keeps only as many as it shows.
 
     Attributes:
         interrupted: Whether the user has had enough.
@@ -48,7 +48,7 @@ class Tally:
 
     @property
     def missing(self) -> int:
-        """Pictures that are not there, of those that had their turn or not."""
+        """Images that are not there, of those that had their turn or not."""
         return self._total - self._counts["made"] - self._counts["had"]
 
     def add(self, outcome: "BulkOutcome") -> None:
@@ -108,7 +108,7 @@ class Tally:
         """Print what is there, and what it cost."""
         there = self._total - self.missing
         before = f", {self._counts['had']:,} of them from before" if self._counts["had"] else ""
-        typer.echo(f"{there:,} of {self._total:,} pictures are in {shown(out.absolute())}{before}.")
+        typer.echo(f"{there:,} of {self._total:,} images are in {shown(out.absolute())}{before}.")
         paid = f"${self._paid:,.3f} for {self._bought:,} new ones" if self._bought else "nothing"
         typer.echo(f"Paid {paid}.")
         if self._perhaps:

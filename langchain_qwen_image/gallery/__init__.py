@@ -1,6 +1,6 @@
-"""A folder of pictures as one page: `index.html`, which needs nothing but a browser.
+"""A folder of images as one page: `index.html`, which needs nothing but a browser.
 
-`entries` finds the pictures and `facts` what is known of them, `thumbnails` makes them small,
+`entries` finds the images and `facts` what is known of them, `thumbnails` makes them small,
 `page` writes the HTML around them, and `writing` puts the file in its place.
 """
 

@@ -1,6 +1,6 @@
-"""Which files of a folder are its pictures, newest first.
+"""Which files of a folder are its images, newest first.
 
-A picture is ours when a sidecar lies beside it, when the folder's ledger knows its name, or when
+An image is ours when a sidecar lies beside it, when the folder's ledger knows its name, or when
 its name is one that only we give.
 """
 
@@ -20,7 +20,7 @@ _OUR_STEM = re.compile(r"\d{4}-\d\d-\d\d-.+-[0-9a-z]{4,16}(?:-[0-9a-f]{6})?")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A picture of the folder.
+    """An image of the folder.
 
     Attributes:
         name: Its file name.
@@ -36,7 +36,7 @@ class Entry:
 
     @property
     def created_at(self) -> datetime:
-        """When the picture came, in UTC; the time of its file where nothing says it."""
+        """When the image came, in UTC; the time of its file where nothing says it."""
         told = self.facts.created_at if self.facts else None
         return told or _at(self.modified_ns)
 
@@ -46,14 +46,14 @@ class Found:
     """What lies in a folder.
 
     Attributes:
-        entries: The pictures, newest first.
-        others: How many pictures are left out, because they are not ours.
-        lonely: How many sidecars of ours lie without their picture.
+        entries: The images, newest first.
+        others: How many images are left out, because they are not ours.
+        orphaned: How many sidecars of ours lie without their image.
     """
 
     entries: list[Entry]
     others: int
-    lonely: int
+    orphaned: int
 
 
 def find_entries(folder: Path) -> Found:
@@ -76,11 +76,11 @@ def find_entries(folder: Path) -> Found:
         if noted[name][1] or name in booked
     ]
     entries.sort(key=lambda entry: (entry.created_at, entry.name), reverse=True)
-    lonely = sidecars.keys() - {_stem(name) for name in pictures}
+    orphaned = sidecars.keys() - {_stem(name) for name in pictures}
     return Found(
         entries,
         others=len(pictures) - len(entries),
-        lonely=sum(bool(_OUR_STEM.fullmatch(stem)) for stem in lonely),
+        orphaned=sum(bool(_OUR_STEM.fullmatch(stem)) for stem in orphaned),
     )
 
 
@@ -97,10 +97,10 @@ def _regular_files(folder: Path) -> dict[str, os.stat_result]:
 def _noted(
     folder: Path, name: str, sidecar: str | None, pictures: Mapping[str, object]
 ) -> tuple[Facts | None, bool]:
-    """Return what is noted beside a picture, and whether the picture is ours.
+    """Return what is noted beside an image, and whether the image is ours.
 
-    A sidecar that names another picture of the folder belongs to that one. One that is damaged
-    says nothing, and leaves no doubt whose picture it is.
+    A sidecar that names another image of the folder belongs to that one. One that is damaged
+    says nothing, and leaves no doubt whose image it is.
     """
     is_ours = bool(_OUR_STEM.fullmatch(_stem(name)))
     if sidecar is None:

@@ -1,4 +1,4 @@
-"""What a sidecar, or the ledger in its place, tells of a picture; nothing in it is trusted."""
+"""What a sidecar, or the ledger in its place, tells of an image; nothing in it is trusted."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from langchain_qwen_image._account import SANDBOX_URL
+from langchain_qwen_image.account.ledger import Ledger, LedgerCall
+from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.errors import QwenImageError
-from langchain_qwen_image.ledger import Ledger, LedgerCall
 from langchain_qwen_image.settings import LEDGER_NAME
 
 _MAX_SIDECAR_BYTES = 1 << 20
@@ -24,7 +24,7 @@ _SIZE = re.compile(r"([1-9]\d{0,4})\s*[*x×]\s*([1-9]\d{0,4})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a picture; None, or the default, where nothing is.
+    """What is known of an image; None, or the default, where nothing is.
 
     Attributes:
         size: Width and height in pixels, such as `1328×1328`.
@@ -45,7 +45,7 @@ class Facts:
 
     @property
     def call(self) -> tuple[object, ...]:
-        """The call that made the picture; pictures of one call share its price."""
+        """The call that made the image; images of one call share its price."""
         return (self.request_id,) if self.request_id else (self.created_at, self.prompt)
 
 
@@ -84,7 +84,7 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
 
 
 def records_of_ledger(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return what the folder's ledger knows of pictures by their names, as sidecars would tell it.
+    """Return what the folder's ledger knows of images by their names, as sidecars would tell it.
 
     A folder may have been moved since, so the names are compared and not the paths. A ledger that
     is not there, or cannot be read, knows nothing.
@@ -102,7 +102,7 @@ def _look_up(ledger: Ledger, names: Collection[str]) -> dict[str, dict[str, Any]
     try:
         return {
             Path(image.path).name: _as_record(call)
-            for call in ledger.calls(states={"kept"})
+            for call in ledger.calls(states={"saved"})
             for image in call.images
             if image.path is not None and Path(image.path).name in names
         }

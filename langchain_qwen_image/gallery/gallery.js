@@ -21,7 +21,7 @@
   const textOf = (tile) =>
     fold(Array.from(tile.querySelectorAll("[data-find]"), (part) => part.textContent).join("\n"));
 
-  const counted = (n) => `${number.format(n)} ${n === 1 ? "picture" : "pictures"}`;
+  const counted = (n) => `${number.format(n)} ${n === 1 ? "image" : "images"}`;
 
   const show = (query) => {
     if (query === shown) return;

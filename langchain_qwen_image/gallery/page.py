@@ -30,14 +30,14 @@ _NOT_TEXT = re.compile("[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the pictures of a page come to.
+    """What the images of a page come to.
 
     Attributes:
-        pictures: How many there are.
+        images: How many there are.
         sandbox: How many of them are placeholders of the sandbox.
         cost_usd: What all cost, in US dollars.
         unpriced: Of how many the price is not known.
-        shared: How many pictures each call made that made several.
+        shared: How many images each call made that made several.
         newest: When the newest came, in UTC.
         oldest: When the oldest came, in UTC.
     """
@@ -91,7 +91,7 @@ class Page:
         return before, after
 
     def tile(self, entry: Entry, thumbnail: str | None) -> str:
-        """Return one picture with what is known of it."""
+        """Return one image with what is known of it."""
         facts = entry.facts
         lines = [
             "<li>",
@@ -128,7 +128,7 @@ class Page:
         if facts.sandbox:
             return '<span class="sandbox" data-find>sandbox</span>'
         count = self.sums.shared.get(facts.call, 1)
-        shared = f" for {count} pictures" if count > 1 else ""
+        shared = f" for {count} images" if count > 1 else ""
         return f"<span>{dollars(facts.cost_usd)}{shared}</span>"
 
 
@@ -141,7 +141,7 @@ def dollars(usd: Decimal) -> str:
 def _picture(entry: Entry, thumbnail: str | None) -> str:
     link = f'<a href="{_href(entry.name)}"'
     if thumbnail is None:
-        said = "No preview: this file is not a whole picture"
+        said = "No preview: this file is not a whole image"
         return f'{link} class="damaged"><span>{said}</span></a>'
     size = f'width="{SIDE}" height="{SIDE}"'
     return (
@@ -174,7 +174,7 @@ def _details(entry: Entry) -> str:
 
 def _sums(sums: Sums) -> str:
     if sums.oldest is None or sums.newest is None:
-        return "<span>No pictures yet</span>"
+        return "<span>No images yet</span>"
     first, last = f"{sums.oldest:%Y-%m-%d}", f"{sums.newest:%Y-%m-%d}"
     parts = [
         counted(sums.pictures),
@@ -187,8 +187,8 @@ def _sums(sums: Sums) -> str:
 
 
 def counted(count: int) -> str:
-    """Return `1 picture`, `2 pictures`."""
-    return "1 picture" if count == 1 else f"{count:,} pictures"
+    """Return `1 image`, `2 images`."""
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _href(name: str) -> str:

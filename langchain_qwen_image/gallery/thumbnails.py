@@ -1,4 +1,4 @@
-"""Pictures made small enough to stand inside a page, on all cores, a few in memory at a time."""
+"""Images made small enough to stand inside a page, on all cores, a few in memory at a time."""
 
 import hashlib
 import os
@@ -34,13 +34,13 @@ _LINE = re.compile(
 )
 
 _Job = tuple[Entry, Future[str | None] | None]
-"""A picture, and its thumbnail to come; None where there is one already."""
+"""An image, and its thumbnail to come; None where there is one already."""
 
 
 class Earlier:
     """The thumbnails of an earlier page, read from its file when they are wanted.
 
-    Only what can be nothing else than a picture is taken over, whoever wrote the file.
+    Only what can be nothing else than an image is taken over, whoever wrote the file.
     """
 
     def __init__(self, page: Path) -> None:
@@ -80,7 +80,7 @@ class Earlier:
 def thumbnails(
     folder: Path, entries: Iterable[Entry], earlier: Earlier
 ) -> Generator[tuple[Entry, str | None]]:
-    """Yield each picture with its thumbnail as a `data:` URI, None where the file is damaged.
+    """Yield each image with its thumbnail as a `data:` URI, None where the file is damaged.
 
     They come in the order given, a few ahead of their turn.
 
@@ -105,7 +105,7 @@ def thumbnails(
 
 
 def key_of(entry: Entry) -> str:
-    """Return what a thumbnail is known by: another picture, or another file, has another key."""
+    """Return what a thumbnail is known by: another image, or another file, has another key."""
     told = f"{_VERSION} {entry.size_bytes} {entry.modified_ns} {entry.name}"
     return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()[:32]
 

@@ -11,17 +11,17 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from langchain_qwen_image._atomic import finish, part_file, publish, sync_folder
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.gallery.entries import Entry, Found, find_entries
 from langchain_qwen_image.gallery.page import GENERATOR, Page, Sums
 from langchain_qwen_image.gallery.thumbnails import Earlier, thumbnails
+from langchain_qwen_image.storage.atomic import finish, part_file, publish, sync_folder
 
 NAME = "index.html"
 
 _HEAD_BYTES = 1024
 Progress = Callable[[int, int], None]
-"""Is told how many of how many pictures are done."""
+"""Is told how many of how many images are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Gallery:
 
     Attributes:
         path: Where it is.
-        pictures: How many pictures it shows.
+        images: How many images it shows.
         sandbox: How many of them are placeholders of the sandbox.
         cost_usd: What they cost, in US dollars, as far as it is known.
-        unpriced: Of how many pictures that is not known.
-        others: Pictures of the folder that it leaves out: they are not ours.
-        lonely: Sidecars of ours that lie without their picture.
+        unpriced: Of how many images that is not known.
+        others: Images of the folder that it leaves out: they are not ours.
+        orphaned: Sidecars of ours that lie without their image.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class Gallery:
     cost_usd: Decimal
     unpriced: int
     others: int
-    lonely: int
+    orphaned: int
 
 
 def write_gallery(
@@ -54,15 +54,15 @@ def write_gallery(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Gallery:
-    """Write `index.html`, which shows a folder's pictures, and return what it shows.
+    """Write `index.html`, which shows a folder's images, and return what it shows.
 
-    Thumbnails of an earlier page are taken over where the picture is still the same.
+    Thumbnails of an earlier page are taken over where the image is still the same.
 
     Args:
-        folder: Where the pictures are kept; folders below it are left alone.
+        folder: Where the images are saved; folders below it are left alone.
         title: Heading of the page; by default the folder's name.
         force: Overwrite an `index.html` that is not a gallery.
-        progress: Is told how many of how many pictures are done.
+        progress: Is told how many of how many images are done.
 
     Raises:
         ConfigurationError: There is no such folder, its `index.html` is not a gallery, or Pillow
@@ -94,12 +94,12 @@ def write_gallery(
         cost_usd=sums.cost_usd,
         unpriced=sums.unpriced,
         others=found.others,
-        lonely=found.lonely,
+        orphaned=found.orphaned,
     )
 
 
 def add_up(found: Found) -> Sums:
-    """Return what the pictures come to; a call's price counts once, however many it made."""
+    """Return what the images come to; a call's price counts once, however many it made."""
     facts = [entry.facts for entry in found.entries if entry.facts]
     calls = Counter(one.call for one in facts)
     prices = {one.call: one.cost_usd for one in facts if one.cost_usd is not None}

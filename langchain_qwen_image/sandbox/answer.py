@@ -45,7 +45,7 @@ def error_answer(status: int, text: str, headers: Mapping[str, str] | None = Non
 
 
 def storage_error(status: int, code: str, message: str) -> Answer:
-    """Answer with the XML error of the object storage (OSS) that serves the pictures upstream."""
+    """Answer with the XML error of the object storage (OSS) that serves the images upstream."""
     xml = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error>\n  <Code>{code}</Code>\n  <Message>{message}</Message>\n</Error>\n"

@@ -40,7 +40,7 @@ class ImageRequest:
         return int(width), int(height)
 
     def seed(self, number: int = 0) -> str:
-        """Return 32 hex digits that depend on everything asked for and on the picture's number."""
+        """Return 32 hex digits that depend on everything asked for and on the image's number."""
         text = json.dumps([asdict(self), number], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -66,8 +66,8 @@ def check_body(body: bytes) -> ImageRequest | Answer:
     """Return what the body asks for, or the refusal that it deserves."""
     try:
         return _read_request(_parse(body))
-    except RequestRefusedError as refusal:
-        return _bad_request(str(refusal))
+    except RequestRefusedError as error_body:
+        return _bad_request(str(error_body))
 
 
 def _bad_request(reason: str) -> Answer:

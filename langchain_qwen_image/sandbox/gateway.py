@@ -14,7 +14,7 @@ from langchain_qwen_image.sandbox.answer import Answer, error_answer, json_answe
 from langchain_qwen_image.sandbox.checks import KEY_HEADER, ImageRequest, check_body, check_headers
 from langchain_qwen_image.sandbox.links import (
     LIFETIME_SECONDS,
-    Picture,
+    ImageInfo,
     PictureFormat,
     read_link,
     write_link,
@@ -33,7 +33,7 @@ _MEMORY = 10_000
 
 
 class Draw(Protocol):
-    """Draw a picture: `picture.draw`, `plain.draw_plain`, or a test's own."""
+    """Draw an image: `image.draw`, `plain.draw_plain`, or a test's own."""
 
     def __call__(
         self,
@@ -51,8 +51,8 @@ class Gateway:
     """Answer as the remote gateway does, from any number of threads.
 
     Args:
-        base_url: Where the links of pictures shall lead, without a slash at the end.
-        draw: What draws the pictures; by default Pillow, loaded when the first is drawn.
+        base_url: Where the links of images shall lead, without a slash at the end.
+        draw: What draws the images; by default Pillow, loaded when the first is drawn.
         record_limit: How many of the last requests and images to remember; 0 for none.
         now: The clock, in Unix seconds.
     """
@@ -109,7 +109,7 @@ class Gateway:
         """Answer one request; the target is the path with its query string as it came.
 
         Raises:
-            ImportError: A picture is to be drawn, and Pillow is not installed.
+            ImportError: An image is to be drawn, and Pillow is not installed.
         """
         lowered = {name.lower(): value for name, value in headers.items()}
         self._record(method, target, lowered, body)
@@ -179,11 +179,11 @@ class Gateway:
             self._images.extend(given)
         return json_answer(200, success_document(request, urls, scenario))
 
-    def _url(self, picture: Picture, scenario: Scenario) -> str:
+    def _url(self, picture: ImageInfo, scenario: Scenario) -> str:
         if scenario.inline:
             content = base64.b64encode(self._paint(picture)).decode()
             return f"data:{picture.mime_type};base64,{content}"
-        lifetime = -60 if picture.trouble == "expired" else LIFETIME_SECONDS
+        lifetime = -60 if picture.failure == "expired" else LIFETIME_SECONDS
         return self._base_url + write_link(picture, now=self._now(), lifetime_seconds=lifetime)
 
     def _serve_image(self, target: str, headers: dict[str, str]) -> Answer:
@@ -194,21 +194,21 @@ class Gateway:
         picture = read_link(target, now=self._now())
         return picture if isinstance(picture, Answer) else self._play_link(target, picture)
 
-    def _play_link(self, target: str, picture: Picture) -> Answer:
-        trouble = picture.trouble or ""
-        if trouble in FIXED:
-            return FIXED[trouble]
-        if trouble == "image-500-once" and self._first_time(f"GET {target}"):
+    def _play_link(self, target: str, picture: ImageInfo) -> Answer:
+        failure = picture.failure or ""
+        if failure in FIXED:
+            return FIXED[failure]
+        if failure == "image-500-once" and self._first_time(f"GET {target}"):
             return FIXED["image-500"]
-        if trouble == "image-redirect":
-            good = write_link(replace(picture, trouble=None), now=self._now())
+        if failure == "image-redirect":
+            good = write_link(replace(picture, failure=None), now=self._now())
             return Answer(302, headers={"Location": self._base_url + good})
         content = self._paint(picture)
-        if trouble == "image-corrupt":
+        if failure == "image-corrupt":
             content = corrupt(content)
-        return Answer(200, content, {"Content-Type": picture.mime_type}, fault=FAULTS.get(trouble))
+        return Answer(200, content, {"Content-Type": picture.mime_type}, fault=FAULTS.get(failure))
 
-    def _paint(self, picture: Picture) -> bytes:
+    def _paint(self, picture: ImageInfo) -> bytes:
         draw = self._draw or _pillow_draw()
         return draw(
             picture.prompt,
@@ -228,6 +228,6 @@ def _json_or_none(body: bytes) -> Any:
 
 def _pillow_draw() -> Draw:
     """Load Pillow only now: it is optional, and not quick to import."""
-    from langchain_qwen_image.sandbox.picture import draw
+    from langchain_qwen_image.sandbox.drawing import draw
 
     return draw

@@ -17,12 +17,12 @@ class IncomingRequest:
     target: str
     headers: dict[str, str]
     body: bytes = b""
-    refusal: Answer | None = None
+    error_body: Answer | None = None
 
     @property
     def keep_alive(self) -> bool:
         """Return whether another request may follow on this connection."""
-        return self.refusal is None and self.headers.get("connection", "").lower() != "close"
+        return self.error_body is None and self.headers.get("connection", "").lower() != "close"
 
 
 async def read_request(
@@ -37,11 +37,11 @@ async def read_request(
     headers = dict(_header(line) for line in lines[1:] if line)
     length = headers.get("content-length", "0")
     if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
-        refusal = text_answer(411, "The sandbox wants a Content-Length.")
-        return IncomingRequest(method, target, headers, refusal=refusal)
+        error_body = text_answer(411, "The sandbox wants a Content-Length.")
+        return IncomingRequest(method, target, headers, error_body=error_body)
     if int(length) > _LARGEST_BODY_BYTES:
-        refusal = text_answer(413, "The sandbox takes at most 8 MiB.")
-        return IncomingRequest(method, target, headers, refusal=refusal)
+        error_body = text_answer(413, "The sandbox takes at most 8 MiB.")
+        return IncomingRequest(method, target, headers, error_body=error_body)
     if headers.get("expect", "").lower() == "100-continue":
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:

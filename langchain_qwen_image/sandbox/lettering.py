@@ -1,6 +1,6 @@
 """Write any text legibly with the fonts that the machine has.
 
-Pillow's bundled font comes first, so that a picture looks the same everywhere; it shows little
+Pillow's bundled font comes first, so that an image looks the same everywhere; it shows little
 more than ASCII. Then come a Chinese and a general font, if the machine has them. What no font
 shows is replaced by words, since a row of empty boxes says nothing.
 """

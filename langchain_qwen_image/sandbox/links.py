@@ -1,6 +1,6 @@
-"""Write and read the signed links of pictures.
+"""Write and read the signed links of images.
 
-A link carries all that its picture needs, so that any process can serve it, also one that is
+A link carries all that its image needs, so that any process can serve it, also one that is
 started later. The form is that of the upstream's object storage (OSS): public, signed in its
 query string, valid for 24 hours.
 """
@@ -24,8 +24,8 @@ _SIGNING_KEY = b"langchain-qwen-image sandbox"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Say which picture a link serves."""
+class ImageInfo:
+    """Say which image a link serves."""
 
     prompt: str
     width: int
@@ -33,31 +33,33 @@ class Picture:
     watermark: bool
     seed: str
     picture_format: PictureFormat = "PNG"
-    trouble: str | None = None
+    failure: str | None = None
     """The link trouble that its GET plays (see `troubles.py`)."""
 
     @property
     def mime_type(self) -> str:
-        """Return the media type of the picture."""
+        """Return the media type of the image."""
         return f"image/{self.picture_format.lower()}"
 
 
-def write_link(picture: Picture, *, now: float, lifetime_seconds: float = LIFETIME_SECONDS) -> str:
-    """Return the path and the signed query string of a picture's link; `now` is Unix seconds."""
+def write_link(
+    picture: ImageInfo, *, now: float, lifetime_seconds: float = LIFETIME_SECONDS
+) -> str:
+    """Return the path and the signed query string of an image's link; `now` is Unix seconds."""
     day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
     path = f"/images/{day}/{picture.seed}.{_EXTENSIONS[picture.picture_format]}"
-    ticket = zlib.compress(json.dumps(asdict(picture), ensure_ascii=False).encode(), 9)
+    call_state = zlib.compress(json.dumps(asdict(picture), ensure_ascii=False).encode(), 9)
     fields = [
         ("Expires", str(int(now + lifetime_seconds))),
         ("OSSAccessKeyId", "sandbox"),
-        ("Ticket", base64.b64encode(ticket).decode()),
+        ("CallState", base64.b64encode(call_state).decode()),
     ]
     signed = [*fields, ("Signature", _sign(path, fields))]
     return f"{path}?{urlencode(signed, quote_via=quote, safe='')}"
 
 
-def read_link(target: str, *, now: float) -> Picture | Answer:
-    """Return the picture that a link names, or the storage's refusal."""
+def read_link(target: str, *, now: float) -> ImageInfo | Answer:
+    """Return the image that a link names, or the storage's refusal."""
     path, _, query_string = target.partition("?")
     *fields, last = parse_qsl(query_string) or [("", "")]
     if last[0] != "Signature" or not hmac.compare_digest(
@@ -71,7 +73,7 @@ def read_link(target: str, *, now: float) -> Picture | Answer:
     signed = dict(fields)
     if int(signed["Expires"]) < now:
         return storage_error(403, "AccessDenied", "Request has expired.")
-    return Picture(**json.loads(zlib.decompress(base64.b64decode(signed["Ticket"]))))
+    return ImageInfo(**json.loads(zlib.decompress(base64.b64decode(signed["CallState"]))))
 
 
 def _sign(path: str, fields: list[tuple[str, str]]) -> str:

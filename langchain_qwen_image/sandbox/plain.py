@@ -1,4 +1,4 @@
-"""Make plain pictures without Pillow, fast, for tests and benchmarks that do not look at them."""
+"""Make plain images without Pillow, fast, for tests and benchmarks that do not look at them."""
 
 import functools
 import struct
@@ -20,7 +20,7 @@ def draw_plain(
 ) -> bytes:
     """Return a black PNG of exactly that size in pixels, whatever the prompt and the format.
 
-    It can stand wherever `picture.draw` does. `weight_bytes` of padding, in a chunk that viewers
+    It can stand wherever `image.draw` does. `weight_bytes` of padding, in a chunk that viewers
     skip, make it as heavy as a photograph (`functools.partial(draw_plain, weight_bytes=…)`).
     """
     del prompt, watermark, seed_text, picture_format

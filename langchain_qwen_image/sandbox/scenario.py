@@ -35,8 +35,8 @@ class Scenario:
     delay_seconds: float = 0.0
     images: int = 1
     inline: bool = False
-    """The picture comes as a `data:` URI instead of a link."""
+    """The image comes as a `data:` URI instead of a link."""
     upstream_usage: bool = False
     picture_format: PictureFormat = "PNG"
-    trouble: str | None = None
+    failure: str | None = None
     """What goes wrong with the GET of the link (see `troubles.py`)."""

@@ -92,8 +92,8 @@ def _pictureless(content: list[object], failed: int, description: str) -> Scenar
     return Scenario(description=description, layer="DashScope", answer=json_answer(200, document))
 
 
-def _link(trouble: str, description: str) -> Scenario:
-    return Scenario(description=description, layer="link", trouble=trouble)
+def _link(failure: str, description: str) -> Scenario:
+    return Scenario(description=description, layer="link", failure=failure)
 
 
 _UNAVAILABLE = "Service temporarily unavailable."
@@ -176,7 +176,7 @@ SCENARIOS: dict[str, Scenario] = {
         500,
         "InternalError.Algo.DataInspectionFailed",
         "Output data may contain inappropriate content.",
-        "500 whose code says that moderation refuses the picture.",
+        "500 whose code says that moderation refuses the image.",
     ),
     "infringement": _dashscope(
         400,
@@ -219,7 +219,7 @@ SCENARIOS: dict[str, Scenario] = {
         "Success after 3 seconds; slow-N takes N seconds, up to 300.", delay_seconds=3.0
     ),
     "data-uri": Scenario(
-        description="Success with the picture itself as a data: URI.", layer="success", inline=True
+        description="Success with the image itself as a data: URI.", layer="success", inline=True
     ),
     "two-images": _success("Success with two images.", images=2),
     "upstream-usage": Scenario(
@@ -236,13 +236,13 @@ SCENARIOS: dict[str, Scenario] = {
     "expired": _link("expired", "The link has already expired: 403 with the storage's XML."),
     "image-404": _link("image-404", "The link leads nowhere: 404."),
     "image-500": _link("image-500", "The link gives 500, every time."),
-    "image-500-once": _link("image-500-once", "The link gives 500 at first, then the picture."),
+    "image-500-once": _link("image-500-once", "The link gives 500 at first, then the image."),
     "image-html": _link("image-html", "The link serves HTML that calls itself image/png."),
-    "image-truncated": _link("image-truncated", "The picture is cut short of its length."),
-    "image-corrupt": _link("image-corrupt", "One byte of the picture is wrong."),
+    "image-truncated": _link("image-truncated", "The image is cut short of its length."),
+    "image-corrupt": _link("image-corrupt", "One byte of the image is wrong."),
     "image-redirect": _link("image-redirect", "The link redirects to another good link."),
     "image-private": _link("image-private", "The link redirects to a private address."),
-    "image-drip": _link("image-drip", "The picture comes a byte at a time."),
+    "image-drip": _link("image-drip", "The image comes a byte at a time."),
     "image-drop": _link("image-drop", "The link's connection closes before any answer."),
 }
 """Every scenario by its name, in the order of the documentation."""

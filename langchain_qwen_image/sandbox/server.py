@@ -28,7 +28,7 @@ class SandboxServer:
 
     Args:
         port: The port on 127.0.0.1; 0 for a free one.
-        draw: What draws the pictures; by default Pillow. `draw_plain` is fast and needs none.
+        draw: What draws the images; by default Pillow. `draw_plain` is fast and needs none.
         latency_seconds: How long every POST takes at least.
         drip_seconds: The pause before each byte of a dripping answer.
 
@@ -148,8 +148,8 @@ class SandboxServer:
 
     async def _ask(self, request: IncomingRequest) -> Answer:
         """Ask the gateway: in a thread where it may draw, at once where it decides only."""
-        if request.refusal:
-            return request.refusal
+        if request.error_body:
+            return request.error_body
         arguments = (request.method, request.target, request.headers, request.body)
         try:
             if request.method != "POST":

@@ -3,24 +3,24 @@
 import uuid
 
 from langchain_qwen_image.sandbox.checks import ImageRequest
-from langchain_qwen_image.sandbox.links import Picture
+from langchain_qwen_image.sandbox.links import ImageInfo
 from langchain_qwen_image.sandbox.scenario import Scenario
 
 _PROMPT_IN_LINK = 300
 
 
-def choose_picture(request: ImageRequest, scenario: Scenario, number: int) -> Picture:
-    """Return the picture that answers a request; `number` counts within one answer, from 0."""
+def choose_picture(request: ImageRequest, scenario: Scenario, number: int) -> ImageInfo:
+    """Return the image that answers a request; `number` counts within one answer, from 0."""
     prompt = request.prompt
     if len(prompt) > _PROMPT_IN_LINK:
         prompt = prompt[:_PROMPT_IN_LINK] + "…"
-    return Picture(
+    return ImageInfo(
         prompt,
         *request.width_and_height,
         watermark=request.watermark,
         seed=request.seed(number),
         picture_format=scenario.picture_format,
-        trouble=scenario.trouble,
+        failure=scenario.failure,
     )
 
 

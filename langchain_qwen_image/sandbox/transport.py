@@ -36,7 +36,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         """Answer a request of a sync client.
 
         Raises:
-            ImportError: A picture is to be drawn, and Pillow is not installed.
+            ImportError: An image is to be drawn, and Pillow is not installed.
         """
         _check_host(request)
         answer = self._ask(request, request.read())

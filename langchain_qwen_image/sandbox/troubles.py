@@ -1,4 +1,4 @@
-"""Make the GET of a picture's link go wrong, as its ticket asks."""
+"""Make the GET of an image's link go wrong, as its ticket asks."""
 
 from langchain_qwen_image.sandbox.answer import Answer, Fault, storage_error, text_answer
 
@@ -9,7 +9,7 @@ FIXED: dict[str, Answer] = {
     # The address where clouds serve an instance's credentials: a client must not follow.
     "image-private": Answer(302, headers={"Location": "http://169.254.169.254/latest/meta-data/"}),
 }
-"""Troubles whose answer does not depend on the picture."""
+"""Troubles whose answer does not depend on the image."""
 
 FAULTS: dict[str, Fault] = {
     "image-truncated": "truncated",
@@ -20,6 +20,6 @@ FAULTS: dict[str, Fault] = {
 
 
 def corrupt(picture: bytes) -> bytes:
-    """Return the picture with the byte in its middle flipped."""
+    """Return the image with the byte in its middle flipped."""
     middle = len(picture) // 2
     return picture[:middle] + bytes([picture[middle] ^ 0xFF]) + picture[middle + 1 :]

@@ -100,7 +100,7 @@ def tool(tool: QwenImageTool) -> None:
 
 
 def result(result: ImageGenerationResult) -> None:
-    """A result knows its pictures, its price and its artifact."""
+    """A result knows its images, its price and its artifact."""
     assert_type(result.images, list[GeneratedImage])
     assert_type(result.image, GeneratedImage)
     assert_type(result.arguments, QwenImageInput)
@@ -116,7 +116,7 @@ def result(result: ImageGenerationResult) -> None:
 
 
 def image(image: GeneratedImage) -> None:
-    """A picture can be read and saved."""
+    """An image can be read and saved."""
     assert_type(image.read(), bytes)
     assert_type(image.save("fox.png"), Path)
     assert_type(image.save(Path("fox.png")), Path)

@@ -1,0 +1,37 @@
+"""Generate one image and keep it in a folder.
+
+Without a key it is the sandbox's placeholder. With `--live` it is a real image, paid for with
+the key in PIXAZO_API_KEY:
+
+    python examples/one_image.py "A red fox in the snow, woodcut"
+    python examples/one_image.py "A red fox in the snow, woodcut" --live
+"""
+
+import argparse
+import sys
+
+from langchain_qwen_image import Budget, QwenImageError, QwenImageGenerator
+
+
+def main() -> None:
+    """Say what it will cost, generate, and print where the image is."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("prompt", nargs="?", default="A red fox in the snow, woodcut")
+    parser.add_argument("--live", action="store_true", help="pay for a real image")
+    given = parser.parse_args()
+
+    generator = QwenImageGenerator(
+        sandbox=not given.live, save_to="images", budget=Budget(max_images=1)
+    )
+    print(f"This costs ${generator.price_usd if given.live else 0:.3f}.", flush=True)
+    result = generator.invoke(given.prompt)
+    image = result.image
+    print(image.path or f"Not saved ({image.download_error}): {image.url}")
+    print(f"{image.width} × {image.height} pixels, ${result.cost_usd:.3f}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except QwenImageError as error:
+        sys.exit(str(error))

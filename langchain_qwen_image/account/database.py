@@ -1,0 +1,224 @@
+"""Write one SQLite file from many threads, tasks and processes, without blocking an event loop.
+
+Jobs queue up; a thread that lives only while there is work commits what it finds in one
+transaction, so that 1,000 tasks share a few flushes of the disk. It is not a daemon: the
+interpreter waits for it at exit, and what was handed over is written.
+
+A fork closes the connections first: SQLite keeps the state of its locks in memory, and a copy of
+that in a child believes in locks which the child does not hold.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from langchain_qwen_image.account.schema import open_database
+from langchain_qwen_image.account.transaction import Job, run_together, truncate_log
+from langchain_qwen_image.errors import QwenImageError
+
+__all__ = ["Commit", "Database", "Job", "LedgerError"]
+
+T = TypeVar("T")
+
+
+class LedgerError(QwenImageError):
+    """A step that the ledger's order of steps does not allow, or that the disk did not take."""
+
+
+class Commit(Future[T]):
+    """A job on its way to the disk: `.result()` in a thread, `await` in a task.
+
+    It cannot be cancelled: whoever stops waiting, it is written all the same.
+    """
+
+    def __init__(self) -> None:
+        """Count as begun, which a future cannot be cancelled out of."""
+        super().__init__()
+        self.set_running_or_notify_cancel()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the commit without blocking the event loop."""
+        return asyncio.wrap_future(self).__await__()
+
+
+class Database:
+    """One file in this process; `Database.at` gives every caller of a path the same."""
+
+    def __init__(self, path: Path) -> None:
+        """Note the path; nothing is opened before the first use."""
+        self.path = path
+        self._pending: deque[tuple[Job[Any], Commit[Any], bool]] = deque()
+        self._opened: list[tuple[sqlite3.Connection, tuple[int, int]]] = []
+        self._log_holds_secret = False
+        self._make_locks()
+        weakref.finalize(self, _close_all, self._opened)
+
+    @staticmethod
+    def at(path: Path) -> "Database":
+        """Return this process's database for the path."""
+        place = path.parent.resolve() / path.name
+        with _registry_lock:
+            database = _registry.get(place)
+            if database is None:
+                database = _registry[place] = Database(place)
+            return database
+
+    def submit(self, job: Job[T], *, scrub: bool = False) -> Commit[T]:
+        """Hand over a job to run in a transaction; its future is done once that is on the disk.
+
+        Args:
+            job: Takes the connection. Its exception undoes its own work and nobody else's.
+            scrub: Clear the write-ahead log soon afterwards: the job erased a secret.
+        """
+        commit: Commit[T] = Commit()
+        self._pending.append((job, commit, scrub))
+        if self._draining.acquire(blocking=False):
+            self._start()
+        return commit
+
+    def read(self, job: Job[T], *, missing: T) -> T:
+        """Run a job that only reads, on one snapshot; a missing file is not made.
+
+        Raises:
+            ConfigurationError: Something else is at the path.
+            LedgerError: The file cannot be read.
+        """
+        try:
+            with self._using:
+                if not self.path.is_symlink() and not self.path.exists():
+                    return missing
+                connection = self._connected()
+                connection.execute("BEGIN")
+                try:
+                    return job(connection)
+                finally:
+                    connection.rollback()
+        except (OSError, sqlite3.Error) as error:
+            raise LedgerError(f"{self.path} could not be read: {error}.") from None
+
+    def close(self) -> None:
+        """Write what is pending and close the file; the next use opens it again."""
+        self._draining.acquire()
+        self._write_pending()
+        self._clear_log()
+        with self._using:
+            _close_all(self._opened)
+        self._let_go()
+
+    def _make_locks(self) -> None:
+        self._draining = threading.Lock()  # held by the one thread that empties the queue
+        self._using = threading.Lock()  # held by whoever uses the connection
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._drain, name="qwen-image-ledger", daemon=False).start()
+        except RuntimeError:  # the interpreter is shutting down and starts no thread any more
+            self._drain()
+
+    def _drain(self) -> None:
+        self._write_pending()
+        self._clear_log()
+        self._let_go()
+
+    def _write_pending(self) -> None:
+        while self._pending:
+            work = [self._pending.popleft() for _ in range(len(self._pending))]
+            self._log_holds_secret |= any(scrub for _, _, scrub in work)
+            self._commit([(job, commit) for job, commit, _ in work])
+
+    def _let_go(self) -> None:
+        self._draining.release()
+        if self._pending and self._draining.acquire(blocking=False):
+            self._start()
+
+    def _commit(self, work: list[tuple[Job[Any], Commit[Any]]]) -> None:
+        try:
+            with self._using:
+                outcomes = run_together(self._connected(), [job for job, _ in work])
+        except BaseException as error:  # whoever waits is told, whatever it is
+            for _, commit in work:
+                commit.set_exception(self._explained(error))
+            return
+        for (_, commit), (value, failure) in zip(work, outcomes, strict=True):
+            if failure is None:
+                commit.set_result(value)
+            else:
+                commit.set_exception(self._explained(failure))
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._opened and self._opened[0][1] != _identity(self.path):
+            _close_all(self._opened)  # deleted or replaced since it was opened
+        if not self._opened:
+            connection = open_database(self.path)
+            self._opened.append((connection, _identity(self.path)))
+        return self._opened[0][0]
+
+    def _clear_log(self) -> None:
+        """Empty the write-ahead log, or leave it for the next time while another reads it."""
+        if not self._log_holds_secret:
+            return
+        with self._using, contextlib.suppress(sqlite3.Error):
+            for connection, _ in self._opened:
+                self._log_holds_secret = not truncate_log(connection)
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, (OSError, sqlite3.Error)):
+            return LedgerError(f"{self.path} could not be written: {error}.")
+        return error.with_traceback(None)  # its frames hold links
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
+def _close_all(opened: list[tuple[sqlite3.Connection, tuple[int, int]]]) -> None:
+    while opened:
+        opened.pop()[0].close()
+
+
+_registry: weakref.WeakValueDictionary[Path, Database] = weakref.WeakValueDictionary()
+_registry_lock = threading.Lock()
+_at_fork: list[Database] = []
+
+
+def _before_fork() -> None:
+    _registry_lock.acquire()
+    _at_fork.extend(_registry.values())
+    for database in _at_fork:
+        database._using.acquire()
+        _close_all(database._opened)
+
+
+def _after_fork_in_parent() -> None:
+    for database in _at_fork:
+        database._using.release()
+    _at_fork.clear()
+    _registry_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for database in _at_fork:
+        database._pending.clear()  # the parent writes them
+        database._make_locks()
+    _at_fork.clear()
+    _registry_lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

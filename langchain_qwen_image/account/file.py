@@ -1,0 +1,106 @@
+"""A budget's money counted in a file that processes share."""
+
+import os
+import sqlite3
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+from langchain_qwen_image.account.database import Commit, Database
+from langchain_qwen_image.account.limits import EXACT, ZERO, Limits, Totals
+from langchain_qwen_image.concurrency.process import is_running, this_process
+
+__all__ = ["FileStore"]
+
+_OF_CALL = "call:"
+# A call is entered in the ledger before it is sent: one that is not there never was.
+_RESERVED = f"""
+SELECT owner, usd, count(*) AS number, sum(images) AS images,
+    substr(token, 1, {len(_OF_CALL)}) = '{_OF_CALL}'
+        AND coalesce(state, 'asked') IN ('asked', 'refused') AS never_sent
+FROM reservations LEFT JOIN calls ON calls.id = substr(token, {len(_OF_CALL) + 1})
+GROUP BY owner, usd, never_sent
+"""  # noqa: S608 - of constants
+
+_add = EXACT.add
+
+
+class FileStore:
+    """Count in an SQLite file, for every process of this machine, across restarts.
+
+    What a process reserved and did not settle before it went counts as spent: it may have been.
+    Where the file is the ledger's too, that says which of it was never sent, and does not count.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Name the file; it is made at the first reservation."""
+        self._database = Database.at(Path(path))
+        self.path = self._database.path
+
+    def __reduce__(self) -> tuple[type["FileStore"], tuple[Path]]:
+        return (FileStore, (self.path,))
+
+    def reserve(
+        self, usd: Decimal, images: int, limits: Limits, call_id: str | None = None
+    ) -> Commit[str]:
+        """Set money aside; the commit's result is the token."""
+        token = uuid.uuid4().hex if call_id is None else f"{_OF_CALL}{call_id}"
+        job = partial(_reserve, token=token, usd=usd, images=images, limits=limits)
+        return self._database.submit(job)
+
+    def settle(self, token: str, usd: Decimal, images: int) -> Commit[None]:
+        """Replace a reservation by its true cost."""
+        return self._database.submit(partial(_settle, token=token, usd=usd, images=images))
+
+    def release(self, token: str) -> Commit[None]:
+        """Give a reservation back."""
+        return self.settle(token, ZERO, 0)
+
+    def totals(self) -> Totals:
+        """Return what is spent and reserved now."""
+        return self._database.read(_totals, missing=Totals())
+
+
+def _reserve(
+    connection: sqlite3.Connection, token: str, usd: Decimal, images: int, limits: Limits
+) -> str:
+    limits.check(_totals(connection), usd, images)
+    connection.execute(
+        "INSERT INTO reservations (token, day, usd, images, owner) VALUES (?, ?, ?, ?, ?)",
+        (token, datetime.now(UTC).date().isoformat(), str(usd), images, this_process()),
+    )
+    return token
+
+
+def _settle(connection: sqlite3.Connection, token: str, usd: Decimal, images: int) -> None:
+    row = connection.execute(
+        "DELETE FROM reservations WHERE token = ? RETURNING day", (token,)
+    ).fetchone()
+    if row is None:
+        return
+    spent = connection.execute("SELECT usd FROM spent WHERE day = ?", (row["day"],)).fetchone()
+    total = usd if spent is None else _add(Decimal(spent["usd"]), usd)
+    connection.execute(
+        "INSERT INTO spent (day, usd, images) VALUES (:day, :usd, :images) ON CONFLICT (day)"
+        " DO UPDATE SET usd = excluded.usd, images = images + excluded.images",
+        {"day": row["day"], "usd": str(total), "images": images},
+    )
+
+
+def _totals(connection: sqlite3.Connection) -> Totals:
+    spent_usd = reserved_usd = ZERO
+    spent_images = reserved_images = 0
+    for row in connection.execute("SELECT usd, images FROM spent"):
+        spent_usd = _add(spent_usd, Decimal(row["usd"]))
+        spent_images += row["images"]
+    for row in connection.execute(_RESERVED):
+        usd = EXACT.multiply(Decimal(row["usd"]), Decimal(row["number"]))
+        if is_running(row["owner"]):
+            reserved_usd = _add(reserved_usd, usd)
+            reserved_images += row["images"]
+        elif not row["never_sent"]:
+            spent_usd = _add(spent_usd, usd)
+            spent_images += row["images"]
+    return Totals(spent_usd, reserved_usd, spent_images, reserved_images)

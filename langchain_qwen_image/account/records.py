@@ -1,0 +1,134 @@
+"""Calls and images as the ledger hands them out."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+__all__ = ["LedgerCall", "LedgerImage", "State"]
+
+State = Literal["asked", "sent", "answered", "saved", "refused", "unknown"]
+"""Where a call stands."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerImage:
+    """One image that an answer named.
+
+    Attributes:
+        id: Our name of it.
+        call_id: The call that bought it.
+        url: Its link, whole until the image is saved and without its query from then on; `data:`
+            for an image that came inside the answer.
+        expires_at: When the link dies, if it said so.
+        path: Where the image is saved; None until then.
+        sha256: Checksum of the saved bytes, hexadecimal.
+        size_bytes: Size of the saved image.
+        error: Why it could not be saved so far.
+    """
+
+    id: str
+    call_id: str
+    url: str = field(repr=False)
+    expires_at: datetime | None
+    path: str | None
+    sha256: str | None
+    size_bytes: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCall:
+    """One call as the ledger has it.
+
+    Attributes:
+        id: Our name of it.
+        state: `asked`, `sent`, `answered`, `saved`, `refused` or `unknown`.
+        prompt: What was asked for.
+        parameters: The request's parameters.
+        model: The model asked.
+        base_url: The gateway asked.
+        cost_usd: What it costs, or would have cost, in US dollars.
+        request_id: The gateway's name of it, once an answer had one.
+        error: Class name of the last error.
+        message: Text of the last error.
+        attempts: POSTs that left.
+        created_at: When it was asked, UTC.
+        updated_at: When it last moved, UTC.
+        batch: The bulk run that it belongs to.
+        batch_item: Its place in that run.
+        replaced_by: The call that was asked in its place.
+        images: What the answer named, in its order.
+    """
+
+    id: str
+    state: State
+    prompt: str
+    parameters: dict[str, Any]
+    model: str
+    base_url: str
+    cost_usd: Decimal
+    request_id: str | None
+    error: str | None
+    message: str | None
+    attempts: int
+    created_at: datetime
+    updated_at: datetime
+    batch: str | None
+    batch_item: str | None
+    replaced_by: str | None
+    images: tuple[LedgerImage, ...]
+
+
+def to_micros(moment: datetime) -> int:
+    """Return a moment as microseconds since 1970, UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return the moment, in UTC."""
+    return _EPOCH + micros * _MICROSECOND
+
+
+def read_image(row: sqlite3.Row) -> LedgerImage:
+    """Make an image of a row of `images` that has its call's id as `call_id`."""
+    expires_at = row["expires_at"]
+    return LedgerImage(
+        id=row["id"],
+        call_id=row["call_id"],
+        url=row["url"],
+        expires_at=None if expires_at is None else from_micros(expires_at),
+        path=row["path"],
+        sha256=row["sha256"],
+        size_bytes=row["size_bytes"],
+        error=row["error"],
+    )
+
+
+def read_call(row: sqlite3.Row, images: Iterable[LedgerImage]) -> LedgerCall:
+    """Make a call of a row of `calls`."""
+    return LedgerCall(
+        id=row["id"],
+        state=row["state"],
+        prompt=row["prompt"],
+        parameters=json.loads(row["parameters"]),
+        model=row["model"],
+        base_url=row["base_url"],
+        cost_usd=Decimal(row["cost_usd"]),
+        request_id=row["request_id"],
+        error=row["error"],
+        message=row["message"],
+        attempts=row["attempts"],
+        created_at=from_micros(row["created_at"]),
+        updated_at=from_micros(row["updated_at"]),
+        batch=row["batch"],
+        batch_item=row["batch_item"],
+        replaced_by=row["replaced_by"],
+        images=tuple(images),
+    )

@@ -1,0 +1,36 @@
+"""One process at a time works on a bulk run: what another has sent is not known to be unanswered.
+
+The claim of a killed process is void, and the next one takes it over.
+"""
+
+import sqlite3
+
+from langchain_qwen_image.concurrency.process import is_running, this_process
+from langchain_qwen_image.errors import ConfigurationError
+
+__all__ = ["claim", "release"]
+
+
+def claim(connection: sqlite3.Connection, batch: str) -> None:
+    """Take a run for this process.
+
+    Raises:
+        ConfigurationError: A process that still runs has it.
+    """
+    # Made when it is first needed: ledgers that no bulk run has touched do without.
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS runs (batch TEXT PRIMARY KEY, owner TEXT NOT NULL)"
+    )
+    row = connection.execute("SELECT owner FROM runs WHERE batch = ?", (batch,)).fetchone()
+    if row is not None and is_running(row["owner"]):
+        process = row["owner"].partition(":")[0]
+        raise ConfigurationError(
+            f"Another bulk run works with this ledger at the moment, in process {process}; nothing "
+            "was sent. Wait for its end, or take another folder."
+        )
+    connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (batch, this_process()))
+
+
+def release(connection: sqlite3.Connection, batch: str) -> None:
+    """Give a run back, so that it can be resumed."""
+    connection.execute("DELETE FROM runs WHERE batch = ? AND owner = ?", (batch, this_process()))

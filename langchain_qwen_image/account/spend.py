@@ -1,0 +1,115 @@
+"""Add up, by day, what a ledger or a budget's file says was asked for, paid, saved and lost."""
+
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+from langchain_qwen_image.account.database import Database
+from langchain_qwen_image.account.records import to_micros
+from langchain_qwen_image.errors import ConfigurationError
+
+__all__ = ["SpendDay", "spend_by_day"]
+
+# Upstream: a link is valid for 24 hours.
+_LINK_LIFE_MICROS = 24 * 3600 * 1_000_000
+_CALLS = """
+SELECT date(created_at / 1000000, 'unixepoch') AS day, state, cost_usd, count(*) AS number
+FROM calls GROUP BY day, state, cost_usd
+"""
+_IMAGES = """
+SELECT date(created_at / 1000000, 'unixepoch') AS day, count(*) AS paid, count(path) AS saved,
+    sum(path IS NULL
+        AND (url = 'data:' OR coalesce(expires_at, updated_at + :life) <= :now)) AS lost
+FROM images JOIN links ON links.image = images.seq JOIN calls ON calls.seq = images.call
+GROUP BY day
+"""
+
+
+@dataclass(slots=True)
+class SpendDay:
+    """The books of one day, UTC; a call counts on the day it was asked.
+
+    Attributes:
+        day: Such as `2026-11-23`.
+        asked: Calls entered.
+        paid: Images that answers named.
+        saved: Images that are on disk.
+        lost: Images that were paid for, are not saved, and whose link is dead.
+        unknown: Calls sent without a known answer: they may have been billed.
+        usd: US dollars for the images paid.
+        usd_unknown: US dollars that the unknown calls may have cost.
+    """
+
+    day: str
+    asked: int = 0
+    paid: int = 0
+    saved: int = 0
+    lost: int = 0
+    unknown: int = 0
+    usd: Decimal = field(default=Decimal(0))
+    usd_unknown: Decimal = field(default=Decimal(0))
+
+
+def spend_by_day(path: str | os.PathLike[str], *, now: datetime | None = None) -> list[SpendDay]:
+    """Read a ledger, or a budget's file, and return its days in order.
+
+    A budget's file knows images and money, not images: `asked` are the images reserved or
+    settled, `paid` and `usd` what was settled, `unknown` and `usd_unknown` what is reserved and
+    not settled; `saved` and `lost` stay 0. Of a file that is both, the ledger is shown.
+
+    Args:
+        path: The SQLite file.
+        now: The moment that decides which links are dead; the present by default.
+
+    Raises:
+        ConfigurationError: There is no file, or it is neither of the two.
+        LedgerError: It cannot be read.
+    """
+    moment = to_micros(now or datetime.now(UTC))
+    days = Database.at(Path(path)).read(partial(_days, now=moment), missing=None)
+    if days is None:
+        raise ConfigurationError(f"There is no ledger at {path}.")
+    return [days[day] for day in sorted(days)]
+
+
+class _Days(dict[str, SpendDay]):
+    def __missing__(self, day: str) -> SpendDay:
+        self[day] = SpendDay(day)
+        return self[day]
+
+
+def _days(connection: sqlite3.Connection, now: int) -> dict[str, SpendDay] | None:
+    days = _Days()
+    for row in connection.execute(_CALLS):
+        _add_calls(days[row["day"]], row["state"], row["number"], Decimal(row["cost_usd"]))
+    for row in connection.execute(_IMAGES, {"now": now, "life": _LINK_LIFE_MICROS}):
+        day = days[row["day"]]
+        day.paid, day.saved, day.lost = row["paid"], row["saved"], row["lost"]
+    return days or _budget_days(connection)
+
+
+def _add_calls(day: SpendDay, state: str, number: int, cost_usd: Decimal) -> None:
+    day.asked += number
+    if state in ("answered", "saved"):
+        day.usd += number * cost_usd
+    elif state in ("sent", "unknown"):
+        day.unknown += number
+        day.usd_unknown += number * cost_usd
+
+
+def _budget_days(connection: sqlite3.Connection) -> dict[str, SpendDay]:
+    days = _Days()
+    for row in connection.execute("SELECT day, usd, images FROM spent"):
+        day = days[row["day"]]
+        day.paid, day.usd = row["images"], Decimal(row["usd"])
+        day.asked += row["images"]
+    for row in connection.execute("SELECT day, usd, images FROM reservations"):
+        day = days[row["day"]]
+        day.asked += row["images"]
+        day.unknown += row["images"]
+        day.usd_unknown += Decimal(row["usd"])
+    return days

@@ -1,0 +1,154 @@
+"""What the ledger knows of a bulk run's requests, so that nothing is paid for twice."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from uuid import uuid4
+
+from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
+from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.pipeline.pipeline import Pipeline
+from langchain_qwen_image.recovery import Finding, Recovery, result_of
+from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
+from langchain_qwen_image.storage.opening import ImageStore
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.generator import QwenImageGenerator
+
+BulkStatus = Literal["made", "had", "unsaved", "unknown", "lost", "failed"]
+"""What became of a request; `BulkOutcome` says what each means."""
+
+_ANSWER_NEVER_CAME = "It was sent and no answer is known; it may have been billed"
+_GONE = (
+    "It was paid for and saved as {path}, which is not there any more. It is not paid for again; "
+    "for another image, ask for the same once more"
+)
+
+
+class PriorState(NamedTuple):
+    """How things stand with a request that has left.
+
+    Attributes:
+        status: As `BulkOutcome` has it.
+        result: What was bought, where that is known.
+        reason: Why there is no image.
+        error: What the gateway or the disk said, if it was just now.
+        cost_usd: What was paid for it just now, or may have been, in US dollars.
+        may_ask_again: Whether the ledger lets it be paid for again, by who wants that.
+    """
+
+    status: BulkStatus
+    result: ImageGenerationResult | None = None
+    reason: str | None = None
+    error: QwenImageError | None = None
+    cost_usd: float = 0.0
+    may_ask_again: bool = True
+
+
+class RetryOptions(NamedTuple):
+    """What is paid for again: requests without an answer, images that are lost."""
+
+    retry_unknown: bool = False
+    retry_lost: bool = False
+
+    def wants(self, prior: PriorState) -> bool:
+        """Say whether a request that was sent before is to be sent again."""
+        may = {"unknown": self.retry_unknown, "lost": self.retry_lost and prior.may_ask_again}
+        return may.get(prior.status, False)
+
+
+def batch_name(generator: "QwenImageGenerator", *, resume: bool) -> str:
+    """Return the run's name in the ledger: one a folder, the sandbox's apart, or a new one."""
+    if not resume:
+        return uuid4().hex
+    return "bulk, sandbox" if generator.sandbox else "bulk"
+
+
+class Lookup:
+    """Looks requests up, and fetches what is paid for and not saved; safe for threads."""
+
+    def __init__(self, pipeline: Pipeline, batch: str, *, dry_run: bool = False) -> None:
+        """Take the pipeline's books and store.
+
+        Args:
+            pipeline: Where the requests go.
+            batch: The run's name.
+            dry_run: Fetch nothing and write nothing.
+
+        Raises:
+            ConfigurationError: There is no ledger, or no place where images are saved.
+        """
+        store = pipeline.saver.store
+        if pipeline.ledger is None or store is None:
+            raise ConfigurationError(
+                "A bulk run can be resumed only where it keeps its images and has a ledger: set "
+                "save_to=… to a folder (to a ByteStore: ledger=… too), or resume=False. Nothing "
+                "was sent."
+            )
+        self._pipeline = pipeline
+        self._ledger: Ledger = pipeline.ledger
+        self._store: ImageStore = store
+        self._batch = batch
+        self._dry_run = dry_run
+
+    def look_up(self, item: str, on_failure: Callable[[OSError], None]) -> PriorState | None:
+        """Return how things stand with a request; None if it has bought nothing so far.
+
+        Args:
+            item: The request's name in the run.
+            on_failure: Told of a disk that does not take an image.
+        """
+        call = self._ledger.find_item(self._batch, item)
+        if call is None or call.state in ("asked", "refused"):
+            return None
+        if call.state in ("sent", "unknown"):
+            said = f": {call.message}" if call.message else ""
+            return PriorState("unknown", reason=f"{_ANSWER_NEVER_CAME}{said}")
+        if call.state == "answered":
+            findings = self._settle(call, on_failure)
+            call = self._ledger.get(call.id) or call
+            if call.state == "answered":
+                return self._without_picture(call, findings)
+        return self._saved(call)
+
+    def _settle(self, call: LedgerCall, on_failure: Callable[[OSError], None]) -> list[Finding]:
+        def fetch(call: LedgerCall, image: LedgerImage) -> str | None:
+            try:
+                return self._pipeline.fetch(result_of(call, [image])).image.path
+            except OSError as error:
+                on_failure(error)
+                raise
+
+        now = datetime.now(UTC)
+        recovery = Recovery(self._ledger, self._store, fetch, dry_run=self._dry_run, now=now)
+        return recovery.settle(call)
+
+    def _without_picture(self, call: LedgerCall, findings: Sequence[Finding]) -> PriorState:
+        result = result_of(call, call.images)
+        reason = next((one.reason for one in findings if one.reason), None)
+        if any(one.outcome == "lost" for one in findings):
+            return PriorState("lost", result, f"It was paid for and is lost. {reason}")
+        return PriorState("unsaved", result, reason)
+
+    def _saved(self, call: LedgerCall) -> PriorState:
+        images = []
+        for image in call.images:
+            path = self._store.locate(image.path or "")
+            if path is None:
+                reason = _GONE.format(path=image.path)
+                return PriorState("lost", reason=reason, may_ask_again=False)
+            images.append(replace(image, path=path))
+        result = result_of(call, images)
+        for one in result.images:
+            one.bind(self._pipeline.saver)
+            self._describe(one)
+        return PriorState("had", result)
+
+    def _describe(self, image: GeneratedImage) -> None:
+        """Add what only the sidecar says; an image without one is an image all the same."""
+        with suppress(OSError, ValueError):
+            facts = self._store.read_sidecar(image.path or "")
+            image.width, image.height = facts.get("width"), facts.get("height")
+            image.mime_type = facts.get("mime_type")

@@ -1,0 +1,37 @@
+"""Names for the requests of a bulk run: the same ones at each reading of the same prompts."""
+
+import hashlib
+import sqlite3
+
+from langchain_qwen_image.schemas import QwenImageInput
+
+
+class RequestIds:
+    """Names a request by its content and by how often it came before.
+
+    So the same prompt twice is two images, and a line that is put between others leaves their
+    names as they are. The counts are on disk: a million requests do not sit in memory.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        # The empty name is a temporary file of SQLite's own, which is gone when it is closed.
+        self._seen = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._seen.execute("PRAGMA journal_mode = OFF")
+        self._seen.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, times INTEGER) WITHOUT ROWID")
+
+    def name(self, arguments: QwenImageInput) -> str:
+        """Return the name of the next request with these arguments."""
+        # Defaults are left out: an argument that a later version adds changes no name.
+        content = arguments.model_dump_json(exclude_defaults=True)
+        digest = hashlib.sha256(content.encode()).digest()[:16]
+        [times] = self._seen.execute(
+            "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1"
+            " RETURNING times",
+            (digest,),
+        ).fetchone()
+        return f"{digest.hex()}-{times}"
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._seen.close()

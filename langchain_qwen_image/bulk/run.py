@@ -1,0 +1,233 @@
+"""Bulk runs: many requests at once, each paid for once, whatever happens in between.
+
+request ─► known already? ─► its turn ─► pipeline ─► outcome
+           _lookup            _throttle
+
+What the ledger knows to be paid for is not asked for again. What the gateway refuses because it
+came too soon is asked for again, at a pace that all requests share.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+from langchain_core.runnables import RunnableConfig
+
+from langchain_qwen_image.account.ledger import LedgerError
+from langchain_qwen_image.bulk.lookup import BulkStatus, Lookup, RetryOptions, batch_name
+from langchain_qwen_image.bulk.request_ids import RequestIds
+from langchain_qwen_image.bulk.worker import RunStoppedError, Worker
+from langchain_qwen_image.concurrency.loop_thread import loop_thread
+from langchain_qwen_image.concurrency.threads import in_thread
+from langchain_qwen_image.defaults import CONCURRENCY
+from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.integration.inputs import GeneratorInput
+from langchain_qwen_image.result import ImageGenerationResult
+from langchain_qwen_image.schemas import QwenImageInput
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.generator import QwenImageGenerator
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOutcome:
+    """What became of one request of a bulk run.
+
+    Attributes:
+        number: Its place among the requests, from 0.
+        status: `made`: bought and saved just now. `had`: an earlier run bought it, and it is there.
+            `unsaved`: paid for and not saved yet; a resumed run fetches it free of charge.
+            `unknown`: its answer never came; it may have been billed. `lost`: paid for, and no
+            more to be had. `failed`: nothing was bought.
+        request: The arguments, checked; None where they could not be used.
+        result: What was bought, where that is known.
+        error: What the gateway or the disk said, where this run met it.
+        reason: Why there is no image, in a sentence.
+        cost_usd: What this run paid for it, or may have where it is `unknown`, in US dollars.
+    """
+
+    number: int
+    status: BulkStatus
+    request: QwenImageInput | None
+    result: ImageGenerationResult | None = None
+    error: QwenImageError | None = None
+    reason: str | None = None
+    cost_usd: float = 0.0
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the image is there."""
+        return self.status in ("made", "had")
+
+
+class BulkRun:
+    """A bulk run that is iterated over, once, with `async for` or with `for`.
+
+    Outcomes come in the order in which they are complete, and a few at a time are in memory. When
+    the iteration ends early, by `break`, `stop()` or an error, no more requests leave, and those
+    that have left are waited for: they are paid for.
+    """
+
+    def __init__(
+        self,
+        generator: "QwenImageGenerator",
+        requests: Iterable[GeneratorInput] | AsyncIterable[GeneratorInput],
+        *,
+        concurrency: int = CONCURRENCY,
+        resume: bool = True,
+        retry_unknown: bool = False,
+        retry_lost: bool = False,
+        config: RunnableConfig | None = None,
+    ) -> None:
+        """Take what `QwenImageGenerator.generate_many` takes; nothing is sent yet.
+
+        Raises:
+            ConfigurationError: `concurrency` is below 1, or there is nothing to resume by.
+        """
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency must be 1 or more; got {concurrency!r}.")
+        self._generator = generator
+        self._requests = requests
+        self._concurrency = concurrency
+        batch = batch_name(generator, resume=resume)
+        self._lookup = Lookup(generator.pipeline, batch) if resume else None
+        self._retry = RetryOptions(
+            retry_unknown or generator.sandbox, retry_lost or generator.sandbox
+        )
+        self._worker = Worker(generator, batch, config)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are at the gateway, or whose images are being saved, at this moment."""
+        return self._worker.in_flight
+
+    def stop(self) -> None:
+        """Send no more; the iteration ends when what has left is settled. Safe for threads."""
+        self._worker.stop()
+
+    async def __aiter__(self) -> AsyncGenerator[BulkOutcome, None]:
+        self._worker.start()
+        source = _Source(self._requests)
+        async with self._claimed():
+            with closing(RequestIds()) as names:
+                async with aclosing(self._outcomes(source, names)) as outcomes:
+                    async for outcome in outcomes:
+                        yield outcome
+        if failure := self._worker.failure or source.failure:
+            raise failure
+
+    def __iter__(self) -> Iterator[BulkOutcome]:
+        with loop_thread() as run:
+            outcomes = self.__aiter__()
+            try:
+                while (outcome := run(anext(outcomes, None))) is not None:
+                    yield outcome
+            finally:
+                run(outcomes.aclose())
+
+    @asynccontextmanager
+    async def _claimed(self) -> AsyncIterator[None]:
+        ledger = self._generator.pipeline.ledger
+        if ledger is None:
+            yield
+            return
+        await ledger.claim(self._worker.batch)
+        try:
+            yield
+        finally:
+            with suppress(LedgerError):  # a full disk; the claim is void when this process ends
+                await ledger.release(self._worker.batch)
+
+    async def _outcomes(
+        self, source: "_Source", names: RequestIds
+    ) -> AsyncGenerator[BulkOutcome, None]:
+        done: asyncio.Queue[BulkOutcome | None] = asyncio.Queue(1)
+        workers = [
+            asyncio.create_task(self._work(source, names, done)) for _ in range(self._concurrency)
+        ]
+        running = len(workers)
+        try:
+            try:
+                while running:
+                    outcome = await done.get()
+                    if outcome is None:
+                        running -= 1
+                    else:
+                        yield outcome
+            except GeneratorExit:  # who iterates leaves early; what has left is paid for
+                self.stop()
+                while running:
+                    running -= await done.get() is None
+                raise
+        except asyncio.CancelledError:
+            self.stop()
+            for worker in workers:
+                worker.cancel()  # a paid call goes on in the background, as anywhere
+            raise
+
+    async def _work(
+        self, source: "_Source", names: RequestIds, done: asyncio.Queue[BulkOutcome | None]
+    ) -> None:
+        try:
+            while (taken := await self._worker.unless_stopped(source.take)) is not None:
+                await done.put(await self._settle(*taken, names))
+        except RunStoppedError:
+            pass
+        except Exception as error:  # of the ledger, say
+            self._worker.end(error)
+        await done.put(None)
+
+    async def _settle(self, number: int, given: GeneratorInput, names: RequestIds) -> BulkOutcome:
+        try:
+            arguments = self._generator.checked(given)
+        except QwenImageError as error:
+            return BulkOutcome(number, "failed", None, error=error, reason=str(error))
+        item = names.name(arguments)
+        prior = None
+        if self._lookup is not None:
+            prior = await in_thread(self._lookup.look_up, item, self._worker.end)
+        if prior is None or self._retry.wants(prior):
+            prior = await self._worker.buy(arguments, item, pay_again=prior is not None)
+        return BulkOutcome(
+            number,
+            prior.status,
+            arguments,
+            prior.result,
+            prior.error,
+            prior.reason,
+            prior.cost_usd,
+        )
+
+
+class _Source:
+    """Numbers the requests, whichever kind of iterable they come from.
+
+    A failure of the iterable is its end, and saved: what it gave before is settled all the same.
+    """
+
+    def __init__(self, requests: Iterable[GeneratorInput] | AsyncIterable[GeneratorInput]) -> None:
+        self.failure: Exception | None = None
+        self._ahead = aiter(
+            requests if isinstance(requests, AsyncIterable) else _one_by_one(requests)
+        )
+        self._taking = asyncio.Lock()
+        self._numbers = count()
+
+    async def take(self) -> tuple[int, GeneratorInput] | None:
+        """Return the next request with its number, or None at the end."""
+        async with self._taking:
+            try:
+                return next(self._numbers), await anext(self._ahead)
+            except StopAsyncIteration:
+                return None
+            except Exception as error:
+                self.failure = error
+                return None
+
+
+async def _one_by_one(requests: Iterable[GeneratorInput]) -> AsyncIterator[GeneratorInput]:
+    for request in requests:
+        yield request

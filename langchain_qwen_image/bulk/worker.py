@@ -1,0 +1,206 @@
+"""Buying for a bulk run: ask until there is an answer, and end the run where that is no use.
+
+A refusal that bought nothing (429, 503 with `Retry-After`, no connection) slows all requests down
+together and is asked again, as often as the gateway's mood takes. What only the operator can fix
+(key, permission, quota, address, budget, disk) ends the run.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+from langchain_core.runnables import RunnableConfig
+
+from langchain_qwen_image.account.throttle import AdaptiveThrottle, Window
+from langchain_qwen_image.bulk.lookup import PriorState
+from langchain_qwen_image.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    ConfigurationError,
+    ConnectionFailedError,
+    DownloadError,
+    NotFoundError,
+    PermissionDeniedError,
+    QwenImageError,
+)
+from langchain_qwen_image.pipeline.recorder import BulkItem
+from langchain_qwen_image.result import ImageGenerationResult
+from langchain_qwen_image.schemas import QwenImageInput
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.generator import QwenImageGenerator
+
+_T = TypeVar("_T")
+_DENIALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
+_NOT_OURS_TO_MEND = (ConfigurationError, ConnectionFailedError)
+_SECOND_LOOK_SECONDS = 1.0
+
+
+class RunStoppedError(Exception):
+    """The run ends, and the request did not leave; a resumed run asks for it."""
+
+
+class Worker:
+    """Asks for images, for the tasks of one event loop.
+
+    Attributes:
+        batch: The run's name.
+        in_flight: Requests at the gateway, and images that are being saved.
+        trouble: What ended the run, if anything did.
+    """
+
+    def __init__(
+        self, generator: "QwenImageGenerator", batch: str, config: RunnableConfig | None
+    ) -> None:
+        """Take who generates, the run's name, and LangChain's configuration for each request."""
+        self.batch = batch
+        self.in_flight = 0
+        self.failure: Exception | None = None
+        self._generator = generator
+        self._config = config
+        self._throttle = AdaptiveThrottle()
+        self._was_denied = False
+        self._stopping = False
+        self._idle: set[asyncio.Task[object]] = set()
+        self._turnover = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Take the running loop for that of the run."""
+        self._loop = asyncio.get_running_loop()
+
+    def stop(self) -> None:
+        """Let nothing more leave, and wake up whoever waits; safe for threads."""
+        self._stopping = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the run is over
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def end(self, failure: Exception) -> None:
+        """Stop because of trouble; the first one counts."""
+        self.failure = self.failure or failure
+        self.stop()
+
+    async def unless_stopped(self, waiting: Callable[[], Awaitable[_T]]) -> _T:
+        """Wait for something that costs nothing to give up.
+
+        Raises:
+            RunStoppedError: The run was stopped first.
+        """
+        if self._stopping:
+            raise RunStoppedError
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        self._idle.add(task)
+        try:
+            return await waiting()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            task.uncancel()
+            raise RunStoppedError from None
+        finally:
+            self._idle.discard(task)
+
+    async def buy(self, arguments: QwenImageInput, item: str, *, pay_again: bool) -> PriorState:
+        """Buy one image and keep it.
+
+        Args:
+            arguments: What to ask for.
+            item: The request's name in the run.
+            pay_again: Ask also where an earlier call may have been billed.
+
+        Raises:
+            RunStoppedError: It bought nothing, and the run ends.
+        """
+        place = BulkItem(self.batch, item, uuid4().hex, pay_again)
+        try:
+            result = await self._generator._acall(
+                partial(self._ask, place), arguments, self._config
+            )
+        except QwenImageError as error:
+            return self._without_answer(error)
+        return await self._with_pictures(result)
+
+    async def _ask(self, place: BulkItem, arguments: QwenImageInput) -> ImageGenerationResult:
+        while True:
+            window = await self.unless_stopped(self._throttle.turn)
+            try:
+                with self._counted():
+                    result = await self._generator._agenerate(arguments, place)
+            except BudgetExceededError as error:
+                await self._others_may_give_some_back(error)
+            except QwenImageError as error:
+                self._someone_is_done()
+                if not self._is_worth_another(error, window):
+                    raise
+            else:
+                self._someone_is_done()
+                self._throttle.admitted()
+                self._was_denied = False
+                return result
+
+    async def _others_may_give_some_back(self, error: BudgetExceededError) -> None:
+        """Wait for a request that holds some of the budget, or end the run if there is none."""
+        budget = self._generator.budget
+        if budget is None or not budget.reserved_usd or not self.in_flight:
+            self.end(error)
+        await self.unless_stopped(self._turnover.wait)
+
+    def _is_worth_another(self, error: QwenImageError, window: Window) -> bool:
+        """Judge a request without an image: ask again, give it up, or end the run."""
+        if error.is_retryable and self._is_worth_waiting(error, window):
+            return True
+        if isinstance(error, _DENIALS) and not self._was_denied:
+            self._was_denied = True  # perhaps this once
+            self._throttle.hold(_SECOND_LOOK_SECONDS)
+            return True
+        if error.is_retryable or isinstance(error, (*_DENIALS, *_NOT_OURS_TO_MEND)):
+            self.end(error)
+            raise RunStoppedError
+        self._throttle.admitted()
+        return False
+
+    def _is_worth_waiting(self, error: QwenImageError, window: Window) -> bool:
+        if isinstance(error, ConnectionFailedError):
+            return self._throttle.unreachable(window)
+        return self._throttle.refused(window, error.retry_after)
+
+    def _without_answer(self, error: QwenImageError) -> PriorState:
+        if error.may_have_been_billed:
+            price = self._generator.pipeline.client.price_usd
+            return PriorState("unknown", reason=str(error), error=error, cost_usd=price)
+        return PriorState("failed", reason=str(error), error=error)
+
+    async def _with_pictures(self, result: ImageGenerationResult) -> PriorState:
+        pipeline = self._generator.pipeline
+        made = PriorState("made", result, cost_usd=result.cost_usd)
+        if not pipeline.saves or all(image.path is not None for image in result.images):
+            return made
+        try:  # free of charge, and says whether it was the link or the disk
+            return made._replace(result=await pipeline.afetch(result))
+        except DownloadError as error:
+            return made._replace(status="unsaved", reason=str(error), error=error)
+        except OSError as error:
+            self.end(error)
+            reason = f"It is paid for, and could not be written: {error}"
+            return made._replace(status="unsaved", reason=reason)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def _someone_is_done(self) -> None:
+        self._turnover.set()
+        self._turnover = asyncio.Event()
+
+    def _wake(self) -> None:
+        for task in self._idle:
+            task.cancel()

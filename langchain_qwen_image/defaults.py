@@ -1,0 +1,17 @@
+"""Defaults: price, times, caps, addresses, and names of variables and files."""
+
+API_KEY_VARIABLE = "PIXAZO_API_KEY"
+BASE_URL_VARIABLE = "PIXAZO_BASE_URL"
+BASE_URL = "https://gateway.pixazo.ai"
+PRICE_USD = 0.045
+"""Price of one image in US dollars, at any size (the document)."""
+TIMEOUT = 240.0
+"""Seconds for the whole answer: 20 to 30 are usual, the front end gives up at 240 to 300."""
+MAX_RETRIES = 2
+"""Extra attempts, made only where the request provably bought nothing."""
+CONCURRENCY = 32
+"""Requests of a bulk run at once: at 20 to 30 s each, they make a little more than one a second."""
+MAX_IMAGE_BYTES = 32 * 1024 * 1024
+"""Cap of one fetched image."""
+SANDBOX_URL = "https://sandbox.invalid"
+"""Address of the embedded sandbox; `.invalid` can never be a real host (RFC 6761)."""

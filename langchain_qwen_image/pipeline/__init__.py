@@ -1,0 +1,1 @@
+"""The way of one call: reserve, send, book, fetch, save. The only room that pays."""

@@ -1,0 +1,136 @@
+"""Progress of a call, told to whoever listens: LangChain's callbacks and LangGraph's stream.
+
+Nothing is told outside a run, and trouble of a listener never becomes trouble of a call.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, NotRequired, TypedDict, Unpack
+
+from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
+from langchain_core.runnables.config import var_child_runnable_config
+
+from langchain_qwen_image.concurrency.script import Do, Script
+from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.pipeline.watcher import Watcher
+
+EVENT: Literal["qwen_image"] = "qwen_image"
+"""Name of the custom events, and `type` of what a LangGraph stream yields."""
+
+Stage = Literal["waiting", "sent", "retrying", "received", "saved"]
+
+logger = logging.getLogger("langchain_qwen_image")
+
+
+class ProgressDetails(TypedDict, total=False):
+    """What only some stages say.
+
+    Attributes:
+        error: `retrying`: class name of what an attempt met.
+        wait_seconds: `retrying`: seconds until the next attempt.
+        image_id: `saved`: short id of the image.
+        path: `saved`: its path or store key.
+    """
+
+    error: str
+    wait_seconds: float
+    image_id: str
+    path: str
+
+
+class ProgressEvent(ProgressDetails):
+    """One step of a call, as JSON.
+
+    Attributes:
+        type: Always `qwen_image`.
+        stage: `waiting` at the start, before budget and rate limiter; `sent` as a POST leaves;
+            `retrying` when it bought nothing and is to be repeated; `received` when the image
+            is paid for and booked; `saved` when its file is written.
+        seconds: Time since the call began, in seconds.
+        call_id: The call's id, the same in the ledger.
+        tool_call_id: The id of the model's tool call, where there was one.
+    """
+
+    type: Literal["qwen_image"]
+    stage: Stage
+    seconds: float
+    call_id: str
+    tool_call_id: NotRequired[str]
+
+
+class Progress(Watcher):
+    """Tells the stages of one call; what another watcher does comes first."""
+
+    def __init__(self, call_id: str, tool_call_id: str | None, watcher: Watcher) -> None:
+        """Begin to count the seconds."""
+        self._names = {"call_id": call_id} | (
+            {"tool_call_id": tool_call_id} if tool_call_id else {}
+        )
+        self._watcher = watcher
+        self._started = time.monotonic()
+
+    def before_post(self) -> Script[None]:
+        """Tell that a POST leaves, once nothing keeps it from leaving."""
+        yield from self._watcher.before_post()
+        yield self.tell("sent")
+
+    def before_wait(self, error: QwenImageError, seconds: float) -> Script[None]:
+        """Tell that a POST bought nothing and is to be repeated."""
+        yield from self._watcher.before_wait(error, seconds)
+        yield self.tell("retrying", error=type(error).__name__, wait_seconds=round(seconds, 1))
+
+    def tell(self, stage: Stage, **details: Unpack[ProgressDetails]) -> Do:
+        """Say what to do to tell a stage."""
+        event: Any = {
+            "type": EVENT,
+            "stage": stage,
+            "seconds": round(time.monotonic() - self._started, 3),
+            **self._names,
+            **details,
+        }
+        return Do(lambda: _tell(event), lambda: _atell(event))
+
+
+def _tell(event: ProgressEvent) -> None:
+    if _has_listeners():
+        with _harmless():
+            dispatch_custom_event(EVENT, event)
+    _stream(event)
+
+
+async def _atell(event: ProgressEvent) -> None:
+    if _has_listeners():
+        with _harmless():
+            await adispatch_custom_event(EVENT, event)
+    _stream(event)
+
+
+def _has_listeners() -> bool:
+    """Say whether callbacks listen to the current run; asking is a hundred times cheaper."""
+    config = var_child_runnable_config.get()
+    callbacks: Any = config and config.get("callbacks")
+    return bool(getattr(callbacks, "handlers", callbacks))
+
+
+def _stream(event: ProgressEvent) -> None:
+    """Write to LangGraph's custom stream, if this runs inside a graph."""
+    graph = sys.modules.get("langgraph.config")
+    if graph is None or var_child_runnable_config.get() is None:
+        return
+    with _harmless():
+        write = None
+        with suppress(KeyError):  # a run, but no graph
+            write = graph.get_stream_writer()
+        if write is not None:
+            write(event)
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a listener's: the image is paid for, and must not be lost by it
+        logger.debug("progress could not be told: %s", type(error).__name__)

@@ -1,0 +1,1 @@
+"""A result for its readers: a sentence, content blocks, HTML, small copies. It fetches nothing."""

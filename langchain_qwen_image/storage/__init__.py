@@ -1,0 +1,1 @@
+"""Files that appear whole, each with its sidecar. Nothing here sends or fetches."""

@@ -1,0 +1,75 @@
+"""A `ByteStore` of the caller's as a place for images."""
+
+import json
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from langchain_core.stores import ByteStore
+
+from langchain_qwen_image.storage.filenames import short
+from langchain_qwen_image.storage.image_store import (
+    SUFFIXES,
+    Fetch,
+    ImageStore,
+    SavedImage,
+    names,
+    record_of,
+)
+
+
+class KeyStore(ImageStore):
+    """A `ByteStore` of the caller's; sidecar and image go there in one `mset`, in this order.
+
+    Keys are like file names, of ASCII characters only: some stores refuse others.
+    """
+
+    _ascii_only = True
+
+    def __init__(self, store: ByteStore) -> None:
+        """Take the store; an image goes through memory on its way there."""
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"KeyStore({type(self._store).__name__})"
+
+    def _save(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> SavedImage:
+        buffer = BytesIO()
+        picture = fetch(buffer)
+        for name in names(first_name):
+            keys = [f"{name}.json", f"{name}{picture.suffix}"]
+            if any(value is not None for value in self._store.mget(keys)):
+                continue
+            values = [record_of(name, picture, sidecar), buffer.getvalue()]
+            self._store.mset(list(zip(keys, values, strict=True)))
+            return SavedImage(keys[1], picture)
+        raise FileExistsError("no free key was found in the store")
+
+    def read(self, path: str) -> bytes:
+        """Read an image as `ImageStore.read` says."""
+        if Path(path).suffix not in SUFFIXES:
+            raise ValueError(f"{path!r} is not the key of an image")
+        value = self._store.mget([path])[0]
+        if value is None:
+            raise FileNotFoundError(f"there is no {path!r} in the store")
+        return value
+
+    def read_sidecar(self, path: str) -> dict[str, Any]:
+        """Return what `ImageStore.read_sidecar` says."""
+        value = self._store.mget([str(Path(path).with_suffix(".json"))])[0]
+        if value is None:
+            raise FileNotFoundError(f"there is nothing noted beside {path!r} in the store")
+        facts: dict[str, Any] = json.loads(value)
+        return facts
+
+    def find(self, image_id: str) -> Iterator[str]:
+        """Yield as `ImageStore.find` says; every key of the store is looked at."""
+        name = f"-{short(image_id)}"
+        return (
+            key for key in self._store.yield_keys() if name in key and Path(key).suffix in SUFFIXES
+        )
+
+    def locate(self, path: str) -> str | None:
+        """Return what `ImageStore.locate` says, judged by the sidecar, which is short."""
+        return path if self._store.mget([str(Path(path).with_suffix(".json"))])[0] else None

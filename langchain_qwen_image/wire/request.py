@@ -1,0 +1,53 @@
+"""What is sent: the POST, exactly as the API document has it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from langchain_qwen_image._version import __version__
+from langchain_qwen_image.gateway_schemas import TextToImageRequest
+from langchain_qwen_image.schemas import NEGATIVE_PROMPT_LIMIT, PROMPT_LIMIT, QwenImageInput
+
+ENDPOINT = "/qwen-image/v1/generateMultimodeTextToImageRequest"
+KEY_HEADER = "Ocp-Apim-Subscription-Key"
+USER_AGENT = f"langchain-qwen-image/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """One POST, ready to be sent; its repr does not show the key."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes
+
+    @property
+    def key(self) -> str:
+        """The key that it carries, to be hidden where a server echoes it."""
+        return self.headers[KEY_HEADER]
+
+
+def build_request(base_url: str, api_key: str, arguments: QwenImageInput) -> WireRequest:
+    """Build the POST exactly as the document has it."""
+    return WireRequest(
+        url=base_url + ENDPOINT,
+        headers={
+            "Content-Type": "application/json",
+            "Cache-Control": "no-cache",
+            KEY_HEADER: api_key,
+            "User-Agent": USER_AGENT,
+        },
+        body=TextToImageRequest.from_input(arguments).model_dump_json().encode(),
+    )
+
+
+def cut_off_warnings(arguments: QwenImageInput) -> list[str]:
+    """Return what upstream will cut off silently, a sentence each."""
+    return [
+        f"The {name} has {len(text)} characters; upstream reads the first {limit} and cuts off "
+        "the rest. It is sent whole."
+        for name, text, limit in (
+            ("prompt", arguments.prompt, PROMPT_LIMIT),
+            ("negative prompt", arguments.negative_prompt, NEGATIVE_PROMPT_LIMIT),
+        )
+        if len(text) > limit
+    ]

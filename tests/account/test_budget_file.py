@@ -1,0 +1,211 @@
+"""A budget in a file: one limit for every process of a machine, across restarts and kills."""
+
+import asyncio
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from langchain_qwen_image.account.budget import Budget
+from langchain_qwen_image.concurrency import process as _process
+from langchain_qwen_image.errors import BudgetExceededError, ConfigurationError
+
+PRICE = Decimal("0.045")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the money is counted."""
+    return tmp_path / "spend.db"
+
+
+def run_python(program: str, path: Path) -> subprocess.Popen[str]:
+    """Start a program in a process of its own, with `budget` of 10 images at $1."""
+    prelude = f"""
+import os, signal
+from decimal import Decimal
+from langchain_qwen_image.account.budget import Budget
+from langchain_qwen_image.errors import BudgetExceededError
+PRICE = {PRICE!r}
+budget = Budget.file({str(path)!r}, max_usd=1, max_images=10)
+"""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", prelude + program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_no_file_before_the_first_reservation(path: Path) -> None:
+    """Asking a new budget what is left makes no file."""
+    budget = Budget.file(path, max_usd=20)
+    assert repr(budget) == "<Budget: $20 of $20 left>"
+    assert (budget.spent_usd, budget.images, budget.reserved_usd) == (0, 0, 0)
+    assert not path.exists()
+
+
+def test_the_books_outlive_the_object(path: Path) -> None:
+    """A second budget on the file goes on where the first was, under its own limit."""
+    budget = Budget.file(path, max_usd="0.10")
+    budget.settle(budget.reserve(PRICE), PRICE)
+    budget.settle(budget.reserve(PRICE), Decimal("0.05"))
+    token = Budget.file(path, max_usd=1).reserve(PRICE)
+    again = Budget.file(path, max_usd="0.10")
+    assert (again.spent_usd, again.reserved_usd, again.remaining_usd) == (
+        Decimal("0.095"),
+        PRICE,
+        0,
+    )
+    with pytest.raises(BudgetExceededError, match=r"\$0 of \$0\.1 left"):
+        again.reserve(PRICE)
+    again.release(token)
+    assert (again.remaining_usd, again.images) == (Decimal("0.005"), 2)
+
+
+def test_settling_and_releasing_twice_change_nothing(path: Path) -> None:
+    """A token moves money once, in the file as in memory."""
+    budget = Budget.file(path, max_usd=1)
+    saved, given_back = budget.reserve(PRICE * 2, images=2), budget.reserve(PRICE)
+    for _ in range(2):
+        budget.settle(saved, PRICE, images=1)
+        budget.release(saved)
+        budget.release(given_back)
+        budget.settle(given_back, PRICE)
+        assert (budget.spent_usd, budget.images, budget.reserved_usd) == (PRICE, 1, 0)
+
+
+def test_a_pickle_keeps_the_purse(path: Path) -> None:
+    """A pickled file budget is the same file with the same limits."""
+    budget = Budget.file(path, max_usd="0.10", max_images=3)
+    budget.reserve(PRICE)
+    twin: Budget = pickle.loads(pickle.dumps(budget))
+    assert repr(twin) == repr(budget) == "<Budget: $0.055 of $0.1 and 2 of 3 images left>"
+
+
+def test_another_file_is_refused(path: Path) -> None:
+    """What is no budget's file is a configuration error, before anything is sent."""
+    path.write_text("dear diary, " * 100)
+    with pytest.raises(ConfigurationError, match="not a database"):
+        Budget.file(path, max_usd=1).reserve(PRICE)
+
+
+async def test_tasks_together_do_not_pass_the_limit(path: Path) -> None:
+    """Of 200 tasks at once as many pass as fit, and the twins' sums are exact."""
+    budget = Budget.file(path, max_usd=1)
+    answers = await asyncio.gather(
+        *(budget.areserve(PRICE) for _ in range(200)), return_exceptions=True
+    )
+    tokens = [answer for answer in answers if isinstance(answer, str)]
+    assert {type(answer) for answer in answers} == {str, BudgetExceededError}
+    assert len(tokens) == 22
+    await asyncio.gather(*(budget.asettle(token, PRICE) for token in tokens[1:]))
+    await budget.arelease(tokens[0])
+    assert (str(budget.spent_usd), budget.images, budget.reserved_usd) == ("0.945", 21, 0)
+
+
+async def test_a_cancelled_reservation_is_given_back(path: Path) -> None:
+    """A task cancelled while the disk works leaves nothing reserved."""
+    budget = Budget.file(path, max_images=1)
+    tasks = [asyncio.create_task(budget.areserve(PRICE)) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    writers = [thread for thread in threading.enumerate() if thread.name == "qwen-image-ledger"]
+    for writer in writers:
+        await asyncio.to_thread(writer.join)
+    assert budget.reserved_usd == 0
+    await budget.areserve(PRICE)
+
+
+def test_processes_share_one_limit(path: Path) -> None:
+    """Three processes that want 30 images of 10 get 10 between them."""
+    program = """
+passed = 0
+for _ in range(10):
+    try:
+        budget.settle(budget.reserve(PRICE), PRICE)
+    except BudgetExceededError:
+        continue
+    passed += 1
+print(passed)
+"""
+    processes = [run_python(program, path) for _ in range(3)]
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [errors for _, errors in answers] == [""] * 3
+    assert sum(int(output) for output, _ in answers) == 10
+    budget = Budget.file(path, max_images=10)
+    assert (budget.images, budget.spent_usd, budget.remaining_images) == (10, Decimal("0.45"), 0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "spent", "images"),
+    [
+        pytest.param("budget.reserve(PRICE)", "0.045", 1, id="reserved"),
+        pytest.param("budget.settle(budget.reserve(PRICE), PRICE * 2)", "0.09", 1, id="settled"),
+        pytest.param("budget.release(budget.reserve(PRICE))", "0", 0, id="released"),
+        pytest.param(
+            "budget.reserve(PRICE); budget.reserve(PRICE * 2, 2)", "0.135", 3, id="reserved-twice"
+        ),
+    ],
+)
+def test_what_a_killed_process_reserved_counts_as_spent(
+    path: Path, steps: str, spent: str, images: int
+) -> None:
+    """After kill -9, what was reserved and not settled is spent; the rest is as committed."""
+    process = run_python(f"{steps}\nos.kill(os.getpid(), signal.SIGKILL)", path)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    budget = Budget.file(path, max_usd=1)
+    assert (budget.spent_usd, budget.images, budget.reserved_usd) == (Decimal(spent), images, 0)
+    assert budget.remaining_usd == 1 - Decimal(spent)
+
+
+def test_what_a_living_process_reserved_is_reserved(path: Path) -> None:
+    """Another process's reservation counts as reserved while it runs and as spent after."""
+    process = run_python("budget.reserve(PRICE)\nprint(1, flush=True)\ninput()", path)
+    assert process.stdout is not None
+    process.stdout.readline()
+    budget = Budget.file(path, max_usd=1)
+    alive = (budget.reserved_usd, budget.spent_usd)
+    process.kill()
+    process.communicate(timeout=60)
+    assert (alive, budget.reserved_usd, budget.spent_usd) == ((PRICE, 0), 0, PRICE)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill(0) asks on POSIX only")
+def test_a_process_is_known_by_its_number_and_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that took over a number is not the one that had it."""
+    me = os.getpid()
+    assert _process.is_running(_process.this_process())
+    assert not _process.is_running(f"{me}:1")
+    assert _process.is_running(f"{me}:")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert not _process.is_running(f"{gone.pid}:")
+    assert _process.is_running(f"{os.getppid()}:")
+
+    def forbidden(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert _process.is_running("1:")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the start is read from /proc")
+def test_a_zombie_does_not_run() -> None:
+    """A killed process that nobody has waited for yet is gone."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = f"{process.pid}:{_process._started(process.pid)}"
+    assert _process.is_running(name)
+    process.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not _process.is_running(name)
+    process.communicate()

@@ -1,0 +1,192 @@
+"""Reading the books: in order, filtered, a page at a time, and added up by day."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from langchain_qwen_image.account.budget import Budget
+from langchain_qwen_image.account.ledger import Ledger, SpendDay, spend_by_day
+from langchain_qwen_image.errors import ConfigurationError
+
+PRICE = Decimal("0.045")
+NOW = datetime.now(UTC)
+MANY = 1203
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger will be."""
+    return tmp_path / "books.db"
+
+
+def ask(ledger: Ledger, call_id: str, batch: str | None = None) -> None:
+    """Enter a call with usual values."""
+    ledger.asked(
+        call_id,
+        prompt="a red fox",
+        parameters={},
+        model="qwen-image",
+        base_url="https://gateway.example",
+        cost_usd=PRICE,
+        batch=batch,
+        batch_item=call_id if batch else None,
+    )
+
+
+def buy(ledger: Ledger, call_id: str, *links: tuple[str, datetime | None]) -> None:
+    """Take a call to answered, its images named after it."""
+    ask(ledger, call_id)
+    ledger.sent(call_id)
+    images = [(f"{call_id}-{number}", *link) for number, link in enumerate(links)]
+    ledger.answered(call_id, request_id="r", cost_usd=PRICE * len(images), images=images)
+
+
+@pytest.fixture
+def many(path: Path) -> Iterator[Ledger]:
+    """A ledger of more calls than a page holds, every third sent, every second in a batch."""
+    ledger = Ledger(path)
+    for number in range(MANY):
+        ask(ledger, str(number), "run" if number % 2 else None)
+        if number % 3 == 0:
+            ledger.sent(str(number))
+    ledger.close()
+    yield ledger
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("states", "batch", "expected"),
+    [
+        pytest.param(None, None, range(MANY), id="all"),
+        pytest.param(["sent"], None, range(0, MANY, 3), id="state"),
+        pytest.param({"sent", "asked"}, None, range(MANY), id="states"),
+        pytest.param([], None, range(0), id="no-state"),
+        pytest.param(None, "run", range(1, MANY, 2), id="batch"),
+        pytest.param(["sent"], "run", range(3, MANY, 6), id="state-and-batch"),
+        pytest.param(None, "other", range(0), id="other-batch"),
+    ],
+)
+def test_calls_come_in_the_order_asked(
+    many: Ledger, states: list[str] | None, batch: str | None, expected: range
+) -> None:
+    """Calls are filtered by state and batch, and none is missing or doubled across pages."""
+    found = [call.id for call in many.calls(states=states, batch=batch)]  # type: ignore[arg-type]
+    assert found == [str(number) for number in expected]
+
+
+def test_reading_streams_while_others_write(many: Ledger) -> None:
+    """A reader that pauses holds no lock, and does not wait for what is asked later."""
+    calls = many.calls()
+    assert next(calls).id == "0"
+    many.sent("1202").result(30)
+    ask(many, "later")
+    assert sum(1 for _ in calls) == MANY - 1
+
+
+def test_images_come_with_their_own_call(path: Path) -> None:
+    """Each call has its images and nobody else's, in the answer's order."""
+    ledger = Ledger(path)
+    for call_id in ("a", "b", "c"):
+        buy(ledger, call_id, ("https://h/1", None), ("https://h/2", None))
+    ledger.close()
+    found = {call.id: [image.id for image in call.images] for call in ledger.calls()}
+    assert found == {name: [f"{name}-0", f"{name}-1"] for name in "abc"}
+
+
+def test_spend_adds_up_what_became_of_each_image(path: Path) -> None:
+    """Asked, paid, saved, lost, unknown and the money are told for each day, exactly."""
+    ledger = Ledger(path)
+    alive, dead = NOW + timedelta(hours=1), NOW - timedelta(seconds=1)
+    ask(ledger, "asked")
+    ask(ledger, "refused")
+    ledger.refused("refused", error="ServerError", message="no")
+    for call_id in ("sent", "unknown"):
+        ask(ledger, call_id)
+        ledger.sent(call_id)
+    ledger.unknown("unknown", error="RequestTimeoutError", message="?")
+    buy(ledger, "alive", ("https://h/p?s", alive), ("https://h/p?s", None))
+    buy(ledger, "dead", ("https://h/p?s", dead), ("data:image/png;base64,AA", None))
+    buy(ledger, "saved", ("https://h/p?s", dead))
+    ledger.saved("saved-0", path="p.png", sha256="ab", size_bytes=7).result(30)
+    ask(ledger, "yesterday")
+    ledger.close()
+    move_to_day(path, "yesterday", NOW - timedelta(days=1))
+    today = SpendDay(
+        NOW.date().isoformat(),
+        asked=7,
+        paid=5,
+        saved=1,
+        lost=2,
+        unknown=2,
+        usd=Decimal("0.225"),
+        usd_unknown=Decimal("0.090"),
+    )
+    yesterday = SpendDay((NOW - timedelta(days=1)).date().isoformat(), asked=1)
+    assert spend_by_day(path, now=NOW) == [yesterday, today]
+
+
+def move_to_day(path: Path, call_id: str, moment: datetime) -> None:
+    """Make a call as old as the moment."""
+    connection = sqlite3.connect(path)
+    with connection:
+        micros = int(moment.timestamp() * 1_000_000)
+        connection.execute("UPDATE calls SET created_at = ? WHERE id = ?", (micros, call_id))
+    connection.close()
+
+
+def test_a_link_that_does_not_say_lives_a_day(path: Path) -> None:
+    """An image not saved whose link names no end is lost 24 hours after its answer."""
+    ledger = Ledger(path)
+    buy(ledger, "c", ("https://h/p", None))
+    ledger.close()
+    lost = [
+        spend_by_day(path, now=datetime.now(UTC) + timedelta(hours=hours))[0].lost
+        for hours in (23, 25)
+    ]
+    assert lost == [0, 1]
+
+
+def test_spend_reads_a_budgets_file(path: Path) -> None:
+    """A budget's file shows images and money: settled as paid, reserved as unknown."""
+    budget = Budget.file(path, max_usd=1)
+    budget.settle(budget.reserve(PRICE), PRICE)
+    budget.settle(budget.reserve(PRICE), Decimal("0.04"))
+    budget.release(budget.reserve(PRICE))
+    budget.reserve(PRICE * 2, images=2)
+    assert spend_by_day(path) == [
+        SpendDay(
+            datetime.now(UTC).date().isoformat(),
+            asked=4,
+            paid=2,
+            unknown=2,
+            usd=Decimal("0.085"),
+            usd_unknown=Decimal("0.090"),
+        )
+    ]
+
+
+def test_one_file_may_hold_both(path: Path) -> None:
+    """Of a file that is a ledger and a budget, the ledger's days are shown."""
+    ledger, budget = Ledger(path), Budget.file(path, max_images=5)
+    budget.settle(budget.reserve(PRICE), PRICE)
+    buy(ledger, "c", ("https://h/p", None))
+    ledger.close()
+    assert [(day.asked, day.paid, day.usd) for day in spend_by_day(path)] == [(1, 1, PRICE)]
+    assert budget.images == 1
+
+
+def test_spend_of_nothing_is_an_error_that_makes_no_file(path: Path) -> None:
+    """A path without a file is told as such, and stays without one."""
+    with pytest.raises(ConfigurationError, match="no ledger at"):
+        spend_by_day(path)
+    assert not path.exists()
+
+
+def test_spend_of_an_empty_ledger_has_no_days(path: Path) -> None:
+    """A ledger without calls has no days."""
+    path.touch()
+    assert spend_by_day(path) == []

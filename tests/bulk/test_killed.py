@@ -1,0 +1,173 @@
+"""A bulk run of 2,000 prompts, killed five times: every image once, and the books agree."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_qwen_image import Budget
+from langchain_qwen_image.account.ledger import Ledger, LedgerCall
+from langchain_qwen_image.sandbox import SandboxServer, draw_plain
+from langchain_qwen_image.sandbox.answer import Answer, error_answer
+from langchain_qwen_image.sandbox.gateway import Gateway
+
+_PROMPTS = 2000
+_TWICE = 50
+_KILLS = 5
+
+
+class Moody(Gateway):
+    """Answers most POSTs, some of them late, and some with trouble, before or after it is paid."""
+
+    def __init__(self, base_url: str, seed: int) -> None:
+        super().__init__(base_url, draw=draw_plain, record_limit=4 * _PROMPTS)
+        self._random = random.Random(seed)
+        self.moods: Counter[str] = Counter()
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        if method != "POST":
+            return super().answer(method, target, headers, body)
+        mood = self._random.choices(
+            ["well", "slow", "429", "500", "500 billed", "drop", "drop billed"],
+            [90, 6, 0.4, 1, 0.6, 1, 1],
+        )[0]
+        self.moods[mood] += 1
+        if mood in ("well", "slow", "500 billed", "drop billed"):
+            good = super().answer(method, target, headers, body)
+        else:
+            with self._lock:
+                self._post_count += 1
+            good = error_answer(500, "An unexpected error occurred, please try again later")
+        match mood:
+            case "429":
+                return replace(
+                    error_answer(429, "Rate limit exceeded, please retry later"),
+                    headers={"Retry-After": "0"},
+                )
+            case "500 billed":
+                return error_answer(500, "An unexpected error occurred, please try again later")
+            case "drop" | "drop billed":
+                return replace(good, fault="drop")
+        return replace(good, delay_seconds=0.4 if mood == "slow" else 0.05)
+
+
+@pytest.fixture
+def moody() -> Iterator[SandboxServer]:
+    """Serve a gateway in many moods, the same at each run of the tests."""
+    with SandboxServer() as server:
+        server.gateway = Moody(server.base_url, seed=5)
+        yield server
+
+
+def _start(server: SandboxServer, folder: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "langchain_qwen_image", "batch", "prompts.jsonl"),
+            *("--out", "images", "--yes", "--concurrency", "64", *options),
+        ],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PIXAZO_BASE_URL": server.base_url,
+            "PIXAZO_API_KEY": "test-key-0123456789",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _killed_after(posts: int, server: SandboxServer, folder: Path) -> None:
+    """Run until so many POSTs more have come, and kill."""
+    target = server.gateway.post_count + posts
+    run = _start(server, folder)
+    while server.gateway.post_count < target:
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.001)
+    run.kill()
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+
+
+def test_killed_five_times(moody: SandboxServer, tmp_path: Path) -> None:
+    """Whatever came between, each image is there once and no answer was paid for again."""
+    prompts = [f"image {number}" for number in range(_PROMPTS - _TWICE)]
+    prompts += prompts[:_TWICE]
+    rows = "".join(json.dumps({"prompt": one, "size": "512*512"}) + "\n" for one in prompts)
+    (tmp_path / "prompts.jsonl").write_text(rows)
+
+    chance = random.Random(7)
+    for _ in range(_KILLS):
+        _killed_after(chance.randint(100, 350), moody, tmp_path)
+
+    run = _start(moody, tmp_path)
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode == 1, "requests without an answer are left alone"
+    left = [call for call in _current(tmp_path) if call.state != "saved"]
+    assert {call.state for call in left} == {"unknown", "sent"}
+    assert f"{_PROMPTS - len(left):,} of {_PROMPTS:,} images are in" in said
+    for _ in range(20):
+        run = _start(moody, tmp_path, "--retry-unknown")
+        run.communicate(timeout=120)
+        if run.returncode == 0:
+            break
+    assert run.returncode == 0
+
+    _check_pictures(tmp_path / "images", prompts)
+    _check_books(tmp_path, moody.gateway)
+    posts = moody.gateway.post_count
+    run = _start(moody, tmp_path)
+    run.communicate(timeout=120)
+    assert run.returncode == 0
+    assert moody.gateway.post_count == posts, "what is there is not asked for again"
+
+
+def _current(folder: Path) -> list[LedgerCall]:
+    return [call for call in _calls(folder) if call.replaced_by is None]
+
+
+def _calls(folder: Path) -> list[LedgerCall]:
+    ledger = Ledger(folder / "images" / ".qwen-image.db")
+    try:
+        return list(ledger.calls())
+    finally:
+        ledger.close()
+
+
+def _check_pictures(folder: Path, prompts: list[str]) -> None:
+    sidecars = [json.loads(file.read_bytes()) for file in folder.glob("*.json")]
+    pictures = {file.name: file for file in folder.glob("*.png")}
+    whole = [one for one in sidecars if one["file"] in pictures]
+    assert len(pictures) == len(whole) == len(prompts)
+    assert Counter(one["prompt"] for one in whole) == Counter(prompts)
+    assert all(pictures[one["file"]].stat().st_size == one["size_bytes"] for one in whole)
+
+
+def _check_books(folder: Path, gateway: Any) -> None:
+    """Compare ledger, budget and what the gateway counted."""
+    calls = _calls(folder)
+    states = Counter(call.state for call in calls)
+    current = [call for call in calls if call.replaced_by is None]
+    assert {call.state for call in current} == {"saved"}
+    answered = Counter(call.batch_item for call in calls if call.state in ("answered", "saved"))
+    assert set(answered.values()) == {1}, "nothing is paid for twice where an answer came"
+
+    no_answer = states["sent"] + states["unknown"]
+    billed = len(gateway.images)
+    assert _PROMPTS <= billed <= _PROMPTS + no_answer
+    # A kill may come between a note in the ledger and its POST.
+    posts = sum(call.attempts for call in calls)
+    assert gateway.post_count <= posts <= gateway.post_count + states["sent"]
+    spent = Budget.file(folder / "images" / ".qwen-image.db", max_usd=0).images
+    assert spent == _PROMPTS + no_answer, "the budget knows what the ledger knows"
+    assert {"429", "500", "500 billed", "drop", "drop billed", "slow"} <= set(gateway.moods)

@@ -1,0 +1,431 @@
+"""What lies under the commands: the named file, the terminal, and errors that nobody expects."""
+
+import errno
+import io
+import logging
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from langchain_qwen_image.__main__ import main
+from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.cli import app
+from langchain_qwen_image.cli.output import OneFile, checked_output
+from langchain_qwen_image.cli.terminal import one_line, show_table, shown, waiting
+from langchain_qwen_image.pipeline.pipeline import Pipeline
+from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
+
+_KEY = "test-key-0123456789abcdef"
+_SMALL = ["--size", "512x512"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gateway(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> SandboxServer:
+    """Point the command at a gateway on loopback, with a key."""
+    monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
+    monkeypatch.setenv("PIXAZO_API_KEY", _KEY)
+    return server
+
+
+class _Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a terminal of 80 columns."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def run(*arguments: str, **named: Any) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, arguments, **named)
+
+
+def test_two_images_lie_side_by_side(here: Path) -> None:
+    """A second image never takes the first one's place, also with --force."""
+    (here / "two.png").write_text("old")
+    done = run("generate", "sandbox:two-images", "--sandbox", *_SMALL, "-o", "two.png", "--force")
+    assert done.exit_code == 0
+    assert [line for line in done.stdout.splitlines() if ".png" in line] == ["two.png", "two-2.png"]
+    first, second = (here / "two.png").read_bytes(), (here / "two-2.png").read_bytes()
+    assert first[:4] == second[:4] == b"\x89PNG"
+    assert first != second
+
+
+def test_a_name_taken_meanwhile_is_left_alone(
+    gateway: SandboxServer, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that appears while the image is made stays, and the image goes beside it."""
+    generate = Pipeline.generate
+
+    def generate_late(*args: Any, **kwargs: Any) -> Any:
+        (here / "fox.png").write_text("mine")
+        return generate(*args, **kwargs)
+
+    monkeypatch.setattr(Pipeline, "generate", generate_late)
+    done = run("generate", "a fox", "-o", "fox.png")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "fox-2.png")
+    assert (here / "fox.png").read_text() == "mine"
+
+
+def test_a_named_file_is_booked(gateway: SandboxServer, here: Path) -> None:
+    """With -o too the ledger says where the image is; nothing else lies in the folder."""
+    (here / "sub").mkdir()
+    assert run("generate", "a fox", "-o", "sub/fox.png").exit_code == 0
+    [call] = Ledger(here / "sub" / ".qwen-image.db").calls()
+    assert (call.state, call.images[0].path) == ("saved", str(here / "sub" / "fox.png"))
+    assert [path.name for path in (here / "sub").glob("[!.]*")] == ["fox.png"]
+    assert run("recover", "sub").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "force", "says"),
+    [
+        pytest.param("x" * 300, False, "cannot be written: File name too long", id="too long"),
+        pytest.param("file/x.png", False, "cannot be written: Not a directory", id="under a file"),
+        pytest.param("/dev/null", True, "is not a file", id="device"),
+        pytest.param("dangling", False, "--force overwrites it", id="dangling link"),
+        pytest.param("linked folder", True, "is not a file", id="link to a folder"),
+    ],
+)
+def test_names_that_cannot_be(here: Path, name: str, force: bool, says: str) -> None:
+    """A name that cannot take an image is refused beforehand."""
+    (here / "file").touch()
+    (here / "dangling").symlink_to("nowhere")
+    (here / "linked folder").symlink_to(here)
+    with pytest.raises(typer.BadParameter, match=says):
+        checked_output(Path(name), force=force)
+
+
+def test_a_link_is_replaced_and_not_followed(here: Path) -> None:
+    """--force puts the image in the place of a symbolic link; what it led to stays."""
+    (here / "mine").write_text("mine")
+    (here / "link.png").symlink_to("mine")
+    assert run("generate", "a", "--sandbox", *_SMALL, "-o", "link.png", "--force").exit_code == 0
+    assert not (here / "link.png").is_symlink()
+    assert (here / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("options", [[], ["-o", "x.png"]], ids=["here", "named"])
+def test_a_folder_that_cannot_be_written_costs_nothing(
+    gateway: SandboxServer, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """A folder that cannot be written is a usage error, before anything is sent."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    done = run("generate", "a fox", *options)
+    assert (done.exit_code, gateway.requests) == (2, [])
+    assert "cannot be written" in done.stderr
+
+
+def test_one_file_is_read_back_and_has_no_sidecar(here: Path) -> None:
+    """A store of one named file finds nothing by id and has nothing noted beside it."""
+    (here / "x.png").write_bytes(b"bytes")
+    store = OneFile(here / "x.png", overwrite=False)
+    assert store.read(str(here / "x.png")) == b"bytes"
+    assert list(store.find("abcd1234")) == []
+    with pytest.raises(FileNotFoundError):
+        store.read_sidecar("x.png")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        pytest.param(b"\xff\xfe", id="not UTF-8"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\n\n", id="blank"),
+    ],
+)
+def test_unusable_standard_input(gateway: SandboxServer, prompt: bytes) -> None:
+    """Standard input that is no text is a usage error, and nothing is sent."""
+    assert run("generate", "-", input=prompt).exit_code == 2
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize("option", ["prompt", "negative prompt"])
+def test_an_argument_that_is_not_utf8(gateway: SandboxServer, option: str) -> None:
+    """An argument with bytes that are no text is a usage error, and nothing is sent."""
+    odd = os.fsdecode(b"\xff fox")
+    arguments = [odd] if option == "prompt" else ["a fox", "--negative-prompt", odd]
+    done = run("generate", *arguments)
+    assert done.exit_code == 2
+    assert "lone surrogate" in done.stderr
+    assert gateway.requests == []
+
+
+def test_a_long_prompt_is_noted_once() -> None:
+    """That upstream cuts a prompt off is one note on stderr; the image comes all the same."""
+    done = run("generate", "fox " * 300, "--sandbox", *_SMALL)
+    assert done.exit_code == 0
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("Note: The prompt has 1200 characters; upstream reads the first")
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_the_link(
+    gateway: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that the disk does not take is told of, with its link, and can be recovered."""
+    with monkeypatch.context() as patch:
+        patch.setattr("langchain_qwen_image.cli.output.publish", _no_room)
+        done = run("generate", "a fox", "-o", "fox.png")
+    assert done.exit_code == 1
+    assert done.stdout.startswith(gateway.base_url)
+    assert "The image is paid for, but not saved: [Errno 28] No space left" in done.stderr
+    recovered = run("recover", ".")
+    assert (recovered.exit_code, recovered.stdout.splitlines()[-1]) == (0, "1 fetched.")
+
+
+def test_an_inline_image_is_rescued(
+    gateway: SandboxServer, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that came inside the answer goes elsewhere if the disk does not take it here."""
+    monkeypatch.setattr("langchain_qwen_image.cli.output.publish", _no_room)
+    done = run("generate", "sandbox:data-uri a fox", "-o", "fox.png")
+    assert done.exit_code == 1
+    path = Path(done.stdout.splitlines()[0])
+    assert here not in path.parents
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_of_a_failure_is_json(gateway: SandboxServer) -> None:
+    """With --json an image that could not be fetched is an artifact too, with its link."""
+    done = run("generate", "sandbox:image-404 a", "--json")
+    assert done.exit_code == 1
+    assert f'"url": "{gateway.base_url}/images/' in done.stdout
+    assert done.stderr.startswith("Error: The image is paid for")
+
+
+@pytest.mark.parametrize("sandbox", [True, False], ids=["sandbox", "paid"])
+def test_an_interrupt_says_what_it_may_cost(
+    gateway: SandboxServer, monkeypatch: pytest.MonkeyPatch, sandbox: bool
+) -> None:
+    """Ctrl-C before anything was sent, or in the sandbox, costs nothing and says so."""
+
+    def interrupted(_: Pipeline, arguments: object, call_state: Any) -> None:
+        call_state.paying = sandbox
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "generate", interrupted)
+    done = run("generate", "a fox", *(["--sandbox"] if sandbox else []))
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert done.stderr == "Interrupted; nothing was bought.\n"
+
+
+def test_recovery_on_the_command_line(gateway: SandboxServer, here: Path) -> None:
+    """What could not be fetched at first is fetched later, a row each, and then all is well."""
+    gateway.script("image-404")
+    assert run("generate", "a\x1b[31m [red]fox[/red]\n" + "very " * 50).exit_code == 1
+    dry = run("recover", ".", "--dry-run")
+    assert dry.stdout.splitlines()[-1] == "1 can be fetched."
+    table = run("recover", ".").stdout.splitlines()
+    assert len(table) == 3
+    assert table[0].split() == ["outcome", "asked", "(UTC)", "prompt", "details"]
+    assert table[1].startswith("not fetched  ")
+    assert "a [31m [red]fox[/red] very very…  The image is paid for" in table[1]
+    assert "Request " in table[1]
+    assert table[2] == "1 not fetched."
+
+
+def test_spend_over_days(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several days end with their sum; where nothing is unknown, nothing is said of it."""
+    ledger = Ledger(here / "calls.db")
+    for day in (1, 2):
+        now = int(datetime(2026, 3, day, tzinfo=UTC).timestamp() * 1e6)
+        monkeypatch.setattr("langchain_qwen_image.account.transitions._now", lambda now=now: now)
+        call = {"prompt": "a", "parameters": {}, "model": "m", "base_url": "https://g.example"}
+        ledger.asked(f"call {day}", cost_usd=Decimal("0.045"), **call).result()
+        ledger.sent(f"call {day}").result()
+        images = [(f"image {day}", "https://g.example/a", None)]
+        ledger.answered(
+            f"call {day}", request_id=None, cost_usd=Decimal("0.045"), images=images
+        ).result()
+    assert [line.split() for line in run("spend", "calls.db").stdout.splitlines()[1:]] == [
+        ["2026-03-01", "1", "1", "0", "1", "0", "0.045"],
+        ["2026-03-02", "1", "1", "0", "1", "0", "0.045"],
+        ["all", "2", "2", "0", "2", "0", "0.090"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        pytest.param(OSError(errno.EADDRINUSE, "port 1 is in use"), "in use", id="of the system"),
+        pytest.param(None, "There is no ledger", id="ours"),
+    ],
+)
+def test_expected_errors(
+    monkeypatch: pytest.MonkeyPatch, outcome: OSError | None, says: str
+) -> None:
+    """What a user can run into is one line on stderr, without a traceback."""
+
+    def serve(_: int) -> None:
+        raise outcome or AssertionError
+
+    monkeypatch.setattr("langchain_qwen_image.sandbox.SandboxServer", serve)
+    done = run("sandbox") if outcome else run("recover", "nowhere")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a bug"), BrokenPipeError()], ids=["bug", "broken pipe"]
+)
+def test_unexpected_errors_are_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A bug keeps its traceback, and a reader that has gone is left to Typer."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("langchain_qwen_image.recovery.recover", fail)
+    done = run("recover", ".")
+    assert done.exit_code == 1
+    assert "Error:" not in done.stderr
+    if isinstance(error, RuntimeError):
+        assert done.exception is error
+
+
+def test_an_interrupt_anywhere_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in any command, or while modules are imported, is exit status 130."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("langchain_qwen_image.recovery.recover", interrupted)
+    done = run("recover", ".")
+    assert (done.exit_code, done.stderr) == (130, "Interrupted.\n")
+    monkeypatch.setattr("langchain_qwen_image.cli.run", interrupted)
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 130
+
+
+def test_main_survives_a_terminal_without_chinese(
+    monkeypatch: pytest.MonkeyPatch, gateway: SandboxServer
+) -> None:
+    """A character that the terminal's encoding lacks is written out, and no error."""
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "argv", ["qwen-image", "generate", "狐", "-o", "狐.png"])
+    monkeypatch.setattr(logging.getLogger("langchain_qwen_image"), "handlers", [])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code in (0, None)
+    screen.seek(0)
+    assert screen.read().startswith("\\u72d0.png\n1328×1328 PNG")
+
+
+def test_main_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Typer or Rich the command says what to install."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert "pip install 'langchain-qwen-image[cli]'" in str(exit_.value.code)
+
+
+@pytest.mark.usefixtures("eighty_columns")
+def test_waiting_is_seen_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal shows what is waited for and for how long; a pipe shows nothing."""
+    screen, pipe = _Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with waiting("Waiting,"):
+        pass
+    monkeypatch.setattr(sys, "stderr", pipe)
+    with waiting("Waiting,"):
+        pass
+    assert "Waiting, 0 s" in screen.getvalue()
+    assert pipe.getvalue() == ""
+
+
+@pytest.mark.usefixtures("eighty_columns")
+def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a table has a rule and keeps to its width; markup in it stays text."""
+    screen = _Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    show_table(("name", "text"), [("[red]a", "word " * 60)])
+    head, rule, *rows = screen.getvalue().splitlines()
+    assert "name" in head
+    assert set(rule.strip()) == {"─"}
+    assert len(rows) > 2
+    assert all(len(row) <= 80 for row in rows)
+    assert "[red]a" in rows[0]
+
+
+def test_a_piped_table_has_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe a row is one line, however long, columns are aligned and numbers flush right."""
+    show_table(("day", "paid"), [("a", "7"), ("b " * 200, "12")], numbers=True)
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert len(head) == len(first) == len(second)
+    assert (first[-2:], second[-2:]) == (" 7", "12")
+    assert "\x1b" not in head + first + second
+
+
+@given(st.text(), st.none() | st.integers(1, 60))
+def test_one_line_is_one_line(text: str, longest: int | None) -> None:
+    """Any text becomes one line of printable characters, no longer than asked for."""
+    line = one_line(text, longest)
+    assert line.isprintable()
+    assert line == line.strip()
+    assert longest is None or len(line) <= longest
+
+
+def test_paths_are_shown_as_seen_from_here(here: Path) -> None:
+    """A path inside the current folder is shown without it, any other whole."""
+    assert shown(here / "a" / "b.png") == str(Path("a/b.png"))
+    assert shown(here.parent / "b.png") == str(here.parent / "b.png")
+
+
+def test_sandbox_says_how_to_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's address, a command to try and every scenario are printed before it waits."""
+    served: list[int] = []
+
+    def interrupted() -> None:
+        served.append(httpx.get(f"{served_at()}/").status_code)
+        raise KeyboardInterrupt
+
+    def served_at() -> str:
+        return re.search(r"http://127\.0\.0\.1:\d+", screen.getvalue())[0]
+
+    screen = io.StringIO()
+    monkeypatch.setattr(typer, "echo", lambda text, **_: print(text, file=screen))
+    event = SimpleNamespace(wait=interrupted)
+    module = sys.modules["langchain_qwen_image.cli.sandbox"]
+    monkeypatch.setattr(module, "threading", SimpleNamespace(Event=lambda: event))
+    assert run("sandbox", "--port", "0").exit_code == 130
+    assert served == [404]
+    assert {*re.findall(r"^sandbox:(\S+)", screen.getvalue(), re.MULTILINE)} == {*SCENARIOS}
+    assert f"PIXAZO_BASE_URL={served_at()} PIXAZO_API_KEY=" in screen.getvalue()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(served_at())

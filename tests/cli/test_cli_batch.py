@@ -1,0 +1,405 @@
+"""`qwen-image batch`: what it reads, what it asks, what it shows, and what it leaves behind."""
+
+import csv
+import inspect
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from langchain_qwen_image import Budget
+from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.cli import app
+from langchain_qwen_image.cli.batch import batch as command
+from langchain_qwen_image.cli.prompts import Prompts
+from langchain_qwen_image.cli.tally import _duration
+from langchain_qwen_image.defaults import CONCURRENCY
+from langchain_qwen_image.sandbox import SandboxServer
+
+LEDGER = "out/.qwen-image.db"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gateway(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> SandboxServer:
+    """Point the command at a gateway on loopback, with a key."""
+    monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
+    monkeypatch.setenv("PIXAZO_API_KEY", "test-key-0123456789abcdef")
+    return server
+
+
+def batch(*arguments: str, **named: Any) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(app, ["batch", *arguments, "--out", "out"], **named)
+
+
+def rows_of(text: str, name: str = "p.txt", kind: str | None = None) -> list[tuple[int, Any]]:
+    """Write a file, and return the rows that are read from it."""
+    Path(name).write_text(text, encoding="utf-8", newline="")
+    prompts = Prompts(name, kind)
+    try:
+        rows = list(prompts)
+        assert list(prompts) == rows, "it can be read again"
+        return rows
+    finally:
+        prompts.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows"),
+    [
+        pytest.param("p.txt", "a fox\n\n  a heron \r\n", [(1, "a fox"), (3, "a heron")], id="txt"),
+        pytest.param("p.TXT", "\ufeff狐狸, 雪", [(1, "狐狸, 雪")], id="txt with a mark"),
+        pytest.param(
+            "p.csv",
+            'prompt,size\na fox,512x512\n"a ""red"" fox,\nin snow",\n\na heron\n',
+            [
+                (2, {"prompt": "a fox", "size": "512x512"}),
+                (4, {"prompt": 'a "red" fox,\nin snow'}),
+                (6, {"prompt": "a heron"}),
+            ],
+            id="csv",
+        ),
+        pytest.param(
+            "p.csv",
+            "\ufeffwatermark, prompt\r\nfalse,a fox\r\n",
+            [(2, {"watermark": "false", "prompt": "a fox"})],
+            id="csv with a mark",
+        ),
+        pytest.param(
+            "p.jsonl",
+            '{"prompt": "a fox", "watermark": false}\n\n"a heron"\n',
+            [(1, {"prompt": "a fox", "watermark": False}), (3, "a heron")],
+            id="jsonl",
+        ),
+    ],
+)
+def test_files_are_read(name: str, text: str, rows: list[tuple[int, Any]]) -> None:
+    """Each kind gives the arguments with the number of the line, without what is blank."""
+    expected = [(line, {"prompt": row} if isinstance(row, str) else row) for line, row in rows]
+    assert rows_of(text, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        pytest.param("p.txt", b"a fox\n\xff\n", "line 2: it is not UTF-8", id="not-utf-8"),
+        pytest.param("p.csv", b"text\na fox\n", "'text' is not an argument", id="csv-column"),
+        pytest.param("p.csv", b"size\n512\n", "line 1: the first line must name", id="no-prompt"),
+        pytest.param("p.csv", b"prompt,prompt\na,b\n", "must name the columns, once", id="twice"),
+        pytest.param("p.csv", b"prompt\na,b\n", "line 2: expected 1 cells, got 2", id="cells"),
+        pytest.param("p.csv", b'prompt\n"a fox\n', "line 2", id="open-quote"),
+        pytest.param("p.jsonl", b'{"prompt": \n', "line 1: it is not JSON", id="json"),
+        pytest.param("p.jsonl", b'"x"\n[1]\n', "line 2: expected a JSON object", id="json-list"),
+        pytest.param("p.jsonl", b'{"seed": 1}\n', "'seed' is not an argument", id="json-key"),
+        pytest.param("p.jsonl", b'{"prompt": "x", "size": "9*9"}\n', "512*512", id="size"),
+        pytest.param("p.txt", b"\n \n", "There is no prompt in p.txt", id="empty"),
+        pytest.param("p.doc", b"a fox\n", "say what it is with --format", id="kind"),
+        pytest.param("nowhere.txt", None, "nowhere.txt cannot be read", id="missing"),
+    ],
+)
+def test_mistakes_in_a_file_cost_nothing(
+    gateway: SandboxServer, here: Path, name: str, content: bytes | None, says: str
+) -> None:
+    """A line that cannot be used is named with what is wrong, before anything is sent."""
+    if content is not None:
+        (here / name).write_bytes(b"" if content is None else content)
+    done = batch(name, "--yes")
+    assert done.exit_code == 2
+    assert says in " ".join(done.stderr.split())
+    assert gateway.gateway.post_count == 0
+
+
+def test_all_mistakes_are_named_at_once(gateway: SandboxServer, here: Path) -> None:
+    """Ten mistakes of many are listed, each with its line."""
+    lines = [json.dumps({"prompt": " "})] * 12
+    (here / "p.jsonl").write_text("\n".join(lines))
+    done = batch("p.jsonl", "--yes")
+    assert done.exit_code == 2
+    assert re.findall(r"line (\d+):", done.stderr) == [str(line) for line in range(1, 11)]
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["C"])), max_size=8))
+def test_csv_takes_whatever_was_written_as_csv(prompts: list[str]) -> None:
+    """What Python's csv module writes is read back as it was."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["prompt"])
+    writer.writerows([prompt] for prompt in prompts)
+    read = [row["prompt"] for _, row in rows_of(text.getvalue(), "h.csv")]
+    assert read == [prompt for prompt in prompts if prompt.strip()]
+
+
+def test_a_batch_makes_what_is_missing(gateway: SandboxServer, here: Path) -> None:
+    """The first run says what it will cost and makes it; the second finds it there."""
+    (here / "p.txt").write_text("a fox\na heron\na fox\n")
+    first = batch("p.txt", "--yes", "--size", "512x512", "--no-watermark")
+    assert first.exit_code == 0
+    assert "3 images; 3 to make for $0.135 at most." in first.stderr
+    assert first.stdout.splitlines() == [
+        "3 of 3 images are in out.",
+        "Paid $0.135 for 3 new ones.",
+    ]
+    (here / "p.txt").write_text("a fox\na heron\na fox\nan owl\n")
+    second = batch("p.txt", "--yes", "--size", "512x512", "--no-watermark")
+    assert second.exit_code == 0
+    assert "4 images, 3 are there or paid for; 1 to make for $0.045 at most." in second.stderr
+    assert "4 of 4 images are in out, 3 of them from before." in second.stdout
+    assert gateway.gateway.post_count == 4
+    assert len(list((here / "out").glob("*.png"))) == 4
+    bodies = [request.body["parameters"] for request in gateway.requests if request.body]
+    assert all(one["size"] == "512*512" and one["watermark"] is False for one in bodies)
+    assert Budget.file(here / LEDGER, max_usd=0).images == 4
+
+
+def test_rows_go_before_options(gateway: SandboxServer, here: Path) -> None:
+    """An option is for the rows that do not say it themselves."""
+    (here / "p.jsonl").write_text('{"prompt": "a", "size": "768x768"}\n"b"\n')
+    assert batch("p.jsonl", "--yes", "--size", "512x512").exit_code == 0
+    sizes = {
+        request.body["input"]["messages"][0]["content"][0]["text"]: request.body["parameters"][
+            "size"
+        ]
+        for request in gateway.requests
+        if request.body
+    }
+    assert sizes == {"a": "768*768", "b": "512*512"}
+
+
+def test_standard_input_is_read(gateway: SandboxServer, here: Path) -> None:
+    """`-` reads prompts from a pipe, of the kind that --format says."""
+    done = batch("-", "--yes", "--format", "csv", input=b"prompt\na fox\n")
+    assert done.exit_code == 0
+    assert "1 of 1 images" in done.stdout
+    assert gateway.gateway.post_count == 1
+
+
+def test_what_is_missing_is_listed(gateway: SandboxServer, here: Path) -> None:
+    """The table says of each missing image its line and why; the status is 1."""
+    lines = ["a fox", "", "sandbox:moderation x", "sandbox:500 y", "sandbox:image-404 z"]
+    (here / "p.txt").write_text("\n".join(lines))
+    done = batch("p.txt", "--yes")
+    assert done.exit_code == 1
+    table = done.stdout.splitlines()
+    assert table[0].split() == ["line", "outcome", "prompt", "why"]
+    assert [line.split("  ")[0] for line in table[1:4]] == ["3", "4", "5"]
+    assert [re.split(r"\s{2,}", line)[1] for line in table[1:4]] == [
+        "failed",
+        "unknown",
+        "not fetched",
+    ]
+    assert "1 of 4 images are in out." in done.stdout
+    assert "Paid $0.090 for 2 new ones." in done.stdout
+    assert "Perhaps $0.045 more" in done.stdout
+    again = batch("p.txt", "--yes")
+    assert again.exit_code == 1
+    assert gateway.gateway.post_count == 5, "the refused one is asked for again, the others not"
+    assert "1 may have been billed and are left alone (--retry-unknown)" in again.stderr
+
+
+def test_a_long_table_is_cut(here: Path) -> None:
+    """Of very many missing images fifty are listed, and the rest is counted."""
+    (here / "p.txt").write_text("\n".join(f"sandbox:400 {number}" for number in range(60)))
+    done = batch("p.txt", "--sandbox")
+    assert done.exit_code == 1
+    assert sum("failed" in line for line in done.stdout.splitlines()) == 50
+    assert "… and 10 more." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "posts"),
+    [
+        pytest.param([], 2, 0, id="nobody-to-ask"),
+        pytest.param(["--yes"], 0, 2, id="yes"),
+        pytest.param(["--max-usd", "5"], 0, 2, id="max-usd"),
+        pytest.param(["--max-usd", "0.05"], 1, 1, id="max-usd-too-small"),
+        pytest.param(["--max-usd", "0"], 1, 0, id="max-usd-0"),
+    ],
+)
+def test_nothing_is_paid_unasked(
+    gateway: SandboxServer, here: Path, options: list[str], status: int, posts: int
+) -> None:
+    """In a pipe it wants --yes or --max-usd, and holds to it, in later runs too."""
+    (here / "p.txt").write_text("a fox\na heron\n")
+    for _ in range(2):
+        done = batch("p.txt", *options)
+        assert (done.exit_code, gateway.gateway.post_count) == (status, posts)
+    if status == 2:
+        assert "give --yes or --max-usd" in done.stderr
+        assert not (here / "out").exists()
+    if status == 1:
+        assert f"--max-usd {options[1]}" in done.stderr
+
+
+def test_the_promised_cost_is_a_limit(gateway: SandboxServer, here: Path) -> None:
+    """A prompt that joins the file after the count is not paid for: the limit was said before."""
+    path = here / "p.txt"
+    path.write_text("a fox\n")
+    original = gateway.gateway.answer
+
+    def answer(method: str, *rest: Any) -> Any:
+        if method == "POST":
+            path.write_text("a fox\na heron\nan owl\n")
+        return original(method, *rest)
+
+    gateway.gateway.answer = answer  # type: ignore[method-assign]
+    done = batch("p.txt", "--yes", "--concurrency", "1")
+    assert gateway.gateway.post_count == 1
+    assert done.exit_code in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        pytest.param("--format", "xml", "txt, csv or jsonl", id="format"),
+        pytest.param("--size", "9x9", "1328*1328", id="size"),
+        pytest.param("--concurrency", "0", "concurrency", id="concurrency"),
+    ],
+)
+def test_options_that_cannot_work(here: Path, option: str, value: str, says: str) -> None:
+    """A wrong option is a mistake in the command: status 2, nothing sent."""
+    (here / "p.txt").write_text("a fox\n")
+    done = batch("p.txt", "--sandbox", option, value)
+    assert done.exit_code == 2
+    assert says in " ".join(done.stderr.split())
+
+
+def test_the_commands_concurrency_is_the_libraries() -> None:
+    """The option's default, which the help shows without importing anything, is the runnable's."""
+    assert inspect.signature(command).parameters["concurrency"].default == CONCURRENCY
+
+
+def test_a_key_is_needed(here: Path) -> None:
+    """Without a key and without --sandbox it says what to do."""
+    (here / "p.txt").write_text("a fox\n")
+    done = batch("p.txt", "--yes")
+    assert (done.exit_code, "PIXAZO_API_KEY" in done.stderr) == (1, True)
+
+
+def test_a_lasting_denial_is_one_sentence(gateway: SandboxServer, here: Path) -> None:
+    """A key that is not accepted ends the run with its reason, after what was in flight."""
+    (here / "p.txt").write_text("\n".join(f"image {number}" for number in range(50)))
+    gateway.script(*["401"] * 50)
+    done = batch("p.txt", "--yes", "--concurrency", "1")
+    assert done.exit_code == 1
+    assert "Stopped: The gateway answered 401" in done.stderr
+    assert "0 of 50 images" in done.stdout
+    assert gateway.gateway.post_count == 2
+
+
+def _start(gateway: SandboxServer, *arguments: str, **named: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "langchain_qwen_image", "batch", *arguments, "--out", "out"]
+    return subprocess.Popen(command, env={**os.environ, "COLUMNS": "100", "TERM": "xterm"}, **named)
+
+
+def _wait_for_posts(gateway: SandboxServer, posts: int) -> None:
+    end = time.monotonic() + 30
+    while gateway.gateway.post_count < posts:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_ctrl_c_waits_for_what_is_paid_for(gateway: SandboxServer, here: Path) -> None:
+    """The first Ctrl-C sends no more, keeps what has left, and says how to go on: 130."""
+    (here / "p.txt").write_text("\n".join(f"sandbox:slow-1 {number}" for number in range(99)))
+    run = _start(
+        gateway,
+        *("p.txt", "--yes", "--concurrency", "3"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    _wait_for_posts(gateway, 3)
+    run.send_signal(signal.SIGINT)
+    said, complained = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert b"3 of 99 images are in out." in said
+    assert b"run the same command again for the rest" in complained
+    assert {call.state for call in Ledger(here / LEDGER).calls()} == {"saved"}
+    assert gateway.gateway.post_count == 3
+
+
+def test_a_second_ctrl_c_does_not_wait(gateway: SandboxServer, here: Path) -> None:
+    """Who presses it twice gets away, and what was out is in the books as unknown."""
+    (here / "p.txt").write_text("\n".join(f"sandbox:slow-60 {number}" for number in range(9)))
+    run = _start(
+        gateway,
+        *("p.txt", "--yes", "--concurrency", "2"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    _wait_for_posts(gateway, 2)
+    for _ in range(2):
+        time.sleep(0.5)
+        run.send_signal(signal.SIGINT)
+    _, complained = run.communicate(timeout=30)
+    assert run.returncode == 130, complained
+    calls = list(Ledger(here / LEDGER).calls())
+    assert len(calls) == 2
+    assert {call.state for call in calls} <= {"unknown", "sent"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "posts"),
+    [pytest.param(b"y\n", 0, 2, id="yes"), pytest.param(b"n\n", 1, 0, id="no")],
+)
+def test_on_a_terminal_it_asks(
+    gateway: SandboxServer, here: Path, reply: bytes, status: int, posts: int
+) -> None:
+    """A person is asked, after the price was said; a bar shows how far it is."""
+    (here / "p.txt").write_text("a fox\na heron\n")
+    ours, theirs = pty.openpty()
+    run = _start(gateway, "p.txt", stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    screen = b""
+    while b"[y/N]" not in screen:
+        screen += os.read(ours, 1000)
+    assert b"2 to make for $0.090 at most" in screen
+    os.write(ours, reply)
+    try:
+        while piece := os.read(ours, 1000):
+            screen += piece
+    except OSError:  # the other end is closed: Linux says so by an error
+        pass
+    os.close(ours)
+    assert run.wait(30) == status
+    assert gateway.gateway.post_count == posts
+    assert (b"2/2" in screen) == (posts == 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0, "0 s"), (99, "99 s"), (100, "2 min"), (5940, "99 min"), (11_100, "3 h 5 min")],
+)
+def test_times_are_written_as_people_say_them(seconds: float, written: str) -> None:
+    """Seconds, minutes, hours."""
+    assert _duration(seconds) == written
+
+
+def test_prompts_stay_closed() -> None:
+    """A file that is closed cannot be read any more."""
+    Path("p.txt").write_text("a fox")
+    prompts = Prompts("p.txt", None)
+    prompts.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(iter(prompts))
+    with pytest.raises(typer.BadParameter):
+        Prompts("p.md", None)

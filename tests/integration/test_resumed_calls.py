@@ -1,0 +1,159 @@
+"""A tool call that was cancelled after its POST left, and is asked for again on resuming."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_model import drawing
+
+from langchain_qwen_image import QwenImageTool
+from langchain_qwen_image.pipeline.cancellation import CallState, DetachedCalls
+from langchain_qwen_image.sandbox import SandboxServer, draw_plain
+
+SLOW = drawing("a fox")
+
+
+@pytest.fixture
+def server() -> Iterator[SandboxServer]:
+    """Serve a gateway that takes its time, so that a call can be cancelled meanwhile."""
+    with SandboxServer(draw=draw_plain, latency_seconds=0.2) as running:
+        yield running
+
+
+def tool_of(server: SandboxServer, **settings: Any) -> QwenImageTool:
+    """Return a tool of the gateway on loopback."""
+    return QwenImageTool(base_url=server.base_url, api_key="test-key-resumed", **settings)
+
+
+async def cancel_when_posted(tool: QwenImageTool, call: Any, server: SandboxServer) -> None:
+    """Call, and cancel the call when its POST has reached the gateway."""
+    before = server.gateway.post_count
+    task = asyncio.create_task(tool.ainvoke(call))
+    async with asyncio.timeout(10):
+        while server.gateway.post_count == before:  # noqa: ASYNC110, another thread counts
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def until_settled(tool: QwenImageTool) -> None:
+    """Wait until every call that goes on in the background has ended."""
+    detached = tool.pipeline.detached._calls.values()
+    await asyncio.wait([task for _, task in detached])
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["under-way", "answered"])
+async def test_repeated_call_gets_what_was_bought(
+    settled: bool, server: SandboxServer, tmp_path: Path
+) -> None:
+    """The same call again is answered with the image that was paid for: one POST, one file."""
+    tool = tool_of(server, save_to=tmp_path)
+    await cancel_when_posted(tool, SLOW, server)
+    if settled:
+        await until_settled(tool)
+    message = await tool.ainvoke(SLOW)
+    assert message.status == "success"
+    assert message.artifact["prompt"] == SLOW["args"]["prompt"]
+    assert len(list(tmp_path.glob("*.png"))) == 1
+    assert server.gateway.post_count == 1
+    await tool.aclose()
+
+
+async def test_call_may_be_cancelled_again(server: SandboxServer) -> None:
+    """However often a call is cancelled and repeated, it is paid for once."""
+    tool = tool_of(server)
+    await cancel_when_posted(tool, SLOW, server)
+    for _ in range(3):
+        task = asyncio.create_task(tool.ainvoke(SLOW))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (await tool.ainvoke(SLOW)).status == "success"
+    assert server.gateway.post_count == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(drawing("an owl"), id="prompt"),
+        pytest.param({**SLOW, "id": "call_2"}, id="id"),
+        pytest.param({**SLOW, "args": {**SLOW["args"], "size": "512*512"}}, id="size"),
+        pytest.param(SLOW["args"], id="no-tool-call"),
+    ],
+)
+async def test_another_call_is_another_image(other: Any, server: SandboxServer) -> None:
+    """A call that differs in its id, its arguments or has no id is paid for by itself."""
+    tool = tool_of(server)
+    await cancel_when_posted(tool, SLOW, server)
+    await tool.ainvoke(other)
+    assert server.gateway.post_count == 2
+    await until_settled(tool)
+
+
+async def test_image_is_handed_out_once(server: SandboxServer) -> None:
+    """Once it was handed out, the same call again is a new image."""
+    tool = tool_of(server)
+    await cancel_when_posted(tool, SLOW, server)
+    for _ in range(2):
+        await tool.ainvoke(SLOW)
+    assert server.gateway.post_count == 2
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["under-way", "answered"])
+async def test_failure_that_may_be_billed_is_not_repeated(
+    settled: bool, server: SandboxServer
+) -> None:
+    """A cancelled call that failed and may have been billed fails the same way, without a POST."""
+    tool = tool_of(server, timeout=1)
+    lost = drawing("sandbox:timeout")
+    await cancel_when_posted(tool, lost, server)
+    if settled:
+        await until_settled(tool)
+    message = await tool.ainvoke(lost)
+    assert message.status == "error"
+    assert "may have been billed" in message.text
+    assert server.gateway.post_count == 1
+
+
+def test_call_of_a_loop_that_is_gone(server: SandboxServer) -> None:
+    """A call that ended with its event loop is not waited for: the next loop sends its own."""
+    tool = tool_of(server)
+    asyncio.run(cancel_when_posted(tool, SLOW, server))
+    assert asyncio.run(tool.ainvoke(SLOW)).status == "success"
+    assert server.gateway.post_count == 2
+
+
+async def failing(error: Exception) -> None:
+    """Fail."""
+    raise error
+
+
+async def test_what_bought_nothing_is_not_handed_out() -> None:
+    """A call that bought nothing is forgotten; so is the oldest of very many."""
+    detached: DetachedCalls[None] = DetachedCalls()
+    call_state = CallState("call_1")
+    task = asyncio.ensure_future(failing(ValueError("nothing was out")))
+    await asyncio.wait([task])
+    detached.add("refused", call_state, task)
+    assert detached.reattach("refused") is None
+    done: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(0))
+    await done
+    for number in range(257):
+        detached.add(number, call_state, done)  # type: ignore[arg-type]
+    assert detached.reattach(0) is None
+    assert detached.reattach(256) is not None
+
+
+async def test_call_of_another_running_loop_is_left_to_it() -> None:
+    """A call that still runs on another loop is not waited for on this one."""
+    detached: DetachedCalls[None] = DetachedCalls()
+    other = asyncio.new_event_loop()
+    task = other.create_task(asyncio.sleep(0))
+    detached.add("elsewhere", CallState("call_1"), task)
+    assert detached.reattach("elsewhere") is None
+    await asyncio.to_thread(other.run_until_complete, task)
+    other.close()

@@ -1,0 +1,242 @@
+"""Progress: the stages of a call, told to callbacks and to LangGraph's stream."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pytest
+from conftest import Call
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langgraph.graph import START, StateGraph
+
+from langchain_qwen_image import QwenImageGenerator, QwenImageTool
+from langchain_qwen_image.client import Watcher
+from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.pipeline.progress import Progress
+from langchain_qwen_image.sandbox import SandboxServer
+
+KEY = "test-key-of-progress"
+TOOL_CALL = {"name": "generate_image", "args": {"prompt": "a fox"}, "id": "c7", "type": "tool_call"}
+
+
+class Listener(BaseCallbackHandler):
+    """Keeps the custom events that it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+
+    def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+        self.heard.append((name, data))
+
+
+class Breaking(BaseCallbackHandler):
+    """Fails at each custom event, and insists on it."""
+
+    raise_error = True
+
+    def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+        raise ValueError("of the listener")
+
+
+class AsyncBreaking(AsyncCallbackHandler):
+    """The same for asyncio."""
+
+    raise_error = True
+
+    async def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+        raise ValueError("of the listener")
+
+
+class State(TypedDict):
+    """State of the smallest graph."""
+
+    done: bool
+
+
+def tool(server: SandboxServer, **settings: Any) -> QwenImageTool:
+    """Return a tool of that gateway."""
+    return QwenImageTool(base_url=server.base_url, api_key=KEY, **settings)
+
+
+def stages(heard: list[Any]) -> list[str]:
+    """Return the stages of events."""
+    return [event["stage"] for event in heard]
+
+
+def graph_of(generator: QwenImageGenerator) -> Any:
+    """Return a graph whose one node generates, in either world."""
+
+    class Node:
+        def __call__(self, state: State) -> State:
+            generator.invoke("a fox")
+            return {"done": True}
+
+    graph = StateGraph(State)
+    graph.add_node("draw", Node())
+    graph.add_edge(START, "draw")
+    return graph.compile()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "settings", "expected"),
+    [
+        pytest.param("a fox", {}, "waiting sent received", id="nothing-saved"),
+        pytest.param("a fox", {"save_to": "images"}, "waiting sent received saved", id="saved"),
+        pytest.param(
+            "sandbox:429-once a fox", {}, "waiting sent retrying sent received", id="repeated"
+        ),
+        pytest.param("sandbox:500", {}, "waiting sent", id="failed"),
+        pytest.param("sandbox:expired", {"save_to": "i"}, "waiting sent received", id="link-dead"),
+    ],
+)
+def test_stages(
+    prompt: str,
+    settings: dict[str, Any],
+    expected: str,
+    server: SandboxServer,
+    call: Call,
+    tmp_path: Any,
+) -> None:
+    """Callbacks hear each stage once, in order, when it happens and not before."""
+    if "save_to" in settings:
+        settings = {"save_to": tmp_path / settings["save_to"]}
+    listener = Listener()
+    asked = {**TOOL_CALL, "args": {"prompt": prompt}}
+    call(tool(server, **settings), "invoke", asked, config={"callbacks": [listener]})
+    assert " ".join(stages([data for _, data in listener.heard])) == expected
+    assert {name for name, _ in listener.heard} == {"qwen_image"}
+
+
+def test_events_name_their_call(server: SandboxServer, call: Call, tmp_path: Any) -> None:
+    """Each event has the call's id, the same in all of them and in the ledger, and the seconds."""
+    listener = Listener()
+    one = tool(server, save_to=tmp_path)
+    message = call(one, "invoke", TOOL_CALL, config={"callbacks": [listener]})
+    events = [data for _, data in listener.heard]
+    assert one.pipeline.ledger is not None
+    (entry,) = one.pipeline.ledger.calls()
+    assert {event["call_id"] for event in events} == {entry.id}
+    assert {event["tool_call_id"] for event in events} == {"c7"}
+    seconds = [event["seconds"] for event in events]
+    assert seconds == sorted(seconds)
+    assert seconds[0] >= 0
+    (image,) = message.artifact["images"]
+    assert (events[-1]["image_id"], events[-1]["path"]) == (image["id"], image["path"])
+    one.close()
+
+
+def test_repeat_says_why_and_when(server: SandboxServer, call: Call) -> None:
+    """The stage `retrying` names the error's class and the seconds until the next attempt."""
+    listener = Listener()
+    generator = QwenImageGenerator(base_url=server.base_url, api_key=KEY)
+    call(generator, "invoke", "sandbox:429-once", config={"callbacks": [listener]})
+    (retrying,) = [data for _, data in listener.heard if data["stage"] == "retrying"]
+    assert retrying["error"] == "RateLimitError"
+    assert 1 <= retrying["wait_seconds"] <= 3
+    assert "tool_call_id" not in retrying
+
+
+@pytest.mark.parametrize("face", [QwenImageTool, QwenImageGenerator])
+def test_nobody_listens(face: Any, server: SandboxServer, call: Call) -> None:
+    """Outside a run's callbacks and outside a graph nothing is raised."""
+    call(face(base_url=server.base_url, api_key=KEY), "invoke", "a fox")
+    assert server.gateway.post_count == 1
+
+
+def test_no_run_at_all(server: SandboxServer) -> None:
+    """A step that is told outside any run goes nowhere."""
+    step = Progress("call", None, Watcher()).tell("waiting")
+    assert step.sync() is None
+    assert asyncio.run(step.asynchronous()) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("listener", [Breaking, AsyncBreaking])
+@pytest.mark.parametrize("face", [QwenImageTool, QwenImageGenerator])
+def test_breaking_listener_loses_no_image(
+    face: Any,
+    listener: Any,
+    server: SandboxServer,
+    call: Call,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An error of a listener is logged, and the paid image is saved all the same."""
+    caplog.set_level(logging.DEBUG, "langchain_qwen_image")
+    one = face(base_url=server.base_url, api_key=KEY, save_to=tmp_path)
+    call(one, "invoke", "a fox", config={"callbacks": [listener()]})
+    assert len(list(tmp_path.glob("*.png"))) == 1
+    assert caplog.text.count("ValueError") >= 4, "one for each stage, of ours or LangChain's"
+    assert server.gateway.post_count == 1
+
+
+def test_graph_streams_the_stages(server: SandboxServer, call: Call) -> None:
+    """`stream_mode="custom"` of a graph yields the same events that callbacks hear."""
+    generator = QwenImageGenerator(base_url=server.base_url, api_key=KEY)
+    graph = graph_of(generator)
+    if getattr(call, "__name__", "") == "call_async":
+
+        async def collect() -> list[Any]:
+            return [one async for one in graph.astream({"done": False}, stream_mode="custom")]
+
+        events = asyncio.run(collect())
+    else:
+        events = list(graph.stream({"done": False}, stream_mode="custom"))
+    assert stages(events) == ["waiting", "sent", "received"]
+    assert {event["type"] for event in events} == {"qwen_image"}
+
+
+@pytest.mark.parametrize(
+    ("face", "given"), [(QwenImageTool, TOOL_CALL), (QwenImageGenerator, "a fox")]
+)
+async def test_events_of_astream_events(face: Any, given: Any, server: SandboxServer) -> None:
+    """`astream_events` reports each stage once, in order."""
+    one = face(base_url=server.base_url, api_key=KEY)
+    events = [
+        event
+        async for event in one.astream_events(given, version="v2")
+        if event["event"] == "on_custom_event"
+    ]
+    assert stages([event["data"] for event in events]) == ["waiting", "sent", "received"]
+
+
+async def test_cancelled_call_tells_on_in_the_background(
+    server: SandboxServer, tmp_path: Any
+) -> None:
+    """A paid call that its caller cancels still tells that its image came and is saved."""
+    listener = Listener()
+    slow = {**TOOL_CALL, "args": {"prompt": "sandbox:slow-1 a fox"}}
+    one = tool(server, save_to=tmp_path)
+    task = asyncio.create_task(one.ainvoke(slow, config={"callbacks": [listener]}))
+    async with asyncio.timeout(10):
+        while server.gateway.post_count == 0:  # noqa: ASYNC110, another thread counts
+            await asyncio.sleep(0.01)
+        task.cancel()
+        while len(listener.heard) < 4:  # noqa: ASYNC110, another thread hears
+            await asyncio.sleep(0.01)
+    assert task.cancelled() or task.cancelling()
+    assert stages([data for _, data in listener.heard]) == ["waiting", "sent", "received", "saved"]
+    await one.aclose()
+
+
+def test_other_watcher_comes_first() -> None:
+    """What must be done before a POST is done before it is told; its error keeps `sent` untold."""
+
+    class Refusing(Watcher):
+        def before_post(self) -> Any:
+            raise QwenImageError("not now")
+            yield
+
+    with pytest.raises(QwenImageError, match="not now"):
+        next(Progress("call", None, Refusing()).before_post())
+
+
+def test_langgraph_is_not_imported_for_it() -> None:
+    """A generator that runs without LangGraph does not import it."""
+    code = (
+        "import sys; from langchain_qwen_image import QwenImageGenerator as G;"
+        "G(sandbox=True).invoke('a fox'); sys.exit('langgraph' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
