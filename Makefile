@@ -7,7 +7,16 @@ BIN := $(VENV)/bin
 # The wire and its errors decide about money, so every branch of them is tested.
 WIRE := langchain_qwen_image/wire/*,langchain_qwen_image/errors.py
 
-.PHONY: help demo test lint format type check browser docs bench record record-live
+# Two cores, two workers; the slow tests, which tests/conftest.py puts first, start first.
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+# What tests/conftest.py says of markers holds here: the empty expression selects every test.
+ALL := -m ''
+# Neither what takes long nor what needs more than the package: the pages, the project, a browser.
+QUICK := -m 'not slow and not long' --ignore=tests/docs --ignore=tests/project \
+	--ignore=tests/gallery/test_gallery_browser.py
+
+.PHONY: help demo test test-all test-long test-browser test-docs test-lowest lint format type \
+	check browser docs bench record record-live
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,12 +26,28 @@ demo: $(VENV)/.cli ## generate a placeholder image, demo.png: no key, no cost
 
 test: $(VENV)/.dev ## run the tests, with coverage; they cannot reach the network or spend money
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest -q -n 2 --dist loadgroup --cov --cov-report=term
+	@$(PYTEST) --cov --cov-report=term
 	@$(BIN)/coverage report --include=$(WIRE) --fail-under=100 --format=total >/dev/null \
 		|| { $(BIN)/coverage report --include=$(WIRE); false; }
 
-lint: $(VENV)/.dev ## look for mistakes
+test-all: $(VENV)/.dev ## run the long tests too, which repeat a law many times
+	@$(PYTEST) $(ALL)
+
+test-long: $(VENV)/.dev ## run the long tests alone
+	@$(PYTEST) -m long
+
+test-browser: $(VENV)/.dev ## run the tests of the gallery in Chromium
+	@$(PYTEST) $(ALL) tests/gallery
+
+test-docs: $(VENV)/.dev ## run what the README, the pages and the examples show
+	@$(PYTEST) $(ALL) tests/docs
+
+test-lowest: .venv-lowest/.lowest ## run the quick tests with the lowest versions that are allowed
+	@.venv-lowest/bin/pytest -q -n 2 $(QUICK)
+
+lint: $(VENV)/.dev ## look for mistakes, and for imports against the order of the rooms
 	@$(BIN)/ruff check
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(VENV)/.dev ## write every file in the one format
 	@$(BIN)/ruff format
@@ -30,11 +55,10 @@ format: $(VENV)/.dev ## write every file in the one format
 type: $(VENV)/.dev ## check the types
 	@$(BIN)/mypy
 
-check: $(VENV)/.dev ## all that CI checks: lint, format, type, test
-	@$(BIN)/ruff check
+check: $(VENV)/.dev ## lint, look at the format, check the types, test
+	@$(MAKE) --no-print-directory lint
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory type test
 
 # The variable keeps Material from printing at each build that a successor follows it in 2027.
 # No --quiet: with it --strict counts no warning (MkDocs 1.6).
@@ -74,6 +98,15 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.pip
 	@echo 'Installing the package and its development tools into $(VENV) …'
 	@$(BIN)/python -m pip install --quiet --group dev --editable '.[cli]'
 	@touch $@ $(VENV)/.cli
+
+# pip cannot choose the lowest versions, uv can.
+.venv-lowest/.lowest: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.pip
+	@echo 'Installing the lowest versions that are allowed into .venv-lowest …'
+	@.venv-lowest/bin/python -m pip install --quiet --group lowest
+	@.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --group test \
+		--resolution lowest-direct --editable '.[cli,view]'
+	@touch $@
 
 # One at a time: what cannot be installed is left out of the tables, by name.
 .venv-bench/.bench: pyproject.toml

@@ -16,6 +16,11 @@ _OPERATORS_OWN = ("PIXAZO_", "LANGSMITH_", "LANGCHAIN_", "QWEN_IMAGE_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow tests first: workers that begin with them end at about the same time."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's key, tracing and proxies out of the tests."""
