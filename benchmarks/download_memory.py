@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection
 
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import Fetcher
 from langchain_qwen_image.storage.opening import open_store
 
@@ -61,7 +62,8 @@ async def keep_all(url: str, images: int, folder: str) -> None:
     now = datetime.now(UTC)
     await asyncio.gather(
         *(
-            store.asave(
+            in_thread(
+                store.save,
                 partial(fetcher.fetch, url),
                 image_id=f"image{number}",
                 prompt="a red fox",

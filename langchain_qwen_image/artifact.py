@@ -1,8 +1,11 @@
 """What a tool message carries beside its sentence: a result as plain JSON."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from langchain_qwen_image.schemas import GivenParameters
+
+SCHEMA = 1
+"""Version of the artifact's shape; it changes when a reader has to."""
 
 
 class ImageArtifact(TypedDict):
@@ -21,8 +24,12 @@ class ImageArtifact(TypedDict):
 
 
 class ResultArtifact(TypedDict):
-    """A result as JSON scalars, lists and dicts only, so that it survives any checkpoint."""
+    """A result as JSON scalars, lists and dicts only, so that it survives any checkpoint.
 
+    Artifacts of version 0.1 lack what is not required.
+    """
+
+    schema: NotRequired[int]
     images: list[ImageArtifact]
     prompt: str
     parameters: GivenParameters
@@ -32,3 +39,5 @@ class ResultArtifact(TypedDict):
     cost_usd: float
     created_at: str
     sandbox: bool
+    call_id: NotRequired[str | None]
+    warnings: NotRequired[list[str]]

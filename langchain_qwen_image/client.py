@@ -203,13 +203,13 @@ class QwenImageClient:
         self, arguments: QwenImageInput, call_state: CallState
     ) -> Script[ImageGenerationResult]:
         """Say the steps of one call: prepare, send, read."""
-        from langchain_qwen_image.pipeline.saver import source_of
+        from langchain_qwen_image.storage.reader import reader_of
 
         wire = self.prepare(arguments)
         answer = yield from self.exchange(wire, call_state, Watcher(), self.max_retries)
         result = self.result(arguments, answer)
         for image in result.images:
-            image.bind(source_of(sandbox=self.sandbox, allow_loopback=self.is_local))
+            image.bind(reader_of(sandbox=self.sandbox, allow_loopback=self.is_local))
         return result
 
     def exchange(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_serializer
 
-from langchain_qwen_image.artifact import ResultArtifact
+from langchain_qwen_image.artifact import SCHEMA, ResultArtifact
 from langchain_qwen_image.errors import InvalidRequestError
 from langchain_qwen_image.rendering.content_blocks import (
     Kind,
@@ -153,9 +153,10 @@ class GeneratedImage(BaseModel):
 
     def _bound_source(self) -> ImageSource:
         if self._source is None:
-            from langchain_qwen_image.pipeline.saver import default_source
+            # Imported here: a result that is only looked at needs no HTTP library.
+            from langchain_qwen_image.storage.reader import default_reader
 
-            return default_source(self)
+            return default_reader(self)
         return self._source
 
 
@@ -172,6 +173,8 @@ class ImageGenerationResult(BaseModel):
         cost_usd: Price of the call in US dollars; 0 in the sandbox.
         created_at: When the answer came, in UTC.
         sandbox: True when the images are placeholders of the sandbox.
+        call_id: Id of the call in the ledger and in progress events, if it is known.
+        warnings: What was unusual about the answer, each in one sentence; mostly empty.
     """
 
     images: list[GeneratedImage] = Field(min_length=1)
@@ -183,6 +186,8 @@ class ImageGenerationResult(BaseModel):
     cost_usd: float = Field(ge=0)
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     sandbox: bool = False
+    call_id: str | None = None
+    warnings: list[str] = Field(default_factory=list)
 
     @property
     def image(self) -> GeneratedImage:
@@ -191,7 +196,7 @@ class ImageGenerationResult(BaseModel):
 
     def to_artifact(self) -> ResultArtifact:
         """Return the result as plain JSON, without bytes: an inline image's `url` is None."""
-        artifact: Any = self.model_dump(mode="json")
+        artifact: Any = {"schema": SCHEMA, **self.model_dump(mode="json")}
         for image in artifact["images"]:
             if image["url"] and is_inline(image["url"]):
                 image["url"] = None

@@ -203,8 +203,9 @@ class QwenImageSettings(BaseModel):
         from langchain_qwen_image.account.ledger import Ledger
         from langchain_qwen_image.client import QwenImageClient
         from langchain_qwen_image.pipeline.pipeline import Pipeline
-        from langchain_qwen_image.pipeline.saver import ImageSaver, make_fetcher
+        from langchain_qwen_image.pipeline.saver import ImageSaver
         from langchain_qwen_image.storage.opening import open_store
+        from langchain_qwen_image.storage.reader import make_fetcher
 
         client = QwenImageClient(
             api_key=self.api_key,

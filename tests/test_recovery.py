@@ -13,10 +13,11 @@ from langchain_core.stores import InMemoryByteStore
 from langchain_qwen_image import ImageGenerationResult, QwenImageClient
 from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.errors import ConfigurationError
-from langchain_qwen_image.pipeline.saver import ImageSaver, make_fetcher
+from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.recovery import ledger_at, recover
 from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.storage.opening import open_store
+from langchain_qwen_image.storage.reader import make_fetcher
 
 _KEY = "test-key-0123456789abcdef"
 _NAME = ".qwen-image.db"

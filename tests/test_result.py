@@ -73,7 +73,7 @@ def result(*urls: str, **more: Any) -> ImageGenerationResult:
         pytest.param("data:image/png;base64,Expires=1799999999", None, id="data URI"),
     ],
 )  # fmt: skip
-def test_a_link_says_when_it_dies(url: str, moment: datetime | None) -> None:
+def test_a_link_says_when_it_expires(url: str, moment: datetime | None) -> None:
     """`expires_at` is read from the link itself, which stays as it came."""
     image = GeneratedImage.from_link(url, width=8, height=9)
     assert (image.url, image.expires_at) == (url, moment)

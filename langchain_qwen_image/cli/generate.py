@@ -93,8 +93,9 @@ def _open_pipeline(output: Path | None, *, sandbox: bool, force: bool) -> "Pipel
     """Check where the image goes and who pays, and return what makes it."""
     from langchain_qwen_image.cli.output import OneFile, check_folder, checked_output
     from langchain_qwen_image.generator import QwenImageGenerator
-    from langchain_qwen_image.pipeline.saver import ImageSaver, make_fetcher
+    from langchain_qwen_image.pipeline.saver import ImageSaver
     from langchain_qwen_image.settings import LEDGER_NAME
+    from langchain_qwen_image.storage.reader import make_fetcher
 
     if output is None:
         folder = Path.cwd()
@@ -152,12 +153,12 @@ def _finish(
 
 def _rescue_inline(lost: "list[GeneratedImage]", result: "ImageGenerationResult") -> None:
     """Put images that came inside the answer into a temporary folder: no link leads to them."""
-    from langchain_qwen_image.pipeline.saver import default_source
+    from langchain_qwen_image.pipeline.saver import rescue
     from langchain_qwen_image.wire.links import is_inline
 
     for image in lost:
         if image.url and is_inline(image.url):
-            default_source(image).save(image, result)
+            rescue(image, result)
 
 
 def _description(image: "GeneratedImage") -> str:

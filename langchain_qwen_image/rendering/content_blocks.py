@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from langchain_qwen_image.download.image_format import mime_type_of
 from langchain_qwen_image.errors import DownloadError, InvalidRequestError
+from langchain_qwen_image.rendering.shapes import ShownImage
 from langchain_qwen_image.wire.links import is_inline, without_query
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, HumanMessage
     from langchain_core.messages.content import ContentBlock, ImageContentBlock
-
-    from langchain_qwen_image.result import GeneratedImage
 
 Kind = Literal["base64", "url"]
 Role = Literal["ai", "human"]
@@ -29,24 +28,24 @@ def wants_bytes(kind: Kind) -> bool:
     return kind == "base64"
 
 
-def bytes_block(image: "GeneratedImage", picture: bytes) -> "ImageContentBlock":
+def bytes_block(image: ShownImage, content: bytes) -> "ImageContentBlock":
     """Return a block that holds the image itself.
 
     Raises:
         DownloadError: The bytes are not a whole image.
     """
-    mime_type = image.mime_type or mime_type_of(picture)
+    mime_type = image.mime_type or mime_type_of(content)
     if mime_type is None:
         raise DownloadError(f"What is saved of image {image.id} is not a whole image.")
-    data = b64encode(picture).decode("ascii")
+    data = b64encode(content).decode("ascii")
     return {"type": "image", "id": image.id, "base64": data, "mime_type": mime_type}
 
 
-def link_block(image: "GeneratedImage") -> "ImageContentBlock":
-    """Return a block that holds the link, which dies within a day.
+def link_block(image: ShownImage) -> "ImageContentBlock":
+    """Return a block that holds the link, which expires within a day.
 
     Raises:
-        DownloadError: There is no link, or it is dead.
+        DownloadError: There is no link, or it has expired.
     """
     failure = _failure(image)
     if failure or not image.url:
@@ -74,13 +73,13 @@ def message_of(
     raise InvalidRequestError(f'Expected role="ai" or role="human", got {role!r:.40}.')
 
 
-def _failure(image: "GeneratedImage") -> str | None:
+def _failure(image: ShownImage) -> str | None:
     """Say why the link cannot be given to anybody, if so."""
     if not image.url or is_inline(image.url):
         return "has no link"
     if image.expires_at is None:
         return None
     if image.expires_at <= datetime.now(UTC):
-        return f"has a link that died at {image.expires_at:%Y-%m-%d %H:%M} UTC"
+        return f"has a link that expired at {image.expires_at:%Y-%m-%d %H:%M} UTC"
     # An expiring link is signed in its query, which a saved image's JSON leaves out.
     return "has lost its link's signature" if without_query(image.url) == image.url else None

@@ -2,19 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from langchain_qwen_image.rendering.shapes import ShownImage, ShownResult
 from langchain_qwen_image.wire.links import is_inline
 
-if TYPE_CHECKING:
-    from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
-
 _NAMED = 2
-_TROUBLE = 140
+_FAILURE_CHARACTERS = 140
 _PLACE = re.compile(r" (?:from|to) \S+/\S+?(?=:? )")  # the link follows
 
 
-def sentence(result: "ImageGenerationResult") -> str:
+def sentence(result: ShownResult) -> str:
     """Say what was made, where it is, and what it cost, so that it is not asked for again."""
     count = len(result.images)
     made = "1 image" if count == 1 else f"{count} images"
@@ -25,16 +22,16 @@ def sentence(result: "ImageGenerationResult") -> str:
     )
 
 
-def _look(image: "GeneratedImage") -> str:
+def _look(image: ShownImage) -> str:
     size = f"{image.width}×{image.height}" if image.width and image.height else "size unknown"
     return f"{size} {image.mime_type}" if image.mime_type else size
 
 
-def _places(images: "Sequence[GeneratedImage]") -> str:
-    """Say where the images are, in few words: they stand in every later turn of the model."""
+def _places(images: Sequence[ShownImage]) -> str:
+    """Say where the images are, in few words: every later turn of the model reads them."""
     told = [_place(image) for image in images[:_NAMED]]
     if failure := next((image.download_error for image in images if image.download_error), None):
-        room = _TROUBLE if len(images) == 1 else _TROUBLE // 2
+        room = _FAILURE_CHARACTERS if len(images) == 1 else _FAILURE_CHARACTERS // 2
         told.insert(0, f"It exists and is paid for, but {_cut(failure, room)}")
     if len(images) > _NAMED:
         told.append(f"{len(images) - _NAMED} more are in the result.")
@@ -42,14 +39,14 @@ def _places(images: "Sequence[GeneratedImage]") -> str:
 
 
 def _cut(failure: str, room: int) -> str:
-    """Say a trouble in so many characters, without what the sentence says anyway."""
+    """Say a failure in so many characters, without what the sentence says anyway."""
     told = failure.removeprefix("The image is paid for, but ")
     text = told if told != failure else f"was not saved: {failure}"
     text = " ".join(_PLACE.sub("", text).split())
     return text if len(text) <= room else f"{text[:room]}…"
 
 
-def _place(image: "GeneratedImage") -> str:
+def _place(image: ShownImage) -> str:
     if image.path:
         return f"Saved as {image.path} (id {image.id})."
     if not image.url or is_inline(image.url):

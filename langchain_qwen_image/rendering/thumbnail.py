@@ -10,7 +10,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP")
 _MAX_PIXELS = 64_000_000  # Four bytes each while it is scaled; Qwen-Image draws 1.8 million.
 
 
-def thumbnail(picture: bytes, *, max_side: int) -> tuple[bytes, str]:
+def thumbnail(content: bytes, *, max_side: int) -> tuple[bytes, str]:
     """Return a copy whose longest side is at most `max_side` pixels, and its media type.
 
     An opaque image becomes a JPEG, which is some ten times smaller; another one a PNG. An image
@@ -23,7 +23,7 @@ def thumbnail(picture: bytes, *, max_side: int) -> tuple[bytes, str]:
     from PIL import Image
 
     try:
-        with Image.open(BytesIO(picture), formats=_FORMATS) as opened:
+        with Image.open(BytesIO(content), formats=_FORMATS) as opened:
             if opened.width * opened.height > _MAX_PIXELS:
                 raise ValueError(f"{opened.width}×{opened.height} is too large to be scaled here")
             opened.thumbnail((max_side, max_side))

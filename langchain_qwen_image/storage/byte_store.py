@@ -36,14 +36,14 @@ class KeyStore(ImageStore):
 
     def _save(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> SavedImage:
         buffer = BytesIO()
-        picture = fetch(buffer)
+        info = fetch(buffer)
         for name in names(first_name):
-            keys = [f"{name}.json", f"{name}{picture.suffix}"]
+            keys = [f"{name}.json", f"{name}{info.suffix}"]
             if any(value is not None for value in self._store.mget(keys)):
                 continue
-            values = [record_of(name, picture, sidecar), buffer.getvalue()]
+            values = [record_of(name, info, sidecar), buffer.getvalue()]
             self._store.mset(list(zip(keys, values, strict=True)))
-            return SavedImage(keys[1], picture)
+            return SavedImage(keys[1], info)
         raise FileExistsError("no free key was found in the store")
 
     def read(self, path: str) -> bytes:

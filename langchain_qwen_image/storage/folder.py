@@ -51,11 +51,11 @@ class FolderStore(ImageStore):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         with part_file(self.folder) as (part, file):
-            picture = fetch(file)
+            info = fetch(file)
             finish(file)
             for name in names(first_name):
-                if self._publish(part, name, record_of(name, picture, sidecar), picture):
-                    return SavedImage(str(self.folder / f"{name}{picture.suffix}"), picture)
+                if self._publish(part, name, record_of(name, info, sidecar), info):
+                    return SavedImage(str(self.folder / f"{name}{info.suffix}"), info)
         raise FileExistsError(f"no free name was found in {self.folder}")
 
     def read(self, path: str) -> bytes:
@@ -90,7 +90,7 @@ class FolderStore(ImageStore):
             raise ValueError(f"{os.fspath(path)!r} is not the path of an image")
         return real
 
-    def _publish(self, part: Path, name: str, record: bytes, picture: ImageInfo) -> bool:
+    def _publish(self, part: Path, name: str, record: bytes, info: ImageInfo) -> bool:
         """Give an image and its sidecar a name, or say that it is taken."""
         beside = self.folder / f"{name}.json"
         with part_file(self.folder) as (record_part, file):
@@ -102,7 +102,7 @@ class FolderStore(ImageStore):
                 return False
         try:
             sync_folder(self.folder)
-            publish(part, self.folder / f"{name}{picture.suffix}")
+            publish(part, self.folder / f"{name}{info.suffix}")
         except FileExistsError:
             beside.unlink(missing_ok=True)
             return False

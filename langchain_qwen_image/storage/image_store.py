@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
 from langchain_qwen_image.storage.filenames import stem
 
@@ -24,7 +23,7 @@ class SavedImage:
     """An image that was saved: where, a path or a store's key, and what it is."""
 
     path: str
-    picture: ImageInfo
+    info: ImageInfo
 
 
 class ImageStore(ABC):
@@ -41,7 +40,7 @@ class ImageStore(ABC):
         created_at: datetime,
         sidecar: Mapping[str, object],
     ) -> SavedImage:
-        """Fetch an image and keep it with its sidecar; on any exception nothing is left.
+        """Fetch an image and save it with its sidecar; on any exception nothing is left.
 
         Args:
             fetch: Writes the image into the file that it is given.
@@ -58,28 +57,9 @@ class ImageStore(ABC):
             fetch, stem(prompt, image_id, created_at, ascii_only=self._ascii_only), sidecar
         )
 
-    async def asave(
-        self,
-        fetch: Fetch,
-        *,
-        image_id: str,
-        prompt: str,
-        created_at: datetime,
-        sidecar: Mapping[str, object],
-    ) -> SavedImage:
-        """Keep as `keep` does, beside the event loop; a cancelled keep goes on to its end."""
-        return await in_thread(
-            self.save,
-            fetch,
-            image_id=image_id,
-            prompt=prompt,
-            created_at=created_at,
-            sidecar=sidecar,
-        )
-
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """Return a saved image, by the path that `keep` gave.
+        """Return a saved image, by the path that `save` gave.
 
         Raises:
             ValueError: the path is not one of an image in this store.
@@ -98,13 +78,9 @@ class ImageStore(ABC):
     def locate(self, path: str) -> str | None:
         """Return the path that a saved image has now, or None if it is not there any more."""
 
-    async def aread(self, path: str) -> bytes:
-        """Read as `read` does, beside the event loop."""
-        return await in_thread(self.read, path)
-
     @abstractmethod
     def _save(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> SavedImage:
-        """Keep under the first name, or one that begins with it."""
+        """Save under the first name, or one that begins with it."""
 
 
 def names(first: str) -> Iterator[str]:
@@ -114,9 +90,9 @@ def names(first: str) -> Iterator[str]:
         yield f"{first}-{secrets.token_hex(3)}"
 
 
-def record_of(name: str, picture: ImageInfo, sidecar: Mapping[str, object]) -> bytes:
+def record_of(name: str, info: ImageInfo, sidecar: Mapping[str, object]) -> bytes:
     """Return the sidecar's bytes; a lone surrogate of a prompt becomes its JSON escape."""
-    facts = asdict(picture)
+    facts = asdict(info)
     suffix = facts.pop("suffix")
     record = {"file": f"{name}{suffix}", **sidecar, **facts}
     text = json.dumps(record, ensure_ascii=False, indent=2)

@@ -91,8 +91,8 @@ _SIGNED = "https://oss.example/a.png?Expires=1&Signature=s"
         pytest.param(GeneratedImage(url="data:image/png;base64,AAAA"), "has no link", id="inline"),
         pytest.param(
             GeneratedImage(url=_SIGNED, expires_at=datetime(2020, 1, 2, 3, 4, tzinfo=UTC)),
-            "died at 2020-01-02 03:04 UTC",
-            id="dead",
+            "expired at 2020-01-02 03:04 UTC",
+            id="expired",
         ),
         pytest.param(
             GeneratedImage(
@@ -106,14 +106,14 @@ _SIGNED = "https://oss.example/a.png?Expires=1&Signature=s"
 def test_url_that_nobody_could_fetch_is_refused(
     image: GeneratedImage, problem: str, call: Call
 ) -> None:
-    """A dead link does not get into a history, where it would spoil every later turn."""
+    """An expired link does not get into a history, where it would spoil every later turn."""
     with pytest.raises(DownloadError, match=problem) as caught:
         call(image, "to_content_block", "url")
     assert 'use kind="base64"' in str(caught.value)
 
 
 def test_link_without_an_end_is_taken(call: Call) -> None:
-    """A link that does not say when it dies is given as it is."""
+    """A link that does not say when it expires is given as it is."""
     image = GeneratedImage(url="https://images.example/a.png")
     assert call(image, "to_content_block", "url")["url"] == image.url
 

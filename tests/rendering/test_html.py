@@ -148,8 +148,8 @@ def test_inline_image_is_shown(server: SandboxServer) -> None:
     [
         pytest.param(
             GeneratedImage(url=LINK, expires_at=datetime(2020, 1, 2, 3, 4, tzinfo=UTC)),
-            "the link died at 2020-01-02 03:04 UTC",
-            id="dead link",
+            "the link expired at 2020-01-02 03:04 UTC",
+            id="expired link",
         ),
         pytest.param(GeneratedImage(), "not saved", id="no link"),
         pytest.param(GeneratedImage(url="javascript:alert(1)"), "not saved", id="another scheme"),

@@ -21,6 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.stores import InMemoryByteStore
 
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
 from langchain_qwen_image.errors import ConfigurationError, DownloadError
 from langchain_qwen_image.storage import atomic, filenames
@@ -55,7 +56,7 @@ def _sync(
 def _async(
     store: ImageStore, fetch: Callable[[BinaryIO], ImageInfo] = fetch, **facts: object
 ) -> SavedImage:
-    return asyncio.run(store.asave(fetch, **(_FACTS | facts)))
+    return asyncio.run(in_thread(_sync, store, fetch, **facts))
 
 
 _FACTS: dict[str, object] = {
@@ -115,7 +116,7 @@ def test_saved_images_are_read_back(tmp_path: Path, save: Keep) -> None:
     """Both twins read by the path that was given, and by the bare name."""
     store = open_store(tmp_path)
     path = save(store).path
-    assert store.read(path) == asyncio.run(store.aread(path)) == DATA
+    assert store.read(path) == asyncio.run(in_thread(store.read, path)) == DATA
     assert store.read(f"{NAME}.png") == DATA
 
 
@@ -336,6 +337,7 @@ KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
 from langchain_qwen_image.storage import atomic, folder as folder_module, opening
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
 
 folder, step = sys.argv[1:]
@@ -400,6 +402,7 @@ def test_a_kill_leaves_nothing_that_looks_whole(
 FULL = """
 import resource, sys
 from datetime import UTC, datetime
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
 from langchain_qwen_image.storage.opening import open_store
 
@@ -431,6 +434,7 @@ def test_a_real_limit_of_the_system_leaves_nothing(tmp_path: Path) -> None:
 MANY = """
 import sys
 from datetime import UTC, datetime
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
 from langchain_qwen_image.storage.opening import open_store
 
@@ -464,7 +468,7 @@ def test_threads_and_tasks_never_collide(tmp_path: Path) -> None:
     store = open_store(tmp_path)
 
     async def tasks() -> Sequence[SavedImage]:
-        return await asyncio.gather(*(store.asave(fetch, **_FACTS) for _ in range(40)))
+        return await asyncio.gather(*(in_thread(_sync, store) for _ in range(40)))
 
     with ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(_sync, store) for _ in range(40)]
@@ -473,7 +477,7 @@ def test_threads_and_tasks_never_collide(tmp_path: Path) -> None:
     assert len(names(tmp_path)) == 160
 
 
-def test_a_cancelled_keep_goes_on_to_its_end(tmp_path: Path) -> None:
+def test_a_cancelled_save_goes_on_to_its_end(tmp_path: Path) -> None:
     """Cancelling the task that waits does not lose a paid image."""
     begun, go_on = threading.Event(), threading.Event()
     store = open_store(tmp_path)
@@ -484,16 +488,16 @@ def test_a_cancelled_keep_goes_on_to_its_end(tmp_path: Path) -> None:
         return fetch(file)
 
     async def cancelled() -> None:
-        task = asyncio.create_task(store.asave(slow, **_FACTS))
+        task = asyncio.create_task(in_thread(_sync, store, slow))
         await asyncio.to_thread(begun.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         go_on.set()
-        await asyncio.to_thread(wait_for, lambda: len(store.read(f"{NAME}.png")))
+        saved = [f"{NAME}.json", f"{NAME}.png"]
+        await asyncio.to_thread(wait_for, lambda: names(tmp_path) == saved)
 
     asyncio.run(cancelled())
-    assert names(tmp_path) == [f"{NAME}.json", f"{NAME}.png"]
 
 
 # Stores of the caller's
@@ -512,7 +516,7 @@ def test_a_byte_store_holds_sidecar_and_image(save: Keep) -> None:
     first, second = save(store), save(store)
     assert calls[0] == [f"{NAME}.json", f"{NAME}.png"]
     assert first.path == f"{NAME}.png" != second.path
-    assert store.read(first.path) == asyncio.run(store.aread(second.path)) == DATA
+    assert store.read(first.path) == store.read(second.path) == DATA
     assert repr(store) == "KeyStore(Store)"
 
 
