@@ -161,4 +161,10 @@ class MalformedResponseError(QwenImageError):
 
 
 class DownloadError(QwenImageError):
-    """The image is paid for; its link could not be fetched, or was not safe to fetch."""
+    """The image is paid for; its link could not be fetched, or was not safe to fetch.
+
+    Attributes:
+        not_an_image: True when something came by the link, and it is no image.
+    """
+
+    not_an_image: bool = False

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import httpx
 
-from langchain_qwen_image.download.target import place
+from langchain_qwen_image.download.url import place
 from langchain_qwen_image.errors import DownloadError
 from langchain_qwen_image.wire.links import expires_at, is_inline
 from langchain_qwen_image.wire.retry import retry_after
@@ -27,6 +27,7 @@ class Failure:
         again: Whether another attempt may bring it.
         lasting: Whether no later attempt can bring it either.
         expired: Whether the link has expired.
+        not_an_image: Whether what came is no image.
         status_code: HTTP status of the answer, if one came.
         retry_after: Seconds that the answer asked to wait.
     """
@@ -35,27 +36,30 @@ class Failure:
     again: bool = False
     lasting: bool = False
     expired: bool = False
+    not_an_image: bool = False
     status_code: int | None = None
     retry_after: float | None = None
 
 
 class FetchError(Exception):
-    """Carries a trouble out of the depth of an attempt."""
+    """Carries a failure out of the depth of an attempt."""
 
     def __init__(self, failure: Failure) -> None:
-        """Keep the trouble."""
+        """Take the failure."""
         super().__init__(failure.what)
         self.failure = failure
 
 
 def to_error(failure: Failure, link: str, now: datetime) -> DownloadError:
     """Say what happened, whether the image still exists, until when, and what to do."""
-    return DownloadError(
+    error = DownloadError(
         f"The image is paid for, but {_story(failure, link)} "
         f"{_advice(failure, link, now)} Do not generate it again to get it.",
         status_code=failure.status_code,
         retry_after=failure.retry_after,
     )
+    error.not_an_image = failure.not_an_image
+    return error
 
 
 def refused(

@@ -13,16 +13,16 @@ import hashlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 import httpx
 
 from langchain_qwen_image._version import __version__
-from langchain_qwen_image.concurrency.threads import in_thread
+from langchain_qwen_image.download.body import Body, content_length, until
 from langchain_qwen_image.download.connections import Connections, ConnectionsOfProcess, bound_to
 from langchain_qwen_image.download.data_uri import decode_inline
 from langchain_qwen_image.download.failures import (
@@ -33,12 +33,14 @@ from langchain_qwen_image.download.failures import (
     to_error,
 )
 from langchain_qwen_image.download.image_format import (
-    DamagedPictureError,
-    Inspector,
+    DamagedImageError,
     NotAnImageError,
+    describe,
+    media_type_of,
+    read_format,
 )
 from langchain_qwen_image.download.ssrf import UnsafeAddressError
-from langchain_qwen_image.download.target import Target, place
+from langchain_qwen_image.download.url import Target, place
 from langchain_qwen_image.transport.call import Call
 from langchain_qwen_image.wire.links import is_inline
 
@@ -57,6 +59,8 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 _BACKOFF_FIRST = 0.5
 _BACKOFF_LONGEST = 8.0
 _ERROR_BYTES = 4096
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("langchain_qwen_image")
 
@@ -113,37 +117,48 @@ class Fetcher:
     def fetch(self, url: str, into: BinaryIO) -> ImageInfo:
         """Fetch an image into a file, which is rewound and emptied before each attempt.
 
-        The file must be seekable, and buffered or in memory. When the fetch fails, what stands in
-        it is of no use.
+        The file must be readable and seekable, and buffered or in memory. When the fetch fails,
+        what is in it is of no use.
 
         Raises:
-            DownloadError: the image could not be fetched, or was not safe to fetch.
+            DownloadError: the image could not be fetched, or was not safe to fetch; its
+                `not_an_image` says whether something else came.
             OSError: the file could not be written.
         """
-        if is_inline(url):
-            outcome = self._attempt(lambda: self._decode(url, into))
-        else:
-            with self._connections.turn():
-                outcome = self._fetch(url, into)
-        if isinstance(outcome, Failure):
-            raise to_error(outcome, url, datetime.now(UTC))
-        return outcome
+        return self._run(url, lambda pieces: _write(pieces, into))
 
-    async def afetch(self, url: str, into: BinaryIO) -> ImageInfo:
-        """Fetch as `fetch` does, beside the event loop; a cancelled fetch goes on to its end."""
-        return await in_thread(self.fetch, url, into)
+    def probe(self, url: str) -> str | None:
+        """Look at the first bytes of what a link leads to, and keep nothing of them.
+
+        Returns:
+            The media type of an image, or None if the bytes are not an image's.
+
+        Raises:
+            DownloadError: it could not be fetched now, or was not safe to fetch.
+        """
+        return self._run(url, lambda pieces: media_type_of(next(iter(pieces), b"")))
 
     def close(self) -> None:
         """Close the connections that are saved for the next fetch; never required."""
         self._connections.close()
 
-    def _fetch(self, url: str, into: BinaryIO) -> ImageInfo | Failure:
+    def _run(self, url: str, read: Callable[[Iterable[bytes]], _T]) -> _T:
+        if is_inline(url):
+            outcome = self._attempt(lambda: read(self._decode(url)))
+        else:
+            with self._connections.turn():
+                outcome = self._repeat(url, read)
+        if isinstance(outcome, Failure):
+            raise to_error(outcome, url, datetime.now(UTC))
+        return outcome
+
+    def _repeat(self, url: str, read: Callable[[Iterable[bytes]], _T]) -> _T | Failure:
         call = Call(time.monotonic() + self._timeout)
         attempt = 1
         while True:
             _log.debug("fetching %s, attempt %d", place(url), attempt)
-            outcome = self._attempt(lambda: self._follow(url, into, call))
-            if isinstance(outcome, ImageInfo) or not outcome.again:
+            outcome = self._attempt(lambda: self._follow(url, read, call))
+            if not isinstance(outcome, Failure) or not outcome.again:
                 return outcome
             pause = self._pause(attempt, outcome)
             if attempt >= self._attempts or time.monotonic() + pause >= call.deadline:
@@ -157,8 +172,8 @@ class Fetcher:
         longest = min(_BACKOFF_LONGEST, _BACKOFF_FIRST * 2.0 ** (attempt - 1))
         return max(longest * self._random(), failure.retry_after or 0.0)
 
-    def _attempt(self, work: Callable[[], ImageInfo]) -> ImageInfo | Failure:
-        """Try once; trouble is returned, so that no traceback leads to a signed link."""
+    def _attempt(self, work: Callable[[], _T]) -> _T | Failure:
+        """Try once; a failure is returned, so that no traceback leads to a signed link."""
         try:
             return work()
         except FetchError as error:
@@ -166,21 +181,22 @@ class Fetcher:
         except UnsafeAddressError as error:
             return Failure(f"it is not safe to fetch: {error}", lasting=True)
         except NotAnImageError as error:
-            return Failure(f"what came is {error}")
-        except DamagedPictureError as error:
+            return Failure(f"what came is {error}", not_an_image=True)
+        except DamagedImageError as error:
             return Failure(f"what came is not whole: {error}", again=True)
         except httpx.TransportError as error:
             return disturbed(error)
 
-    def _decode(self, uri: str, into: BinaryIO) -> ImageInfo:
-        self._check_size(len(uri) // 3)  # a byte takes three characters at most
+    def _decode(self, uri: str) -> Iterable[bytes]:
+        size = len(uri) // 3  # a byte takes three characters at most
+        Body([], max_bytes=self._max_bytes, length=size)
         try:
             data = decode_inline(uri)
         except ValueError as error:
             raise NotAnImageError(str(error)) from None
-        return self._take([data], into)
+        return Body([data], max_bytes=self._max_bytes)
 
-    def _follow(self, url: str, into: BinaryIO, call: Call) -> ImageInfo:
+    def _follow(self, url: str, read: Callable[[Iterable[bytes]], _T], call: Call) -> _T:
         target = Target(url, allow_loopback=self._allow_loopback)
         for _ in range(_MAX_REDIRECTS + 1):
             with (
@@ -188,7 +204,7 @@ class Fetcher:
                 closing(self._get(target, call)) as answer,
             ):
                 if answer.status_code not in _REDIRECTS:
-                    return self._receive(answer, target, into, call)
+                    return read(self._body(answer, target, call))
                 location = answer.headers.get("location", "")
             target = target.redirected(location, allow_loopback=self._allow_loopback)
         raise FetchError(Failure(f"it was redirected more than {_MAX_REDIRECTS} times"))
@@ -206,55 +222,33 @@ class Fetcher:
             failure = Failure("the environment names a proxy that cannot be used")
         raise FetchError(failure)
 
-    def _receive(
-        self, answer: httpx.Response, target: Target, into: BinaryIO, call: Call
-    ) -> ImageInfo:
+    def _body(self, answer: httpx.Response, target: Target, call: Call) -> Body:
         pieces = iter(cast(httpx.SyncByteStream, answer.stream))
         if answer.status_code != 200:
             body = next(pieces, b"")[:_ERROR_BYTES]
             raise FetchError(
                 refused(answer.status_code, answer.headers, body, target.link, datetime.now(UTC))
             )
-        if answer.headers.get("content-encoding", "identity").lower() != "identity":
-            raise FetchError(Failure("the host compressed it, although asked not to"))
-        expected = _content_length(answer)
-        self._check_size(expected or 0)
-        picture = self._take(_until(call, pieces), into)
-        if expected is not None and picture.size_bytes != expected:
-            raise DamagedPictureError(f"{picture.size_bytes} of {expected} bytes came")
-        return picture
-
-    def _take(self, pieces: Iterable[bytes], into: BinaryIO) -> ImageInfo:
-        """Write, check and count the bytes of one image as they come."""
-        into.seek(0)
-        into.truncate()
-        size, digest, inspector = 0, hashlib.sha256(), Inspector()
-        for piece in pieces:
-            size += len(piece)
-            self._check_size(size)
-            inspector.feed(piece)
-            into.write(piece)
-            digest.update(piece)
-        facts = inspector.finish()
-        return ImageInfo(
-            facts.mime_type, facts.suffix, facts.width, facts.height, size, digest.hexdigest()
+        return Body(
+            until(call, pieces),
+            max_bytes=self._max_bytes,
+            coding=answer.headers.get("content-encoding", ""),
+            length=content_length(answer.headers),
         )
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise FetchError(
-                Failure(f"it is larger than the {self._max_bytes:,} bytes of max_image_bytes")
-            )
 
-
-def _content_length(answer: httpx.Response) -> int | None:
-    value = answer.headers.get("content-length", "")
-    return int(value) if value.isascii() and value.isdigit() else None
-
-
-def _until(call: Call, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass the pieces on as long as the deadline has not passed, whatever the transport."""
+def _write(pieces: Iterable[bytes], into: BinaryIO) -> ImageInfo:
+    """Write, count and check the bytes of one image."""
+    into.seek(0)
+    into.truncate()
+    size, digest = 0, hashlib.sha256()
     for piece in pieces:
-        if time.monotonic() > call.deadline:
-            raise httpx.ReadTimeout("the deadline of the whole fetch has passed")
-        yield piece
+        if not size and media_type_of(piece) is None:
+            raise NotAnImageError(describe(piece))
+        size += len(piece)
+        into.write(piece)
+        digest.update(piece)
+    found = read_format(into)
+    return ImageInfo(
+        found.mime_type, found.suffix, found.width, found.height, size, digest.hexdigest()
+    )

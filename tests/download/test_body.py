@@ -1,0 +1,206 @@
+"""The bytes of an answer decide what they are; its headers do not."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_fetcher import FACTS, PICTURE, failure, png
+
+from langchain_qwen_image.download.body import Body
+from langchain_qwen_image.download.fetcher import Fetcher
+from langchain_qwen_image.download.image_format import DamagedImageError
+
+MIB = 1 << 20
+LINK = "https://images.example/a.png"
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """Compress without a header, as some servers read RFC 9110."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+LABELS = [
+    "aws-chunked",
+    "binary",
+    "utf-8",
+    "",
+    "x-gzip",
+    "gzip",
+    "br",
+    "deflate",
+    "none",
+    "gzip, br",
+]
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "GZIP": gzip.compress,
+    "aws-chunked, gzip": gzip.compress,
+    "identity": gzip.compress,
+    "deflate": zlib.compress,
+    " deflate": raw_deflate,
+}
+
+
+class Pieces(httpx.SyncByteStream):
+    """A body that comes in pieces of a given size, and counts what was read of it."""
+
+    def __init__(self, data: bytes, step: int = 1 << 16) -> None:
+        self._data = data
+        self._step = step
+        self.read = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._data), self._step):
+            piece = self._data[start : start + self._step]
+            self.read += len(piece)
+            yield piece
+
+
+def fetcher(stream: httpx.SyncByteStream, coding: str | None = None, **settings: object) -> Fetcher:
+    """Return a fetcher to which everything is answered by this body."""
+    headers = {} if coding is None else {"content-encoding": coding}
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers=headers, stream=stream)
+
+    return Fetcher(transport=httpx.MockTransport(answer), sleep=lambda _: None, **settings)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_on_plain_bytes_is_ignored(label: str) -> None:
+    """Whatever coding is announced over an image's own bytes, they are taken as they came."""
+    into = io.BytesIO()
+    assert fetcher(Pieces(PICTURE), label).fetch(LINK, into) == FACTS
+    assert into.getvalue() == PICTURE
+
+
+@pytest.mark.parametrize("label", CODINGS)
+def test_one_coding_is_undone(label: str) -> None:
+    """An image that was compressed against our wish is decoded, and the facts are the image's."""
+    into = io.BytesIO()
+    assert fetcher(Pieces(CODINGS[label](PICTURE)), label).fetch(LINK, into) == FACTS
+    assert into.getvalue() == PICTURE
+
+
+@given(st.sampled_from([PICTURE, gzip.compress(PICTURE)]), st.integers(1, 120))
+def test_pieces_do_not_matter(data: bytes, step: int) -> None:
+    """However the bytes are cut on their way, the same image arrives."""
+    into = io.BytesIO()
+    assert fetcher(Pieces(data, step)).fetch(LINK, into) == FACTS
+    assert into.getvalue() == PICTURE
+
+
+@given(st.binary(max_size=200), st.sampled_from(["", "gzip", "deflate"]), st.integers(1, 50))
+def test_any_bytes_are_bytes_or_damage(data: bytes, label: str, step: int) -> None:
+    """Whatever comes under whatever label, nothing but damage is raised."""
+    try:
+        decoded = b"".join(Body(Pieces(b"\x1f\x8b\x08" + data, step), max_bytes=MIB, coding=label))
+    except DamagedImageError:
+        return
+    assert len(decoded) <= MIB
+
+
+@pytest.mark.parametrize(
+    ("data", "label", "words"),
+    [
+        pytest.param(gzip.compress(PICTURE)[:-40], "gzip", "not whole", id="gzip-cut"),
+        pytest.param(b"\x1f\x8b\x08" + bytes(50), "gzip", "not whole", id="gzip-broken"),
+        pytest.param(b"\x8b\x02\x80" + bytes(50), "br", "compressed it (br)", id="brotli"),
+        pytest.param(b"\x28\xb5\x2f\xfd" + bytes(50), "zstd", "compressed it (zstd)", id="zstd"),
+        pytest.param(b"<html>" * 9, "br", "XML or HTML", id="page-called-brotli"),
+        pytest.param(gzip.compress(b'{"a": 1}' * 9), "gzip", "JSON", id="gzip-json"),
+        pytest.param(
+            gzip.compress(gzip.compress(PICTURE)), "gzip, gzip", "not a PNG", id="gzip-twice"
+        ),
+    ],
+)
+def test_what_cannot_be_decoded_is_named(data: bytes, label: str, words: str) -> None:
+    """A body that no single decoding makes an image is refused, and the error says why."""
+    assert words in str(failure(fetcher(Pieces(data), label), LINK))
+
+
+def test_a_bomb_is_stopped_while_it_is_decoded() -> None:
+    """Decoding ends at the cap, long before all of a bomb is read."""
+    bomb = Pieces(gzip.compress(png(bytes(256 * MIB)), 1), step=1024)
+    into = io.BytesIO()
+    error = failure(fetcher(bomb, "gzip", max_image_bytes=MIB), LINK, into)
+    assert "larger than the 1,048,576 bytes" in str(error)
+    assert len(into.getvalue()) <= MIB
+    assert bomb.read < 16 * 1024
+
+
+def test_a_bomb_that_holds_nothing_is_stopped_too() -> None:
+    """Bytes that decode to nothing count as well."""
+    nothing = Pieces(gzip.compress(b"")[:10] + b"\x00\x00\x00\xff\xff" * MIB)
+    error = failure(fetcher(nothing, "gzip", max_image_bytes=MIB), LINK)
+    assert "larger than the 1,048,576 bytes" in str(error)
+
+
+# Looking at the first bytes
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(PICTURE, "image/png", id="png"),
+        pytest.param(PICTURE[:30], "image/png", id="beginning-of-a-png"),
+        pytest.param(gzip.compress(PICTURE), "image/png", id="gzip"),
+        pytest.param(b"\xff\xd8\xff\xe0" + bytes(99), "image/jpeg", id="jpeg"),
+        pytest.param(b"RIFF\0\0\0\0WEBPVP8 ", "image/webp", id="webp"),
+        pytest.param(b"<html><body>docs</body></html>", None, id="page"),
+        pytest.param(b'{"status": "QUEUED"}', None, id="json"),
+        pytest.param(b"GIF89a" + bytes(99), None, id="gif"),
+        pytest.param(b"x", None, id="one-byte"),
+    ],
+)
+def test_a_probe_tells_the_type_by_the_first_bytes(data: bytes, expected: str | None) -> None:
+    """What a link leads to is told to be an image, or none, without fetching the rest of it."""
+    stream = Pieces(data + bytes(MIB) if len(data) > 90 else data, step=100)
+    assert fetcher(stream).probe(LINK) == expected
+    assert stream.read <= 300
+
+
+@pytest.mark.parametrize(
+    ("link", "answers"),
+    [
+        pytest.param(LINK, [404], id="not-found"),
+        pytest.param(LINK, [500, 500, 500, 500], id="server-error"),
+        pytest.param("https://10.0.0.1/a.png", [], id="unsafe"),
+        pytest.param("ftp://images.example/a.png", [], id="not-https"),
+    ],
+)
+def test_a_probe_that_cannot_look_says_so(link: str, answers: list[int]) -> None:
+    """Where nothing can be fetched, it is an error and not said to be no image."""
+    left = list(answers)
+    transport = httpx.MockTransport(lambda _: httpx.Response(left.pop(0)))
+    probing = Fetcher(transport=transport, sleep=lambda _: None)
+    error = failure(probing, link, probe=True)
+    assert not left
+    assert error.not_an_image is False
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        pytest.param("data:image/png;base64,iVBORw0KGgoAAAANSUhEUg==", "image/png", id="png"),
+        pytest.param("data:image/png,%3Chtml%3E", None, id="page"),
+    ],
+)
+def test_a_probe_looks_at_inline_images_too(link: str, expected: str | None) -> None:
+    """A `data:` URI is told by its own bytes, whatever it says of itself."""
+    assert Fetcher().probe(link) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"), [(b"<html>", True), (PICTURE[:-9], False), (b"", False)]
+)
+def test_an_error_says_whether_something_else_came(data: bytes, expected: bool) -> None:
+    """Only what came and is no image is called that; what came in part may be one."""
+    assert failure(fetcher(Pieces(data)), LINK).not_an_image is expected
