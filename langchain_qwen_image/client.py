@@ -23,7 +23,11 @@ from langchain_qwen_image.environment import (
     is_loopback,
     usable_key,
 )
-from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.errors import (
+    ConfigurationError,
+    MalformedResponseError,
+    QwenImageError,
+)
 from langchain_qwen_image.pipeline.cancellation import CallState, finish_in_background
 from langchain_qwen_image.pipeline.watcher import Watcher
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
@@ -41,7 +45,7 @@ from langchain_qwen_image.transport.post import (
 )
 from langchain_qwen_image.wire.arguments import check_prompt
 from langchain_qwen_image.wire.request import WireRequest, build_request, cut_off_warnings
-from langchain_qwen_image.wire.response import WireAnswer, parse_response
+from langchain_qwen_image.wire.response import QueuedAnswer, WireAnswer, parse_response
 from langchain_qwen_image.wire.retry import retry_delay
 
 logger = logging.getLogger("langchain_qwen_image")
@@ -263,9 +267,17 @@ class QwenImageClient:
         try:
             raw: RawAnswer = yield Do(self._post, self._apost, (wire, call))
             logger.debug("answered %d after %.1f s", raw.status, time.monotonic() - started)
-            return parse_response(
-                raw.status, raw.headers, bytes(raw.body), secret=wire.key, now=datetime.now(UTC)
+            answer = parse_response(
+                raw.status,
+                raw.headers,
+                bytes(raw.body),
+                secret=wire.key,
+                now=datetime.now(UTC),
+                base_url=self.base_url,
             )
+            if isinstance(answer, QueuedAnswer):
+                return MalformedResponseError(f"The gateway put the request on hold: {answer!r}")
+            return answer
         except QwenImageError as error:
             return error.with_traceback(None)  # its frames hold the key
 

@@ -155,9 +155,15 @@ class RequestTimeoutError(QwenImageError, ModelTimeoutError):
 
 
 class MalformedResponseError(QwenImageError):
-    """The gateway reported success without an image that can be used."""
+    """The gateway reported success without an image that can be used.
+
+    Attributes:
+        polling_url: Address of another host, at which the gateway said to ask for the image. It
+            was not asked, because the key would travel; it is in no message.
+    """
 
     may_have_been_billed = True
+    polling_url: str | None = None
 
 
 class DownloadError(QwenImageError):
