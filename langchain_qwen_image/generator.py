@@ -1,6 +1,6 @@
 """The runnable that a chain or a notebook calls."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
@@ -16,7 +16,9 @@ from langchain_qwen_image.settings import QwenImageSettings, may_repeat
 from langchain_qwen_image.wire.arguments import check_arguments, check_parameters
 
 if TYPE_CHECKING:
+    from langchain_qwen_image.bulk.caller import Work
     from langchain_qwen_image.bulk.run import BulkRun
+    from langchain_qwen_image.pipeline.pipeline import Pipeline
     from langchain_qwen_image.pipeline.recorder import BulkItem
 
 
@@ -93,7 +95,9 @@ class QwenImageGenerator(
         self, input: GeneratorInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> ImageGenerationResult:
         """Async twin of `invoke`."""
-        return await self._acall(self._agenerate, input, config, **kwargs)
+        return await self._acall_with_config(
+            self._agenerate, input, _with_identity(config), run_type="tool", **kwargs
+        )
 
     def generate_many(
         self,
@@ -117,10 +121,10 @@ class QwenImageGenerator(
 
         Args:
             requests: What `invoke` takes, read as needed; one that waits should be asynchronous.
-            concurrency: Requests at the gateway at once, at most.
-            resume: Take what earlier runs in this folder bought; False pays for everything anew.
-            retry_unknown: Ask again where an answer never came; it may be billed twice.
-            retry_lost: Ask again for images that were paid for and are no more to be had.
+            concurrency: Maximum number of parallel requests.
+            resume: Reuse what earlier runs in this folder bought; False pays for everything anew.
+            retry_unknown: Repeat requests with no known answer; may be billed twice.
+            retry_lost: Pay again for images that were paid for and cannot be fetched any more.
             config: LangChain's run configuration, for each request.
 
         Raises:
@@ -130,12 +134,12 @@ class QwenImageGenerator(
             >>> generator = QwenImageGenerator(sandbox=True, size="512*512")
             >>> run = generator.generate_many(["a red fox", "a heron"], resume=False)
             >>> sorted((outcome.number, outcome.status) for outcome in run)
-            [(0, 'made'), (1, 'made')]
+            [(0, 'saved'), (1, 'saved')]
         """
         from langchain_qwen_image.bulk.run import BulkRun
 
         return BulkRun(
-            self,
+            _BulkCaller(self),
             requests,
             concurrency=concurrency,
             resume=resume,
@@ -181,18 +185,6 @@ class QwenImageGenerator(
             self._report_failure(error, call_state)
             raise
 
-    def _acall(
-        self,
-        work: Callable[..., Awaitable[ImageGenerationResult]],
-        input: Any,
-        config: RunnableConfig | None,
-        **kwargs: Any,
-    ) -> Awaitable[ImageGenerationResult]:
-        """Do asynchronous work as one of LangChain's runs."""
-        return self._acall_with_config(
-            work, input, _with_identity(config), run_type="tool", **kwargs
-        )
-
     async def _agenerate(
         self, given: GeneratorInput, item: "BulkItem | None" = None, **parameters: Any
     ) -> ImageGenerationResult:
@@ -211,6 +203,31 @@ class QwenImageGenerator(
             InvalidRequestError: They cannot be used; the message says why.
         """
         return check_arguments({**self.given_parameters(), **arguments_of(input), **parameters})
+
+
+class _BulkCaller:
+    """Calls the gateway for a bulk run; see `bulk.caller.Caller`."""
+
+    def __init__(self, generator: QwenImageGenerator) -> None:
+        self._generator = generator
+
+    @property
+    def pipeline(self) -> "Pipeline":
+        return self._generator.pipeline
+
+    def checked(self, input: GeneratorInput) -> QwenImageInput:
+        return self._generator.checked(input)
+
+    def as_run(
+        self, work: "Work", arguments: QwenImageInput, config: RunnableConfig | None
+    ) -> Awaitable[ImageGenerationResult]:
+        of_any_input: Any = work  # LangChain types it by the generator's input, which is wider
+        return self._generator._acall_with_config(
+            of_any_input, arguments, _with_identity(config), run_type="tool"
+        )
+
+    async def generate(self, arguments: QwenImageInput, item: "BulkItem") -> ImageGenerationResult:
+        return await self._generator._agenerate(arguments, item)
 
 
 def _reported(result: ImageGenerationResult) -> ImageGenerationResult:

@@ -5,14 +5,11 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from langchain_qwen_image.bulk.caller import Checker
 from langchain_qwen_image.bulk.lookup import Lookup, RetryOptions, batch_name
 from langchain_qwen_image.bulk.request_ids import RequestIds
 from langchain_qwen_image.integration.inputs import GeneratorInput
-
-if TYPE_CHECKING:
-    from langchain_qwen_image.generator import QwenImageGenerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +18,23 @@ class Estimate:
 
     Attributes:
         requests: How many there are.
-        had: Images that are there, or are paid for and can be fetched free of charge.
+        reused: Images that are saved, or are paid for and can be fetched free of charge.
         unknown: Requests whose answer never came and that would be left alone.
-        lost: Images that were paid for, are no more to be had, and would be left alone.
-        to_make: Images that would be paid for.
-        usd_at_most: What they would cost at most, US dollars.
+        lost: Images that were paid for, cannot be fetched any more, and would be left alone.
+        to_generate: Images that would be paid for.
+        max_usd: Their maximum cost, US dollars.
     """
 
     requests: int
-    had: int
+    reused: int
     unknown: int
     lost: int
-    to_make: int
-    usd_at_most: Decimal
+    to_generate: int
+    max_usd: Decimal
 
 
 def estimate_cost(
-    generator: "QwenImageGenerator",
+    generator: Checker,
     requests: Iterable[GeneratorInput],
     *,
     retry_unknown: bool = False,
@@ -49,20 +46,21 @@ def estimate_cost(
         InvalidRequestError: A request cannot be used.
         ConfigurationError: There is nothing to resume by.
     """
-    known = Lookup(generator.pipeline, batch_name(generator, resume=True), dry_run=True)
-    again = RetryOptions(retry_unknown or generator.sandbox, retry_lost or generator.sandbox)
+    pipeline = generator.pipeline
+    lookup = Lookup(pipeline, batch_name(pipeline, resume=True), dry_run=True)
+    retry = RetryOptions.of(pipeline, retry_unknown=retry_unknown, retry_lost=retry_lost)
     counts: Counter[str] = Counter()
-    with closing(RequestIds()) as names:
+    with closing(RequestIds()) as ids:
         for request in requests:
-            prior = known.look_up(names.name(generator.checked(request)), _raise)
-            counts["new" if prior is None or again.wants(prior) else prior.status] += 1
+            prior = lookup.look_up(ids.next_id(generator.checked(request)), _raise)
+            counts["new" if prior is None or retry.wants(prior) else prior.status] += 1
     return Estimate(
         requests=counts.total(),
-        had=counts["had"] + counts["unsaved"],
+        reused=counts["reused"] + counts["unsaved"],
         unknown=counts["unknown"],
         lost=counts["lost"],
-        to_make=counts["new"],
-        usd_at_most=counts["new"] * Decimal(str(generator.pipeline.client.price_usd)),
+        to_generate=counts["new"],
+        max_usd=counts["new"] * Decimal(str(pipeline.client.price_usd)),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from uuid import uuid4
 
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
@@ -14,16 +14,13 @@ from langchain_qwen_image.recovery import Finding, Recovery, result_of
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.storage.opening import ImageStore
 
-if TYPE_CHECKING:
-    from langchain_qwen_image.generator import QwenImageGenerator
-
-BulkStatus = Literal["made", "had", "unsaved", "unknown", "lost", "failed"]
+BulkStatus = Literal["saved", "reused", "unsaved", "unknown", "lost", "failed"]
 """What became of a request; `BulkOutcome` says what each means."""
 
-_ANSWER_NEVER_CAME = "It was sent and no answer is known; it may have been billed"
-_GONE = (
-    "It was paid for and saved as {path}, which is not there any more. It is not paid for again; "
-    "for another image, ask for the same once more"
+_NO_ANSWER = "It was sent and no answer is known; it may have been billed"
+_MISSING_FILE = (
+    "It was paid for and saved as {path}, which does not exist any more. It is not paid for again; "
+    "for another image, add the same request once more"
 )
 
 
@@ -36,7 +33,7 @@ class PriorState(NamedTuple):
         reason: Why there is no image.
         error: What the gateway or the disk said, if it was just now.
         cost_usd: What was paid for it just now, or may have been, in US dollars.
-        may_ask_again: Whether the ledger lets it be paid for again, by who wants that.
+        may_be_repeated: Whether the ledger lets it be paid for again, on request.
     """
 
     status: BulkStatus
@@ -44,7 +41,7 @@ class PriorState(NamedTuple):
     reason: str | None = None
     error: QwenImageError | None = None
     cost_usd: float = 0.0
-    may_ask_again: bool = True
+    may_be_repeated: bool = True
 
 
 class RetryOptions(NamedTuple):
@@ -53,24 +50,30 @@ class RetryOptions(NamedTuple):
     retry_unknown: bool = False
     retry_lost: bool = False
 
+    @classmethod
+    def of(cls, pipeline: Pipeline, *, retry_unknown: bool, retry_lost: bool) -> "RetryOptions":
+        """Return what was asked for; the sandbox repeats everything, since it costs nothing."""
+        free = pipeline.client.sandbox
+        return cls(retry_unknown or free, retry_lost or free)
+
     def wants(self, prior: PriorState) -> bool:
         """Say whether a request that was sent before is to be sent again."""
-        may = {"unknown": self.retry_unknown, "lost": self.retry_lost and prior.may_ask_again}
+        may = {"unknown": self.retry_unknown, "lost": self.retry_lost and prior.may_be_repeated}
         return may.get(prior.status, False)
 
 
-def batch_name(generator: "QwenImageGenerator", *, resume: bool) -> str:
-    """Return the run's name in the ledger: one a folder, the sandbox's apart, or a new one."""
+def batch_name(pipeline: Pipeline, *, resume: bool) -> str:
+    """Return the run's name in the ledger: one per folder, the sandbox's apart, or a new one."""
     if not resume:
         return uuid4().hex
-    return "bulk, sandbox" if generator.sandbox else "bulk"
+    return "bulk, sandbox" if pipeline.client.sandbox else "bulk"
 
 
 class Lookup:
     """Looks requests up, and fetches what is paid for and not saved; safe for threads."""
 
     def __init__(self, pipeline: Pipeline, batch: str, *, dry_run: bool = False) -> None:
-        """Take the pipeline's books and store.
+        """Take the pipeline's ledger and store.
 
         Args:
             pipeline: Where the requests go.
@@ -83,7 +86,7 @@ class Lookup:
         store = pipeline.saver.store
         if pipeline.ledger is None or store is None:
             raise ConfigurationError(
-                "A bulk run can be resumed only where it keeps its images and has a ledger: set "
+                "A bulk run can be resumed only where it saves its images and has a ledger: set "
                 "save_to=… to a folder (to a ByteStore: ledger=… too), or resume=False. Nothing "
                 "was sent."
             )
@@ -97,20 +100,20 @@ class Lookup:
         """Return how things stand with a request; None if it has bought nothing so far.
 
         Args:
-            item: The request's name in the run.
-            on_failure: Told of a disk that does not take an image.
+            item: The request's id in the run.
+            on_failure: Called with the error of a disk that an image cannot be written to.
         """
         call = self._ledger.find_item(self._batch, item)
         if call is None or call.state in ("asked", "refused"):
             return None
         if call.state in ("sent", "unknown"):
             said = f": {call.message}" if call.message else ""
-            return PriorState("unknown", reason=f"{_ANSWER_NEVER_CAME}{said}")
+            return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
         if call.state == "answered":
             findings = self._settle(call, on_failure)
             call = self._ledger.get(call.id) or call
             if call.state == "answered":
-                return self._without_picture(call, findings)
+                return self._without_image(call, findings)
         return self._saved(call)
 
     def _settle(self, call: LedgerCall, on_failure: Callable[[OSError], None]) -> list[Finding]:
@@ -125,7 +128,7 @@ class Lookup:
         recovery = Recovery(self._ledger, self._store, fetch, dry_run=self._dry_run, now=now)
         return recovery.settle(call)
 
-    def _without_picture(self, call: LedgerCall, findings: Sequence[Finding]) -> PriorState:
+    def _without_image(self, call: LedgerCall, findings: Sequence[Finding]) -> PriorState:
         result = result_of(call, call.images)
         reason = next((one.reason for one in findings if one.reason), None)
         if any(one.outcome == "lost" for one in findings):
@@ -137,14 +140,14 @@ class Lookup:
         for image in call.images:
             path = self._store.locate(image.path or "")
             if path is None:
-                reason = _GONE.format(path=image.path)
-                return PriorState("lost", reason=reason, may_ask_again=False)
+                reason = _MISSING_FILE.format(path=image.path)
+                return PriorState("lost", reason=reason, may_be_repeated=False)
             images.append(replace(image, path=path))
         result = result_of(call, images)
         for one in result.images:
             one.bind(self._pipeline.saver)
             self._describe(one)
-        return PriorState("had", result)
+        return PriorState("reused", result)
 
     def _describe(self, image: GeneratedImage) -> None:
         """Add what only the sidecar says; an image without one is an image all the same."""

@@ -1,4 +1,4 @@
-"""Names for the requests of a bulk run: the same ones at each reading of the same prompts."""
+"""Ids for the requests of a bulk run: the same ones at each reading of the same prompts."""
 
 import hashlib
 import sqlite3
@@ -7,10 +7,10 @@ from langchain_qwen_image.schemas import QwenImageInput
 
 
 class RequestIds:
-    """Names a request by its content and by how often it came before.
+    """Identifies a request by its content and by how often it came before.
 
-    So the same prompt twice is two images, and a line that is put between others leaves their
-    names as they are. The counts are on disk: a million requests do not sit in memory.
+    So the same prompt twice is two images, and a line that is inserted between others leaves their
+    ids as they are. The counts are on disk: a million requests are not held in memory.
     """
 
     def __init__(self) -> None:
@@ -20,9 +20,9 @@ class RequestIds:
         self._seen.execute("PRAGMA journal_mode = OFF")
         self._seen.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, times INTEGER) WITHOUT ROWID")
 
-    def name(self, arguments: QwenImageInput) -> str:
-        """Return the name of the next request with these arguments."""
-        # Defaults are left out: an argument that a later version adds changes no name.
+    def next_id(self, arguments: QwenImageInput) -> str:
+        """Return the id of the next request with these arguments."""
+        # Defaults are left out: an argument that a later version adds changes no id.
         content = arguments.model_dump_json(exclude_defaults=True)
         digest = hashlib.sha256(content.encode()).digest()[:16]
         [times] = self._seen.execute(

@@ -1,35 +1,33 @@
 """Bulk runs: many requests at once, each paid for once, whatever happens in between.
 
-request ─► known already? ─► its turn ─► pipeline ─► outcome
-           _lookup            _throttle
+request ─► paid for already? ─► its turn ─► pipeline ─► outcome
+           lookup              worker
 
-What the ledger knows to be paid for is not asked for again. What the gateway refuses because it
-came too soon is asked for again, at a pace that all requests share.
+What the ledger knows to be paid for is not paid for again. What the gateway refuses because it
+came too soon is repeated, at a pace that all requests share.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from concurrent.futures import wait
 from contextlib import aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING
 
+from anyio.from_thread import start_blocking_portal
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qwen_image.account.ledger import LedgerError
+from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.lookup import BulkStatus, Lookup, RetryOptions, batch_name
 from langchain_qwen_image.bulk.request_ids import RequestIds
 from langchain_qwen_image.bulk.worker import RunStoppedError, Worker
-from langchain_qwen_image.concurrency.loop_thread import loop_thread
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.defaults import CONCURRENCY
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError
 from langchain_qwen_image.integration.inputs import GeneratorInput
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
-
-if TYPE_CHECKING:
-    from langchain_qwen_image.generator import QwenImageGenerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +36,10 @@ class BulkOutcome:
 
     Attributes:
         number: Its place among the requests, from 0.
-        status: `made`: bought and saved just now. `had`: an earlier run bought it, and it is there.
-            `unsaved`: paid for and not saved yet; a resumed run fetches it free of charge.
-            `unknown`: its answer never came; it may have been billed. `lost`: paid for, and no
-            more to be had. `failed`: nothing was bought.
+        status: `saved`: bought and saved just now. `reused`: an earlier run bought it, and it
+            exists. `unsaved`: paid for and not saved yet; a resumed run fetches it free of charge.
+            `unknown`: its answer never came; it may have been billed. `lost`: paid for, and it
+            cannot be fetched any more. `failed`: nothing was bought.
         request: The arguments, checked; None where they could not be used.
         result: What was bought, where that is known.
         error: What the gateway or the disk said, where this run met it.
@@ -59,8 +57,8 @@ class BulkOutcome:
 
     @property
     def is_there(self) -> bool:
-        """Whether the image is there."""
-        return self.status in ("made", "had")
+        """Whether the image exists."""
+        return self.status in ("saved", "reused")
 
 
 class BulkRun:
@@ -73,7 +71,7 @@ class BulkRun:
 
     def __init__(
         self,
-        generator: "QwenImageGenerator",
+        caller: Caller,
         requests: Iterable[GeneratorInput] | AsyncIterable[GeneratorInput],
         *,
         concurrency: int = CONCURRENCY,
@@ -89,15 +87,14 @@ class BulkRun:
         """
         if concurrency < 1:
             raise ConfigurationError(f"concurrency must be 1 or more; got {concurrency!r}.")
-        self._generator = generator
+        self._caller = caller
         self._requests = requests
         self._concurrency = concurrency
-        batch = batch_name(generator, resume=resume)
-        self._lookup = Lookup(generator.pipeline, batch) if resume else None
-        self._retry = RetryOptions(
-            retry_unknown or generator.sandbox, retry_lost or generator.sandbox
-        )
-        self._worker = Worker(generator, batch, config)
+        pipeline = caller.pipeline
+        batch = batch_name(pipeline, resume=resume)
+        self._lookup = Lookup(pipeline, batch) if resume else None
+        self._retry = RetryOptions.of(pipeline, retry_unknown=retry_unknown, retry_lost=retry_lost)
+        self._worker = Worker(caller, batch, config)
 
     @property
     def in_flight(self) -> int:
@@ -105,32 +102,37 @@ class BulkRun:
         return self._worker.in_flight
 
     def stop(self) -> None:
-        """Send no more; the iteration ends when what has left is settled. Safe for threads."""
+        """Send no more; the iteration ends when what was sent is settled. Safe for threads."""
         self._worker.stop()
 
     async def __aiter__(self) -> AsyncGenerator[BulkOutcome, None]:
         self._worker.start()
         source = _Source(self._requests)
         async with self._claimed():
-            with closing(RequestIds()) as names:
-                async with aclosing(self._outcomes(source, names)) as outcomes:
+            with closing(RequestIds()) as ids:
+                async with aclosing(self._outcomes(source, ids)) as outcomes:
                     async for outcome in outcomes:
                         yield outcome
         if failure := self._worker.failure or source.failure:
             raise failure
 
     def __iter__(self) -> Iterator[BulkOutcome]:
-        with loop_thread() as run:
+        with start_blocking_portal() as portal:
             outcomes = self.__aiter__()
+            step = portal.start_task_soon(anext, outcomes, None)
             try:
-                while (outcome := run(anext(outcomes, None))) is not None:
+                while (outcome := step.result()) is not None:
                     yield outcome
-            finally:
-                run(outcomes.aclose())
+                    step = portal.start_task_soon(anext, outcomes, None)
+            except BaseException:
+                self.stop()  # Ctrl-C may have come while a step goes on: it ends first
+                wait([step])
+                portal.call(outcomes.aclose)
+                raise
 
     @asynccontextmanager
     async def _claimed(self) -> AsyncIterator[None]:
-        ledger = self._generator.pipeline.ledger
+        ledger = self._caller.pipeline.ledger
         if ledger is None:
             yield
             return
@@ -142,11 +144,11 @@ class BulkRun:
                 await ledger.release(self._worker.batch)
 
     async def _outcomes(
-        self, source: "_Source", names: RequestIds
+        self, source: "_Source", ids: RequestIds
     ) -> AsyncGenerator[BulkOutcome, None]:
         done: asyncio.Queue[BulkOutcome | None] = asyncio.Queue(1)
         workers = [
-            asyncio.create_task(self._work(source, names, done)) for _ in range(self._concurrency)
+            asyncio.create_task(self._work(source, ids, done)) for _ in range(self._concurrency)
         ]
         running = len(workers)
         try:
@@ -157,7 +159,7 @@ class BulkRun:
                         running -= 1
                     else:
                         yield outcome
-            except GeneratorExit:  # who iterates leaves early; what has left is paid for
+            except GeneratorExit:  # the caller leaves early; what was sent is paid for
                 self.stop()
                 while running:
                     running -= await done.get() is None
@@ -169,23 +171,23 @@ class BulkRun:
             raise
 
     async def _work(
-        self, source: "_Source", names: RequestIds, done: asyncio.Queue[BulkOutcome | None]
+        self, source: "_Source", ids: RequestIds, done: asyncio.Queue[BulkOutcome | None]
     ) -> None:
         try:
             while (taken := await self._worker.unless_stopped(source.take)) is not None:
-                await done.put(await self._settle(*taken, names))
+                await done.put(await self._settle(*taken, ids))
         except RunStoppedError:
             pass
         except Exception as error:  # of the ledger, say
             self._worker.end(error)
         await done.put(None)
 
-    async def _settle(self, number: int, given: GeneratorInput, names: RequestIds) -> BulkOutcome:
+    async def _settle(self, number: int, given: GeneratorInput, ids: RequestIds) -> BulkOutcome:
         try:
-            arguments = self._generator.checked(given)
+            arguments = self._caller.checked(given)
         except QwenImageError as error:
             return BulkOutcome(number, "failed", None, error=error, reason=str(error))
-        item = names.name(arguments)
+        item = ids.next_id(arguments)
         prior = None
         if self._lookup is not None:
             prior = await in_thread(self._lookup.look_up, item, self._worker.end)
@@ -205,7 +207,8 @@ class BulkRun:
 class _Source:
     """Numbers the requests, whichever kind of iterable they come from.
 
-    A failure of the iterable is its end, and saved: what it gave before is settled all the same.
+    A failure of the iterable is its end, and remembered: what it gave before is settled all the
+    same.
     """
 
     def __init__(self, requests: Iterable[GeneratorInput] | AsyncIterable[GeneratorInput]) -> None:

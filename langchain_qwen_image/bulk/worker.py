@@ -1,20 +1,21 @@
-"""Buying for a bulk run: ask until there is an answer, and end the run where that is no use.
+"""One request of a bulk run: call until there is an answer, and end the run where that is no use.
 
 A refusal that bought nothing (429, 503 with `Retry-After`, no connection) slows all requests down
-together and is asked again, as often as the gateway's mood takes. What only the operator can fix
-(key, permission, quota, address, budget, disk) ends the run.
+together and is repeated without a limit. What only the operator can fix (key, permission, quota,
+address, budget, disk) ends the run.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qwen_image.account.throttle import AdaptiveThrottle, Window
+from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.lookup import PriorState
 from langchain_qwen_image.errors import (
     AuthenticationError,
@@ -30,36 +31,31 @@ from langchain_qwen_image.pipeline.recorder import BulkItem
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
 
-if TYPE_CHECKING:
-    from langchain_qwen_image.generator import QwenImageGenerator
-
 _T = TypeVar("_T")
 _DENIALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
-_NOT_OURS_TO_MEND = (ConfigurationError, ConnectionFailedError)
-_SECOND_LOOK_SECONDS = 1.0
+_OPERATOR_ERRORS = (ConfigurationError, ConnectionFailedError)
+_SECOND_ATTEMPT_SECONDS = 1.0
 
 
 class RunStoppedError(Exception):
-    """The run ends, and the request did not leave; a resumed run asks for it."""
+    """The run ends, and the request was not sent; a resumed run sends it."""
 
 
 class Worker:
-    """Asks for images, for the tasks of one event loop.
+    """Buys images, for the tasks of one event loop.
 
     Attributes:
         batch: The run's name.
         in_flight: Requests at the gateway, and images that are being saved.
-        trouble: What ended the run, if anything did.
+        failure: What ended the run, if anything did.
     """
 
-    def __init__(
-        self, generator: "QwenImageGenerator", batch: str, config: RunnableConfig | None
-    ) -> None:
-        """Take who generates, the run's name, and LangChain's configuration for each request."""
+    def __init__(self, caller: Caller, batch: str, config: RunnableConfig | None) -> None:
+        """Take who calls, the run's name, and LangChain's configuration for each request."""
         self.batch = batch
         self.in_flight = 0
         self.failure: Exception | None = None
-        self._generator = generator
+        self._caller = caller
         self._config = config
         self._throttle = AdaptiveThrottle()
         self._was_denied = False
@@ -73,14 +69,14 @@ class Worker:
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
-        """Let nothing more leave, and wake up whoever waits; safe for threads."""
+        """Send nothing more, and wake up the tasks that wait; safe for threads."""
         self._stopping = True
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: the run is over
                 self._loop.call_soon_threadsafe(self._wake)
 
     def end(self, failure: Exception) -> None:
-        """Stop because of trouble; the first one counts."""
+        """Stop because of a failure; the first one counts."""
         self.failure = self.failure or failure
         self.stop()
 
@@ -106,59 +102,58 @@ class Worker:
             self._idle.discard(task)
 
     async def buy(self, arguments: QwenImageInput, item: str, *, pay_again: bool) -> PriorState:
-        """Buy one image and keep it.
+        """Buy one image and save it.
 
         Args:
             arguments: What to ask for.
-            item: The request's name in the run.
-            pay_again: Ask also where an earlier call may have been billed.
+            item: The request's id in the run.
+            pay_again: Send it although an earlier call may have been billed.
 
         Raises:
             RunStoppedError: It bought nothing, and the run ends.
         """
-        place = BulkItem(self.batch, item, uuid4().hex, pay_again)
+        recorded_as = BulkItem(self.batch, item, uuid4().hex, pay_again)
         try:
-            result = await self._generator._acall(
-                partial(self._ask, place), arguments, self._config
-            )
+            work = partial(self._call, recorded_as)
+            result = await self._caller.as_run(work, arguments, self._config)
         except QwenImageError as error:
-            return self._without_answer(error)
-        return await self._with_pictures(result)
+            return self._failed(error)
+        return await self._bought(result)
 
-    async def _ask(self, place: BulkItem, arguments: QwenImageInput) -> ImageGenerationResult:
+    async def _call(self, item: BulkItem, arguments: QwenImageInput) -> ImageGenerationResult:
         while True:
             window = await self.unless_stopped(self._throttle.turn)
             try:
                 with self._counted():
-                    result = await self._generator._agenerate(arguments, place)
+                    result = await self._caller.generate(arguments, item)
             except BudgetExceededError as error:
-                await self._others_may_give_some_back(error)
+                await self._wait_for_budget(error)
             except QwenImageError as error:
-                self._someone_is_done()
-                if not self._is_worth_another(error, window):
+                self._one_is_done()
+                if not self._is_worth_repeating(error, window):
                     raise
             else:
-                self._someone_is_done()
+                self._one_is_done()
                 self._throttle.admitted()
                 self._was_denied = False
                 return result
 
-    async def _others_may_give_some_back(self, error: BudgetExceededError) -> None:
-        """Wait for a request that holds some of the budget, or end the run if there is none."""
-        budget = self._generator.budget
+    async def _wait_for_budget(self, error: BudgetExceededError) -> None:
+        """Wait for a request that has reserved some of the budget; without one, end the run."""
+        budget = self._caller.pipeline.budget
         if budget is None or not budget.reserved_usd or not self.in_flight:
             self.end(error)
         await self.unless_stopped(self._turnover.wait)
 
-    def _is_worth_another(self, error: QwenImageError, window: Window) -> bool:
-        """Judge a request without an image: ask again, give it up, or end the run."""
+    def _is_worth_repeating(self, error: QwenImageError, window: Window) -> bool:
+        """Judge a request without an image: repeat it, give it up, or end the run."""
         if error.is_retryable and self._is_worth_waiting(error, window):
             return True
         if isinstance(error, _DENIALS) and not self._was_denied:
             self._was_denied = True  # perhaps this once
-            self._throttle.hold(_SECOND_LOOK_SECONDS)
+            self._throttle.hold(_SECOND_ATTEMPT_SECONDS)
             return True
-        if error.is_retryable or isinstance(error, (*_DENIALS, *_NOT_OURS_TO_MEND)):
+        if error.is_retryable or isinstance(error, (*_DENIALS, *_OPERATOR_ERRORS)):
             self.end(error)
             raise RunStoppedError
         self._throttle.admitted()
@@ -169,25 +164,25 @@ class Worker:
             return self._throttle.unreachable(window)
         return self._throttle.refused(window, error.retry_after)
 
-    def _without_answer(self, error: QwenImageError) -> PriorState:
+    def _failed(self, error: QwenImageError) -> PriorState:
         if error.may_have_been_billed:
-            price = self._generator.pipeline.client.price_usd
+            price = self._caller.pipeline.client.price_usd
             return PriorState("unknown", reason=str(error), error=error, cost_usd=price)
         return PriorState("failed", reason=str(error), error=error)
 
-    async def _with_pictures(self, result: ImageGenerationResult) -> PriorState:
-        pipeline = self._generator.pipeline
-        made = PriorState("made", result, cost_usd=result.cost_usd)
+    async def _bought(self, result: ImageGenerationResult) -> PriorState:
+        pipeline = self._caller.pipeline
+        saved = PriorState("saved", result, cost_usd=result.cost_usd)
         if not pipeline.saves or all(image.path is not None for image in result.images):
-            return made
+            return saved
         try:  # free of charge, and says whether it was the link or the disk
-            return made._replace(result=await pipeline.afetch(result))
+            return saved._replace(result=await pipeline.afetch(result))
         except DownloadError as error:
-            return made._replace(status="unsaved", reason=str(error), error=error)
+            return saved._replace(status="unsaved", reason=str(error), error=error)
         except OSError as error:
             self.end(error)
             reason = f"It is paid for, and could not be written: {error}"
-            return made._replace(status="unsaved", reason=reason)
+            return saved._replace(status="unsaved", reason=reason)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -197,7 +192,7 @@ class Worker:
         finally:
             self.in_flight -= 1
 
-    def _someone_is_done(self) -> None:
+    def _one_is_done(self) -> None:
         self._turnover.set()
         self._turnover = asyncio.Event()
 

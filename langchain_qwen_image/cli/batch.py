@@ -164,17 +164,17 @@ def _announce(
     parts += [
         f"{number:,} {what}"
         for number, what in (
-            (plan.had, "are there or paid for"),
+            (plan.reused, "are there or paid for"),
             (plan.unknown, "may have been billed and are left alone (--retry-unknown)"),
             (plan.lost, "are lost and left alone (--retry-lost)"),
         )
         if number
     ]
-    cost = "at no cost, by the sandbox" if sandbox else f"for ${plan.usd_at_most:,.3f} at most"
-    note(f"{', '.join(parts)}; {plan.to_make:,} to make {cost}.")
-    if max_usd is not None and Decimal(str(max_usd)) < plan.usd_at_most:
+    cost = "at no cost, by the sandbox" if sandbox else f"for ${plan.max_usd:,.3f} at most"
+    note(f"{', '.join(parts)}; {plan.to_generate:,} to make {cost}.")
+    if max_usd is not None and Decimal(str(max_usd)) < plan.max_usd:
         note(f"It stops when bulk runs in {out} have cost ${max_usd:,.2f} all together.")
-    if yes or max_usd is not None or not plan.usd_at_most:
+    if yes or max_usd is not None or not plan.max_usd:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise typer.BadParameter("Nobody can be asked here: give --yes or --max-usd.")
@@ -192,7 +192,7 @@ def _with_budget(
     if ledger is None or not generator.pipeline.client.price_usd:
         return generator
     spent = Budget.file(ledger.path, max_images=0).spent_usd
-    most = spent + plan.usd_at_most
+    most = spent + plan.max_usd
     if max_usd is not None:
         most = min(most, Decimal(str(max_usd)))
     return generator.model_copy(update={"budget": Budget.file(ledger.path, max_usd=most)})

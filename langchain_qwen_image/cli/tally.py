@@ -49,7 +49,7 @@ class Tally:
     @property
     def missing(self) -> int:
         """Images that are not there, of those that had their turn or not."""
-        return self._total - self._counts["made"] - self._counts["had"]
+        return self._total - self._counts["saved"] - self._counts["reused"]
 
     def add(self, outcome: "BulkOutcome") -> None:
         """Count one."""
@@ -107,7 +107,8 @@ class Tally:
     def show_sum(self, out: Path) -> None:
         """Print what is there, and what it cost."""
         there = self._total - self.missing
-        before = f", {self._counts['had']:,} of them from before" if self._counts["had"] else ""
+        reused = self._counts["reused"]
+        before = f" ({reused:,} from earlier runs)" if reused else ""
         typer.echo(f"{there:,} of {self._total:,} images are in {shown(out.absolute())}{before}.")
         paid = f"${self._paid:,.3f} for {self._bought:,} new ones" if self._bought else "nothing"
         typer.echo(f"Paid {paid}.")
@@ -121,7 +122,7 @@ class Tally:
         if self.interrupted and in_flight:
             return f"stopping: {in_flight} on the way, paid for; Ctrl-C again gives up on them"
         missing = sum(self._counts[status] for status in _WORDS)
-        speed = self._counts["made"] / max(time.monotonic() - self._started, 0.001)
+        speed = self._counts["saved"] / max(time.monotonic() - self._started, 0.001)
         left = self._total - self._counts.total()
         parts = [
             f"{missing:,} missing" if missing else "",

@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import shutil
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("langchain_qwen_image.bulk.worker.AdaptiveThrottle", pace)
 
 
+def outcomes_in_order(run: BulkRun) -> list[BulkOutcome]:
+    """Run to the end; the outcomes in the order of the requests."""
+    return sorted(run, key=lambda one: one.number)
+
+
 def statuses(found: list[BulkOutcome]) -> list[str]:
     """Return what became of each request."""
     return [one.status for one in found]
@@ -82,10 +89,10 @@ def statuses(found: list[BulkOutcome]) -> list[str]:
 @pytest.mark.parametrize(
     ("prompt", "status", "posts", "error"),
     [
-        pytest.param("a fox", "made", 1, None, id="success"),
-        pytest.param("sandbox:two-images x", "made", 1, None, id="two-images"),
-        pytest.param("sandbox:503-once x", "made", 2, None, id="503-once"),
-        pytest.param("sandbox:image-500-once x", "made", 1, None, id="second-fetch"),
+        pytest.param("a fox", "saved", 1, None, id="success"),
+        pytest.param("sandbox:two-images x", "saved", 1, None, id="two-images"),
+        pytest.param("sandbox:503-once x", "saved", 2, None, id="503-once"),
+        pytest.param("sandbox:image-500-once x", "saved", 1, None, id="second-fetch"),
         pytest.param("sandbox:image-404 x", "unsaved", 1, errors.DownloadError, id="no-file"),
         pytest.param(
             "sandbox:moderation x", "failed", 1, errors.ContentRejectedError, id="moderated"
@@ -113,11 +120,11 @@ def test_outcomes(
     [outcome] = outcomes(generator.generate_many([prompt]))
     assert (outcome.number, outcome.status) == (0, status)
     assert server.gateway.post_count == posts
-    assert outcome.is_there == (status == "made")
+    assert outcome.is_there == (status == "saved")
     assert (outcome.reason is None) == outcome.is_there
     if error:
         assert type(outcome.error) is error
-    if status == "made":
+    if status == "saved":
         assert outcome.result is not None
         assert all(Path(image.path or "").is_file() for image in outcome.result.images)
         assert outcome.cost_usd == outcome.result.cost_usd > 0
@@ -143,11 +150,11 @@ def test_what_is_had_is_not_paid_for_again(
 ) -> None:
     """A second run pays for what the first one lacks; the same prompt twice is two images."""
     first = outcomes(generator.generate_many(["a fox", "a heron", "a fox"]))
-    assert statuses(first) == ["made"] * 3
+    assert statuses(first) == ["saved"] * 3
     assert len({one.result.image.path for one in first if one.result}) == 3
 
     again = outcomes(generator.generate_many(["a badger", "a fox", "a heron", "a fox", "a fox"]))
-    assert statuses(again) == ["made", "had", "had", "had", "made"]
+    assert statuses(again) == ["saved", "reused", "reused", "reused", "saved"]
     assert server.gateway.post_count == 5
     had = again[1].result
     assert first[0].result is not None
@@ -165,8 +172,8 @@ def test_without_resume_everything_is_paid_for(
 ) -> None:
     """`resume=False` knows of no earlier run, and later runs do not know of it."""
     for _ in range(2):
-        assert statuses(outcomes(generator.generate_many(["a fox"], resume=False))) == ["made"]
-    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["made"]
+        assert statuses(outcomes(generator.generate_many(["a fox"], resume=False))) == ["saved"]
+    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["saved"]
     assert server.gateway.post_count == 3
 
 
@@ -179,8 +186,8 @@ def test_no_answer_is_asked_for_again_only_on_demand(
     [left] = outcomes(generator.generate_many(["a fox"]))
     assert (left.status, left.cost_usd, server.gateway.post_count) == ("unknown", 0, 1)
     assert "may have been billed" in str(left.reason)
-    assert statuses(outcomes(generator.generate_many(["a fox"], retry_unknown=True))) == ["made"]
-    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["had"]
+    assert statuses(outcomes(generator.generate_many(["a fox"], retry_unknown=True))) == ["saved"]
+    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["reused"]
     assert server.gateway.post_count == 2
 
 
@@ -195,7 +202,7 @@ def test_a_image_that_was_not_fetched_is_fetched_free_of_charge(
     elsewhere = generator_on(server, save_to=blocked / "sub", ledger=ledger)
     with pytest.raises(OSError, match="taken"):
         outcomes(elsewhere.generate_many(["a fox"]))
-    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["had"]
+    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["reused"]
     assert server.gateway.post_count == 1
 
 
@@ -209,7 +216,7 @@ def test_a_lost_image_is_paid_for_again_only_on_demand(
     assert lost.status == "lost"
     assert "expired" in str(lost.reason)
     assert server.gateway.post_count == 1
-    assert statuses(outcomes(generator.generate_many(["a fox"], retry_lost=True))) == ["made"]
+    assert statuses(outcomes(generator.generate_many(["a fox"], retry_lost=True))) == ["saved"]
     assert server.gateway.post_count == 2
 
 
@@ -222,7 +229,7 @@ def test_a_deleted_image_is_not_paid_for_again(
     Path(made.result.image.path or "").unlink()
     [gone] = outcomes(generator.generate_many(["a fox"], retry_lost=True, retry_unknown=True))
     assert gone.status == "lost"
-    assert "not there any more" in str(gone.reason)
+    assert "does not exist any more" in str(gone.reason)
     assert server.gateway.post_count == 1
 
 
@@ -231,7 +238,7 @@ def test_a_folder_may_be_moved(server: SandboxServer, tmp_path: Path, outcomes: 
     outcomes(generator_on(server, save_to=tmp_path / "old").generate_many(["a fox"]))
     shutil.move(tmp_path / "old", tmp_path / "new")
     [had] = outcomes(generator_on(server, save_to=tmp_path / "new").generate_many(["a fox"]))
-    assert had.status == "had"
+    assert had.status == "reused"
     assert had.result is not None
     assert Path(had.result.image.path or "").parent == tmp_path / "new"
     assert had.result.image.read().startswith(b"\x89PNG")
@@ -242,7 +249,7 @@ def test_a_byte_store_resumes_too(
 ) -> None:
     """With a store for the images and a ledger beside it, a run is resumed."""
     store = InMemoryByteStore()
-    for status in ("made", "had"):
+    for status in ("saved", "reused"):
         generator = generator_on(server, save_to=store, ledger=tmp_path / "books.db")
         [outcome] = outcomes(generator.generate_many(["a fox"]))
         assert outcome.status == status
@@ -256,8 +263,8 @@ def test_the_sandbox_has_runs_of_its_own(
 ) -> None:
     """A rehearsal in the sandbox does not count as the real images, in the same folder."""
     rehearsal = QwenImageGenerator(sandbox=True, save_to=tmp_path, size="512*512")
-    assert statuses(outcomes(rehearsal.generate_many(["a fox"]))) == ["made"]
-    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["made"]
+    assert statuses(outcomes(rehearsal.generate_many(["a fox"]))) == ["saved"]
+    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["saved"]
     assert server.gateway.post_count == 1
 
 
@@ -268,7 +275,7 @@ def test_refusals_for_coming_too_soon_give_nobody_up(
     """More 429s than a call's own attempts allow: everybody waits, and every image comes."""
     server.script(*["429"] * 4)
     found = outcomes(generator.generate_many([f"image {n}" for n in range(3)], concurrency=2))
-    assert statuses(found) == ["made"] * 3
+    assert statuses(found) == ["saved"] * 3
     assert server.gateway.post_count == 7
     assert sum(call.attempts for call in Ledger(tmp_path / LEDGER).calls()) == 7
     assert all(call.replaced_by is None for call in Ledger(tmp_path / LEDGER).calls())
@@ -302,11 +309,11 @@ def test_a_lasting_denial_ends_the_run(
 
     with pytest.raises(error):
         _collect_into(saved, outcomes, generator.generate_many(requests(), concurrency=2))
-    assert statuses(saved) == ["made"], "what was in flight is settled"
+    assert statuses(saved) == ["saved"], "what was in flight is settled"
     assert server.gateway.post_count == 3
     assert saved[0].request is not None
     resumed = outcomes(generator.generate_many([saved[0].request]))
-    assert statuses(resumed) == ["had"]
+    assert statuses(resumed) == ["reused"]
 
 
 def _collect_into(saved: list[BulkOutcome], outcomes: Outcomes, run: BulkRun) -> None:
@@ -330,7 +337,7 @@ def test_one_denial_does_not_end_the_run(
 ) -> None:
     """A denial that does not last is met with a second look."""
     server.script("401")
-    assert statuses(outcomes(generator.generate_many(["a fox", "a heron"]))) == ["made"] * 2
+    assert statuses(outcomes(generator.generate_many(["a fox", "a heron"]))) == ["saved"] * 2
     assert server.gateway.post_count == 3
 
 
@@ -343,7 +350,7 @@ def test_a_budget_ends_the_run(server: SandboxServer, tmp_path: Path, outcomes: 
     saved: list[BulkOutcome] = []
     with pytest.raises(errors.BudgetExceededError):
         _collect_into(saved, outcomes, generator.generate_many([f"p{n}" for n in range(9)]))
-    assert statuses(saved) == ["made"] * 3
+    assert statuses(saved) == ["saved"] * 3
     assert server.gateway.post_count == 5
     assert (budget.images, budget.reserved_usd) == (3, 0)
 
@@ -366,8 +373,8 @@ def test_a_full_disk_ends_the_run(
     assert server.gateway.post_count <= 4
     posts = server.gateway.post_count
     found = outcomes(generator.generate_many([f"p{n}" for n in range(posts)]))
-    assert set(statuses(found)) <= {"had", "made"}
-    assert statuses(found).count("had") >= 1
+    assert set(statuses(found)) <= {"reused", "saved"}
+    assert statuses(found).count("reused") >= 1
     assert server.gateway.post_count <= posts + 1
 
 
@@ -380,7 +387,7 @@ def test_a_run_that_goes_on_is_not_begun_again(
     with pytest.raises(errors.ConfigurationError, match="Another bulk run"):
         outcomes(generator.generate_many(["a fox"]))
     assert len(list(first)) == 1
-    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["had"]
+    assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["reused"]
     assert server.gateway.post_count == 2
 
 
@@ -454,7 +461,7 @@ def test_a_run_that_is_over_may_be_stopped(
 ) -> None:
     """`stop()` before the first outcome and after the last does no harm."""
     run = generator.generate_many(["a fox"])
-    assert statuses(outcomes(run)) == ["made"]
+    assert statuses(outcomes(run)) == ["saved"]
     run.stop()
     early = generator.generate_many(["a heron"])
     early.stop()
@@ -487,7 +494,7 @@ def test_requests_may_come_from_an_async_source(
             await asyncio.sleep(0.01)
             yield f"image {number}"
 
-    assert statuses(outcomes(generator.generate_many(requests()))) == ["made"] * 3
+    assert statuses(outcomes(generator.generate_many(requests()))) == ["saved"] * 3
 
 
 def test_a_source_that_waits_does_not_hold_a_stop_up(generator: QwenImageGenerator) -> None:
@@ -502,7 +509,7 @@ def test_a_source_that_waits_does_not_hold_a_stop_up(generator: QwenImageGenerat
     for outcome in run:
         found.append(outcome.status)
         run.stop()
-    assert found == ["made"]
+    assert found == ["saved"]
 
 
 def test_failure_of_the_source_is_raised_at_the_end(
@@ -517,7 +524,7 @@ def test_failure_of_the_source_is_raised_at_the_end(
     saved: list[BulkOutcome] = []
     with pytest.raises(ValueError, match="line 2 is odd"):
         _collect_into(saved, outcomes, generator.generate_many(requests()))
-    assert statuses(saved) == ["made"]
+    assert statuses(saved) == ["saved"]
 
 
 @pytest.mark.parametrize(
@@ -556,7 +563,7 @@ def test_an_unreachable_gateway_is_waited_for(tmp_path: Path) -> None:
     reader.start()
     with SandboxServer(port, draw=draw_plain) as back:
         reader.join(30)
-        assert found == ["made", "made"]
+        assert found == ["saved", "saved"]
         assert back.gateway.post_count == 2
 
 
@@ -564,7 +571,45 @@ async def test_blocking_iteration_works_under_a_running_loop(
     generator: QwenImageGenerator,
 ) -> None:
     """`for` in a notebook, whose loop runs, does not deadlock."""
-    assert [one.status for one in generator.generate_many(["a fox"])] == ["made"]
+    assert [one.status for one in generator.generate_many(["a fox"])] == ["saved"]
+
+
+def test_ctrl_c_in_blocking_iteration_waits_for_what_was_sent(
+    generator: QwenImageGenerator, server: SandboxServer
+) -> None:
+    """`KeyboardInterrupt` is raised once what was sent is settled; nothing more is sent."""
+    noticed = threading.Event()
+    original = server.gateway.answer
+
+    def interrupt(*_: Any) -> None:
+        if not noticed.is_set():
+            noticed.set()
+            raise KeyboardInterrupt
+
+    def answer(*arguments: Any) -> Any:
+        while not noticed.wait(0.01):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return original(*arguments)
+
+    server.gateway.answer = answer  # type: ignore[method-assign]
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(generator.generate_many(["a fox", "a heron"], concurrency=1))
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert server.gateway.post_count == 1
+    resumed = outcomes_in_order(generator.generate_many(["a fox", "a heron"]))
+    assert statuses(resumed) == ["reused", "saved"]
+    assert server.gateway.post_count == 2
+
+
+def test_context_variables_reach_the_requests_source(generator: QwenImageGenerator) -> None:
+    """Blocking iteration reads the requests in the caller's context, as `invoke` would run."""
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+    who.set("ada")
+    run = generator.generate_many(f"{who.get()} {n}" for n in range(2))
+    assert sorted(one.request.prompt for one in run if one.request) == ["ada 0", "ada 1"]
 
 
 def test_never_more_at_once_than_asked_for(tmp_path: Path, outcomes: Outcomes) -> None:
@@ -580,7 +625,7 @@ def test_never_more_at_once_than_asked_for(tmp_path: Path, outcomes: Outcomes) -
             return original(*arguments)
 
         server.gateway.answer = answer  # type: ignore[method-assign]
-        assert statuses(outcomes(run)) == ["made"] * 30
+        assert statuses(outcomes(run)) == ["saved"] * 30
         assert max(seen) == 3
 
 
@@ -608,10 +653,10 @@ def test_a_survey_says_what_a_run_would_do(
     posts = server.gateway.post_count
     requests = ["a", "a", "b", "c", "d", "e"]
     plain = estimate_cost(generator, requests)
-    assert (plain.requests, plain.had, plain.unknown, plain.lost) == (6, 2, 1, 1)
-    assert (plain.to_make, plain.usd_at_most) == (2, Decimal("0.090"))
+    assert (plain.requests, plain.reused, plain.unknown, plain.lost) == (6, 2, 1, 1)
+    assert (plain.to_generate, plain.max_usd) == (2, Decimal("0.090"))
     bold = estimate_cost(generator, requests, retry_unknown=True, retry_lost=True)
-    assert (bold.to_make, bold.usd_at_most) == (4, Decimal("0.180"))
+    assert (bold.to_generate, bold.max_usd) == (4, Decimal("0.180"))
     assert server.gateway.post_count == posts
     with pytest.raises(errors.InvalidRequestError):
         estimate_cost(generator, [" "])
@@ -625,7 +670,7 @@ def test_names_of_requests_hold(prompts: list[str], place: int) -> None:
     def names_of(given: list[str]) -> list[str]:
         names = RequestIds()
         try:
-            return [names.name(QwenImageInput(prompt=prompt)) for prompt in given]
+            return [names.next_id(QwenImageInput(prompt=prompt)) for prompt in given]
         finally:
             names.close()
 

@@ -163,7 +163,7 @@ def test_a_batch_makes_what_is_missing(gateway: SandboxServer, here: Path) -> No
     second = batch("p.txt", "--yes", "--size", "512x512", "--no-watermark")
     assert second.exit_code == 0
     assert "4 images, 3 are there or paid for; 1 to make for $0.045 at most." in second.stderr
-    assert "4 of 4 images are in out, 3 of them from before." in second.stdout
+    assert "4 of 4 images are in out (3 from earlier runs)." in second.stdout
     assert gateway.gateway.post_count == 4
     assert len(list((here / "out").glob("*.png"))) == 4
     bodies = [request.body["parameters"] for request in gateway.requests if request.body]
