@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.stores import InMemoryByteStore
+from waiting import PATIENCE, await_until
 
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
@@ -71,17 +71,6 @@ _FACTS: dict[str, object] = {
 def save(request: pytest.FixtureRequest) -> Keep:
     """Keep by either twin."""
     return request.param
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until a condition can be asked and holds, for 20 seconds at most."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        with suppress(OSError):
-            if condition():
-                return
-        time.sleep(0.01)
-    raise TimeoutError
 
 
 def names(folder: Path) -> list[str]:
@@ -454,7 +443,7 @@ def test_processes_never_collide(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", MANY, str(tmp_path), str(number)])
         for number in range(8)
     ]
-    assert [process.wait(120) for process in running] == [0] * 8
+    assert [process.wait(PATIENCE) for process in running] == [0] * 8
     pictures = list(tmp_path.glob("*.png"))
     assert sorted(path.read_bytes() for path in pictures) == sorted(
         str(number).encode() for number in range(8) for _ in range(50)
@@ -484,7 +473,7 @@ def test_a_cancelled_save_goes_on_to_its_end(tmp_path: Path) -> None:
 
     def slow(file: BinaryIO) -> ImageInfo:
         begun.set()
-        go_on.wait(20)
+        assert go_on.wait(PATIENCE)
         return fetch(file)
 
     async def cancelled() -> None:
@@ -494,10 +483,10 @@ def test_a_cancelled_save_goes_on_to_its_end(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         go_on.set()
-        saved = [f"{NAME}.json", f"{NAME}.png"]
-        await asyncio.to_thread(wait_for, lambda: names(tmp_path) == saved)
+        await await_until(lambda: names(tmp_path) == [f"{NAME}.json", f"{NAME}.png"])
 
     asyncio.run(cancelled())
+    assert store.read(f"{NAME}.png") == DATA
 
 
 # Stores of the caller's

@@ -1,0 +1,49 @@
+"""A gateway on loopback that gets every POST at once, and answers when the test says so."""
+
+import threading
+from types import TracebackType
+
+from loopback import LoopbackServer
+from waiting import PATIENCE
+
+from langchain_qwen_image.sandbox import draw_plain
+from langchain_qwen_image.sandbox.gateway import Gateway
+
+
+class HeldServer(LoopbackServer):
+    """Answer POSTs as the sandbox does, but none before `release()`; images are served at once."""
+
+    def __init__(self) -> None:
+        """Bind a free port and start to serve."""
+        self._released = threading.Event()
+        super().__init__(self._say)
+        self.gateway = Gateway(self.base_url, draw=draw_plain)
+
+    def release(self) -> None:
+        """Answer what waits, and from now on at once."""
+        self._released.set()
+
+    def hold(self) -> None:
+        """Hold back the answers of the POSTs that come from now on."""
+        self._released.clear()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Answer what still waits, and end."""
+        self.release()
+        super().__exit__(kind, error, traceback)
+
+    def _say(self, request: bytes) -> bytes:
+        head, _, body = request.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = dict(line.split(": ", 1) for line in lines)
+        answer = self.gateway.answer(method, target, headers, body)
+        if method == "POST":
+            assert self._released.wait(PATIENCE), "nobody released the answer"
+        fields = [f"{name}: {value}\r\n" for name, value in answer.all_headers().items()]
+        return f"HTTP/1.1 {answer.status} Said\r\n{''.join(fields)}\r\n".encode() + answer.body
