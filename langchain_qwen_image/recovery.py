@@ -98,7 +98,7 @@ def recover(
             dry_run=dry_run,
             now=now or datetime.now(UTC),
         )
-        calls = list(ledger.calls(states=("sent", "unknown", "answered")))
+        calls = list(ledger.calls(states=("sent", "queued", "unknown", "answered")))
         yield from _in_parallel(recovery.settle, calls)
 
 

@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from langchain_qwen_image.account.schema import open_database
+from langchain_qwen_image.account.connection import open_database
 from langchain_qwen_image.account.transaction import Job, run_together, truncate_log
 from langchain_qwen_image.errors import QwenImageError
 
@@ -55,7 +55,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Note the path; nothing is opened before the first use."""
         self.path = path
-        self._pending: deque[tuple[Job[Any], Commit[Any], bool]] = deque()
+        self._pending: deque[tuple[Job[Any], Commit[Any]]] = deque()
         self._opened: list[tuple[sqlite3.Connection, tuple[int, int]]] = []
         self._log_holds_secret = False
         self._make_locks()
@@ -71,18 +71,20 @@ class Database:
                 database = _registry[place] = Database(place)
             return database
 
-    def submit(self, job: Job[T], *, scrub: bool = False) -> Commit[T]:
+    def submit(self, job: Job[T]) -> Commit[T]:
         """Hand over a job to run in a transaction; its future is done once that is on the disk.
 
-        Args:
-            job: Takes the connection. Its exception undoes its own work and nobody else's.
-            scrub: Clear the write-ahead log soon afterwards: the job erased a secret.
+        The job takes the connection; its exception undoes its own work and nobody else's.
         """
         commit: Commit[T] = Commit()
-        self._pending.append((job, commit, scrub))
+        self._pending.append((job, commit))
         if self._draining.acquire(blocking=False):
             self._start()
         return commit
+
+    def scrub(self) -> None:
+        """Clear the write-ahead log when the running job is on the disk: it erased a secret."""
+        self._log_holds_secret = True
 
     def read(self, job: Job[T], *, missing: T) -> T:
         """Run a job that only reads, on one snapshot; a missing file is not made.
@@ -131,8 +133,7 @@ class Database:
     def _write_pending(self) -> None:
         while self._pending:
             work = [self._pending.popleft() for _ in range(len(self._pending))]
-            self._log_holds_secret |= any(scrub for _, _, scrub in work)
-            self._commit([(job, commit) for job, commit, _ in work])
+            self._commit(work)
 
     def _let_go(self) -> None:
         self._draining.release()

@@ -7,7 +7,6 @@ A call is one paid request. Each step is on the disk before its commit is done: 
 import json
 import os
 import sqlite3
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -15,17 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from langchain_qwen_image.account import run_lock as _claims
-from langchain_qwen_image.account import transitions as _steps
+from langchain_qwen_image.account import queries, raw_answers, run_lock, transitions
 from langchain_qwen_image.account.database import Commit, Database, LedgerError
-from langchain_qwen_image.account.records import (
-    LedgerCall,
-    LedgerImage,
-    State,
-    read_call,
-    read_image,
-    to_micros,
-)
+from langchain_qwen_image.account.records import LedgerCall, LedgerImage, State, to_micros
 from langchain_qwen_image.account.spend import SpendDay, spend_by_day
 from langchain_qwen_image.account.transitions import AlreadyAskedError
 
@@ -43,22 +34,6 @@ __all__ = [
 
 P = ParamSpec("P")
 _PAGE = 500
-_BY_ID = "SELECT * FROM calls WHERE id = ?"
-_BY_ITEM = "SELECT * FROM calls WHERE batch = ? AND batch_item = ? AND replaced_by IS NULL"
-_BY_PAGE = (
-    "SELECT * FROM calls WHERE seq > ?1 AND seq <= ?2 AND (?3 IS NULL OR batch = ?3)"
-    " AND (?4 IS NULL OR instr(?4, ',' || state || ',')) ORDER BY seq"
-)
-_IMAGES_BY_CALL = (
-    "SELECT images.*, rtrim(links.url) AS url, calls.id AS call_id FROM images"
-    " JOIN links ON links.image = images.seq JOIN calls ON calls.seq = images.call"
-    " WHERE images.call BETWEEN ? AND ? ORDER BY images.call, position"
-)
-_IMAGE_BY_NAME = (
-    "SELECT images.*, rtrim(links.url) AS url, calls.id AS call_id FROM images"
-    " JOIN links ON links.image = images.seq JOIN calls ON calls.seq = images.call"
-    " WHERE images.id = ?1 OR images.path = ?1"
-)
 
 
 class Ledger:
@@ -122,15 +97,28 @@ class Ledger:
             "batch": batch,
             "batch_item": batch_item,
         }
-        return self._submit(_steps.ask, row, pay_again)
+        return self._submit(transitions.ask, row, pay_again)
 
     def sent(self, call_id: str) -> Commit[None]:
         """Note that a POST is about to leave; wait for the commit before sending it."""
-        return self._submit(_steps.send, call_id)
+        return self._submit(transitions.send, call_id)
 
     def waiting(self, call_id: str, error: str) -> Commit[None]:
         """Note that an attempt provably bought nothing and is to be repeated."""
-        return self._submit(_steps.wait, call_id, _storable(error))
+        return self._submit(transitions.wait, call_id, _storable(error))
+
+    def queued(self, call_id: str, *, polling_path: str, request_id: str | None) -> Commit[None]:
+        """Note that the image is still being made, and the path at the gateway to ask for it."""
+        return self._submit(transitions.queue, call_id, _storable(polling_path), request_id)
+
+    def raw_answer(self, call_id: str, *, body: bytes, content_type: str | None) -> Commit[None]:
+        """Keep the answer to a paid call in which no image was found, as the secret that it is.
+
+        It takes the place of what was kept before, and is erased when all images of the call are
+        saved, when the call turns out to have bought nothing, and when one that was asked in its
+        place is paid for.
+        """
+        return self._submit(raw_answers.keep, call_id, body, content_type, self.path)
 
     def answered(
         self,
@@ -140,29 +128,22 @@ class Ledger:
         cost_usd: Decimal,
         images: Sequence[tuple[str, str, datetime | None]],
     ) -> Commit[None]:
-        """Note what was bought: each image's new id, link, and when the link dies."""
+        """Note what was bought: each image's new id, link, and when the link expires."""
         rows = [
             (image_id, _link(url), None if expires_at is None else to_micros(expires_at))
             for image_id, url, expires_at in images
         ]
-        return self._submit(_steps.answer, call_id, rows, request_id, str(cost_usd))
+        return self._settle(transitions.answer, call_id, rows, request_id, str(cost_usd))
 
     def saved(
         self, image_id: str, *, path: str | os.PathLike[str], sha256: str, size_bytes: int
     ) -> Commit[None]:
         """Note that an image is on disk; its link loses its query in the same transaction."""
-        job = partial(
-            _steps.save,
-            image_id=image_id,
-            path=os.fspath(path),
-            sha256=sha256,
-            size_bytes=size_bytes,
-        )
-        return self._database.submit(job, scrub=True)
+        return self._settle(transitions.save, image_id, os.fspath(path), sha256, size_bytes)
 
     def not_saved(self, image_id: str, error: str) -> Commit[None]:
         """Note why an image could not be fetched or written; its link stays for recovery."""
-        return self._submit(_steps.lose, image_id, _storable(error))
+        return self._submit(transitions.lose, image_id, _storable(error))
 
     def refused(
         self, call_id: str, *, error: str, message: str, request_id: str | None = None
@@ -178,24 +159,29 @@ class Ledger:
 
     def claim(self, batch: str) -> Commit[None]:
         """Take a bulk run for this process; its commit fails if another one has it."""
-        return self._submit(_claims.claim, batch)
+        return self._submit(run_lock.claim, batch)
 
     def release(self, batch: str) -> Commit[None]:
         """Give a bulk run back."""
-        return self._submit(_claims.release, batch)
+        return self._submit(run_lock.release, batch)
+
+    def read_raw_answer(self, call_id: str) -> bytes | None:
+        """Return the answer that `raw_answer` kept, or None if there is none."""
+        job = partial(raw_answers.read, call_id=call_id, ledger=self.path)
+        return self._database.read(job, missing=None)
 
     def get(self, call_id: str) -> LedgerCall | None:
         """Return a call, or None if the ledger has none of that id."""
-        return next(iter(self._select(_BY_ID, call_id)), None)
+        return next(iter(self._select(queries.BY_ID, call_id)), None)
 
     def find_item(self, batch: str, batch_item: str) -> LedgerCall | None:
         """Return the call that stands for a bulk run's item: the one not replaced."""
-        return next(iter(self._select(_BY_ITEM, batch, batch_item)), None)
+        return next(iter(self._select(queries.BY_ITEM, batch, batch_item)), None)
 
     def find_image(self, image_id_or_path: str | os.PathLike[str]) -> LedgerImage | None:
         """Return an image by its id or by the path that it is saved at."""
         name = os.fspath(image_id_or_path)
-        return self._database.read(partial(_find_image, name=name), missing=None)
+        return self._database.read(partial(queries.find_image, name=name), missing=None)
 
     def calls(
         self, *, states: Collection[State] | None = None, batch: str | None = None
@@ -209,10 +195,10 @@ class Ledger:
             batch: Only calls of that bulk run, replaced ones included.
         """
         wanted = None if states is None else f",{','.join(states)},"
-        newest = self._database.read(_newest, missing=0)
+        newest = self._database.read(queries.newest, missing=0)
         for start in range(0, newest, _PAGE):
             end = min(start + _PAGE, newest)
-            yield from self._select(_BY_PAGE, start, end, batch, wanted)
+            yield from self._select(queries.BY_PAGE, start, end, batch, wanted)
 
     def close(self) -> None:
         """Write what is pending and close the file; the next use opens it again."""
@@ -226,35 +212,31 @@ class Ledger:
     ) -> Commit[None]:
         return self._database.submit(lambda connection: step(connection, *args, **kwargs))
 
+    def _settle(
+        self,
+        step: Callable[Concatenate[sqlite3.Connection, P], None],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Commit[None]:
+        """Hand over a step that may make secrets superfluous."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            step(connection, *args, **kwargs)
+            if raw_answers.erase_settled(connection, self.path) or step is transitions.save:
+                self._database.scrub()
+
+        return self._database.submit(job)
+
     def _fail(
         self, to: State, call_id: str, error: str, message: str, request_id: str | None
     ) -> Commit[None]:
-        return self._submit(_steps.fail, call_id, to, error, _storable(message), request_id)
+        fail = self._settle if to == "refused" else self._submit
+        return fail(transitions.fail, call_id, to, error, _storable(message), request_id)
 
     def _select(self, sql: str, *values: str | int | None) -> list[LedgerCall]:
-        return self._database.read(partial(_select, sql=sql, values=values), missing=[])
-
-
-def _newest(connection: sqlite3.Connection) -> int:
-    newest: int = connection.execute("SELECT coalesce(max(seq), 0) FROM calls").fetchone()[0]
-    return newest
-
-
-def _select(
-    connection: sqlite3.Connection, sql: str, values: tuple[str | int | None, ...]
-) -> list[LedgerCall]:
-    rows = connection.execute(sql, values).fetchall()
-    if not rows:
-        return []
-    images: dict[str, list[LedgerImage]] = defaultdict(list)
-    for row in connection.execute(_IMAGES_BY_CALL, (rows[0]["seq"], rows[-1]["seq"])):
-        images[row["call_id"]].append(read_image(row))
-    return [read_call(row, images[row["id"]]) for row in rows]
-
-
-def _find_image(connection: sqlite3.Connection, name: str) -> LedgerImage | None:
-    row = connection.execute(_IMAGE_BY_NAME, (name,)).fetchone()
-    return None if row is None else read_image(row)
+        return self._database.read(
+            partial(queries.select_calls, sql=sql, values=values), missing=[]
+        )
 
 
 def _link(url: str) -> str:

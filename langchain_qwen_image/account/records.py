@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 __all__ = ["LedgerCall", "LedgerImage", "State"]
 
-State = Literal["asked", "sent", "answered", "saved", "refused", "unknown"]
-"""Where a call stands."""
+State = Literal["asked", "sent", "queued", "answered", "saved", "refused", "unknown"]
+"""How far a call has come."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -26,7 +26,7 @@ class LedgerImage:
         call_id: The call that bought it.
         url: Its link, whole until the image is saved and without its query from then on; `data:`
             for an image that came inside the answer.
-        expires_at: When the link dies, if it said so.
+        expires_at: When the link expires, if it says so.
         path: Where the image is saved; None until then.
         sha256: Checksum of the saved bytes, hexadecimal.
         size_bytes: Size of the saved image.
@@ -49,7 +49,7 @@ class LedgerCall:
 
     Attributes:
         id: Our name of it.
-        state: `asked`, `sent`, `answered`, `saved`, `refused` or `unknown`.
+        state: `asked`, `sent`, `queued`, `answered`, `saved`, `refused` or `unknown`.
         prompt: What was asked for.
         parameters: The request's parameters.
         model: The model asked.
@@ -65,6 +65,8 @@ class LedgerCall:
         batch_item: Its place in that run.
         replaced_by: The call that was asked in its place.
         images: What the answer named, in its order.
+        polling_path: Path and query at the gateway that a queued answer named for asking on.
+        has_raw_answer: Whether an answer that no image was found in is kept.
     """
 
     id: str
@@ -84,6 +86,8 @@ class LedgerCall:
     batch_item: str | None
     replaced_by: str | None
     images: tuple[LedgerImage, ...]
+    polling_path: str | None = field(repr=False)
+    has_raw_answer: bool
 
 
 def to_micros(moment: datetime) -> int:
@@ -131,4 +135,6 @@ def read_call(row: sqlite3.Row, images: Iterable[LedgerImage]) -> LedgerCall:
         batch_item=row["batch_item"],
         replaced_by=row["replaced_by"],
         images=tuple(images),
+        polling_path=row["polling_path"],
+        has_raw_answer=bool(row["has_raw_answer"]),
     )

@@ -96,7 +96,7 @@ def _add_calls(day: SpendDay, state: str, number: int, cost_usd: Decimal) -> Non
     day.asked += number
     if state in ("answered", "saved"):
         day.usd += number * cost_usd
-    elif state in ("sent", "unknown"):
+    elif state in ("sent", "queued", "unknown"):
         day.unknown += number
         day.usd_unknown += number * cost_usd
 

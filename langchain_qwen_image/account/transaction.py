@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from langchain_qwen_image.account.schema import BUSY_SECONDS
+from langchain_qwen_image.account.connection import BUSY_SECONDS
 
 __all__ = ["Job", "run_together", "truncate_log"]
 

@@ -1,8 +1,10 @@
 """Move a call through its states, one SQL function a step; each runs inside a transaction.
 
 asked ─► sent ─► answered ─► saved
-  ▲ ◄────┘ │ ▲ waiting: the attempt bought nothing
-  └◄─► refused ◄┘─► unknown ─► answered, when the answer comes late
+sent ─► asked: the attempt bought nothing, and is to be repeated
+sent ─► queued ─► answered, refused or unknown: the image is asked for until it is there
+sent ─► refused ─► asked: it bought nothing, and may be asked again
+sent ─► unknown ─► queued, answered or refused: the answer came late
 """
 
 import sqlite3
@@ -13,15 +15,16 @@ from typing import Any
 from langchain_qwen_image.account.database import LedgerError
 from langchain_qwen_image.account.records import State
 
-__all__ = ["AlreadyAskedError"]
+__all__ = ["AlreadyAskedError", "get_call"]
 
 _MAY_BECOME: Mapping[State, tuple[State, ...]] = {
     "asked": ("sent", "refused"),
-    "sent": ("asked", "answered", "refused", "unknown"),
+    "sent": ("asked", "queued", "answered", "refused", "unknown"),
+    "queued": ("answered", "refused", "unknown"),
     "answered": (),
     "saved": (),
     "refused": ("asked",),
-    "unknown": ("answered", "refused"),
+    "unknown": ("queued", "answered", "refused"),
 }
 
 
@@ -67,7 +70,8 @@ def _replace(connection: sqlite3.Connection, row: Mapping[str, Any], pay_again: 
     if earlier is None:
         return
     state = earlier["state"]
-    if state == "saved" or not (pay_again or state in ("asked", "refused")):
+    may_follow = state in ("asked", "refused") or (pay_again and state not in ("queued", "saved"))
+    if not may_follow:
         raise AlreadyAskedError(
             f"Item {row['batch_item']} of batch {row['batch']} is {state} by call {earlier['id']}; "
             "it is not paid for again.",
@@ -79,7 +83,7 @@ def _replace(connection: sqlite3.Connection, row: Mapping[str, Any], pay_again: 
 
 def send(connection: sqlite3.Connection, call_id: str) -> None:
     """Note that a POST is about to leave; a call whose place was taken must not send."""
-    call = _get(connection, call_id)
+    call = get_call(connection, call_id)
     if call["replaced_by"] is not None:
         raise LedgerError(f"Call {call_id} was replaced by {call['replaced_by']}; do not send it.")
     _move(connection, call_id, "sent", attempts=1)
@@ -88,6 +92,14 @@ def send(connection: sqlite3.Connection, call_id: str) -> None:
 def wait(connection: sqlite3.Connection, call_id: str, error: str) -> None:
     """Note that an attempt bought nothing and is to be repeated."""
     _move(connection, call_id, "asked", error=error)
+
+
+def queue(
+    connection: sqlite3.Connection, call_id: str, polling_path: str, request_id: str | None
+) -> None:
+    """Note that the image is not made yet, and where to ask for it; a repeat may change that."""
+    _move(connection, call_id, "queued", request_id=request_id)
+    connection.execute("UPDATE calls SET polling_path = ? WHERE id = ?", (polling_path, call_id))
 
 
 def fail(
@@ -110,7 +122,7 @@ def answer(
     cost_usd: str,
 ) -> None:
     """Note what was bought, with its links; a repeat must name the same images."""
-    call = _get(connection, call_id)
+    call = get_call(connection, call_id)
     if call["state"] in ("answered", "saved"):
         known = connection.execute("SELECT id FROM images WHERE call = ?", (call["seq"],))
         if {row["id"] for row in known} != {image_id for image_id, _, _ in images}:
@@ -134,9 +146,8 @@ def save(
         "UPDATE images SET path = ?, sha256 = ?, size_bytes = ?, error = NULL WHERE seq = ?",
         (path, sha256, size_bytes, image["seq"]),
     )
-    connection.execute(
-        "UPDATE links SET url = ? WHERE image = ?", (_cut(image["url"]), image["seq"])
-    )
+    shown = image["url"].partition("?")[0].partition("#")[0]
+    connection.execute("UPDATE links SET url = ? WHERE image = ?", (shown, image["seq"]))
     connection.execute(
         "UPDATE calls SET updated_at = ?, state = CASE WHEN EXISTS"
         " (SELECT 1 FROM images WHERE call = calls.seq AND path IS NULL)"
@@ -164,7 +175,7 @@ def _move(
     request_id: str | None = None,
     cost_usd: str | None = None,
 ) -> None:
-    state: State = _get(connection, call_id)["state"]
+    state: State = get_call(connection, call_id)["state"]
     if state == to:
         return
     if to not in _MAY_BECOME[state]:
@@ -193,7 +204,12 @@ def _find(connection: sqlite3.Connection, call_id: str) -> sqlite3.Row | None:
     return row
 
 
-def _get(connection: sqlite3.Connection, call_id: str) -> sqlite3.Row:
+def get_call(connection: sqlite3.Connection, call_id: str) -> sqlite3.Row:
+    """Return the row of a call.
+
+    Raises:
+        LedgerError: There is none.
+    """
     row = _find(connection, call_id)
     if row is None:
         raise LedgerError(f"The ledger has no call {call_id}; the step `asked` comes first.")
@@ -207,12 +223,6 @@ def _get_image(connection: sqlite3.Connection, image_id: str) -> sqlite3.Row:
     if row is None:
         raise LedgerError(f"The ledger has no image {image_id}; the step `answered` comes first.")
     return row
-
-
-def _cut(url: str) -> str:
-    """Blank the query out, at the same length in bytes."""
-    shown = url.partition("?")[0].partition("#")[0]
-    return shown + " " * (len(url.encode()) - len(shown.encode()))
 
 
 def _now() -> int:

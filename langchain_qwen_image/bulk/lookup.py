@@ -106,7 +106,7 @@ class Lookup:
         call = self._ledger.find_item(self._batch, item)
         if call is None or call.state in ("asked", "refused"):
             return None
-        if call.state in ("sent", "unknown"):
+        if call.state in ("sent", "queued", "unknown"):
             said = f": {call.message}" if call.message else ""
             return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
         if call.state == "answered":

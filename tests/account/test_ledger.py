@@ -41,6 +41,7 @@ STEPS: dict[str, Callable[[Ledger], Commit[None]]] = {
     "asked": ask,
     "sent": lambda ledger: ledger.sent("c1"),
     "waiting": lambda ledger: ledger.waiting("c1", "RateLimitError"),
+    "queued": lambda ledger: ledger.queued("c1", polling_path="/v2/status/1", request_id="q1"),
     "answered": lambda ledger: ledger.answered(
         "c1", request_id="r1", cost_usd=PRICE, images=[("i1", LINK, DIES)]
     ),
@@ -73,6 +74,11 @@ def walk(ledger: Ledger, steps: str) -> None:
         pytest.param("asked sent unknown", "unknown", 1, id="unknown"),
         pytest.param("asked sent unknown answered", "answered", 1, id="late-answer"),
         pytest.param("asked sent unknown refused", "refused", 1, id="late-refusal"),
+        pytest.param("asked sent queued", "queued", 1, id="queued"),
+        pytest.param("asked sent queued answered", "answered", 1, id="queued-answered"),
+        pytest.param("asked sent queued refused", "refused", 1, id="queued-failed"),
+        pytest.param("asked sent queued unknown", "unknown", 1, id="queued-given-up"),
+        pytest.param("asked sent unknown queued", "queued", 1, id="late-queued"),
     ],
 )
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "repeated"])
@@ -95,6 +101,11 @@ def test_steps_lead_to_their_state(
         pytest.param("asked", "answered", id="answered-unsent"),
         pytest.param("asked", "unknown", id="unknown-unsent"),
         pytest.param("asked sent", "saved", id="saved-unanswered"),
+        pytest.param("asked", "queued", id="queued-unsent"),
+        pytest.param("asked sent queued", "sent", id="sent-after-queued"),
+        pytest.param("asked sent queued", "waiting", id="waiting-after-queued"),
+        pytest.param("asked sent answered", "queued", id="queued-after-answered"),
+        pytest.param("asked sent refused", "queued", id="queued-after-refused"),
         pytest.param("asked sent", "not_saved", id="not-saved-unanswered"),
         pytest.param("asked sent refused", "sent", id="sent-after-refused"),
         pytest.param("asked sent refused", "answered", id="answered-after-refused"),
@@ -141,6 +152,16 @@ def test_a_call_comes_back_as_it_was_entered(ledger: Ledger) -> None:
     assert (call.request_id, call.cost_usd) == ("r1", Decimal("0.09"))
     assert [(image.id, image.url, image.expires_at) for image in call.images] == images
     assert before < call.created_at <= call.updated_at
+
+
+def test_a_queued_call_says_where_to_ask(ledger: Ledger) -> None:
+    """The newest polling address and the request's name come back, and no repr has the address."""
+    walk(ledger, "asked sent queued")
+    ledger.queued("c1", polling_path="/v2/status/2?x=%2F", request_id=None).result(30)
+    call = ledger.get("c1")
+    assert call is not None
+    assert (call.polling_path, call.request_id) == ("/v2/status/2?x=%2F", "q1")
+    assert "/v2/status" not in repr(call)
 
 
 @pytest.mark.parametrize("step", ["refused", "unknown"])
@@ -266,6 +287,7 @@ ITEM = {"batch": "run", "batch_item": "7"}
         pytest.param("sent waiting", True, True, id="waiting"),
         pytest.param("refused", True, True, id="refused"),
         pytest.param("sent", False, True, id="sent"),
+        pytest.param("sent queued", False, False, id="queued"),
         pytest.param("sent unknown", False, True, id="unknown"),
         pytest.param("sent answered", False, True, id="answered"),
         pytest.param("sent answered saved", False, False, id="saved"),

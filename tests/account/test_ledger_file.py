@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from langchain_qwen_image.account import connection as _schema
 from langchain_qwen_image.account import database as _sqlite
-from langchain_qwen_image.account import schema as _schema
 from langchain_qwen_image.account.ledger import Commit, Ledger, LedgerError
 from langchain_qwen_image.errors import ConfigurationError
 

@@ -104,9 +104,10 @@ def test_spend_adds_up_what_became_of_each_image(path: Path) -> None:
     ask(ledger, "asked")
     ask(ledger, "refused")
     ledger.refused("refused", error="ServerError", message="no")
-    for call_id in ("sent", "unknown"):
+    for call_id in ("sent", "unknown", "queued"):
         ask(ledger, call_id)
         ledger.sent(call_id)
+    ledger.queued("queued", polling_path="/status/1", request_id=None)
     ledger.unknown("unknown", error="RequestTimeoutError", message="?")
     buy(ledger, "alive", ("https://h/p?s", alive), ("https://h/p?s", None))
     buy(ledger, "dead", ("https://h/p?s", dead), ("data:image/png;base64,AA", None))
@@ -117,13 +118,13 @@ def test_spend_adds_up_what_became_of_each_image(path: Path) -> None:
     move_to_day(path, "yesterday", NOW - timedelta(days=1))
     today = SpendDay(
         NOW.date().isoformat(),
-        asked=7,
+        asked=8,
         paid=5,
         saved=1,
         lost=2,
-        unknown=2,
+        unknown=3,
         usd=Decimal("0.225"),
-        usd_unknown=Decimal("0.090"),
+        usd_unknown=Decimal("0.135"),
     )
     yesterday = SpendDay((NOW - timedelta(days=1)).date().isoformat(), asked=1)
     assert spend_by_day(path, now=NOW) == [yesterday, today]

@@ -1,0 +1,50 @@
+"""Read calls and images out of a ledger's tables; each function runs on one snapshot."""
+
+import sqlite3
+from collections import defaultdict
+
+from langchain_qwen_image.account.records import LedgerCall, LedgerImage, read_call, read_image
+
+__all__ = ["BY_ID", "BY_ITEM", "BY_PAGE", "find_image", "newest", "select_calls"]
+
+_CALLS = (
+    "SELECT calls.*, EXISTS (SELECT 1 FROM raw_answers"
+    " WHERE call = calls.seq AND size_bytes IS NOT NULL) AS has_raw_answer FROM calls WHERE "
+)
+BY_ID = _CALLS + "id = ?"
+BY_ITEM = _CALLS + "batch = ? AND batch_item = ? AND replaced_by IS NULL"
+BY_PAGE = _CALLS + (
+    "seq > ?1 AND seq <= ?2 AND (?3 IS NULL OR batch = ?3)"
+    " AND (?4 IS NULL OR instr(?4, ',' || state || ',')) ORDER BY seq"
+)
+_IMAGES = (
+    "SELECT images.*, links.url, calls.id AS call_id FROM images"
+    " JOIN links ON links.image = images.seq JOIN calls ON calls.seq = images.call WHERE "
+)
+_BY_CALL = _IMAGES + "images.call BETWEEN ? AND ? ORDER BY images.call, position"
+_BY_NAME = _IMAGES + "images.id = ?1 OR images.path = ?1"
+
+
+def newest(connection: sqlite3.Connection) -> int:
+    """Return the number of the call asked last; 0 if there is none."""
+    seq: int = connection.execute("SELECT coalesce(max(seq), 0) FROM calls").fetchone()[0]
+    return seq
+
+
+def select_calls(
+    connection: sqlite3.Connection, sql: str, values: tuple[str | int | None, ...]
+) -> list[LedgerCall]:
+    """Return the calls that one of the statements above finds, with their images."""
+    rows = connection.execute(sql, values).fetchall()
+    if not rows:
+        return []
+    images: dict[str, list[LedgerImage]] = defaultdict(list)
+    for row in connection.execute(_BY_CALL, (rows[0]["seq"], rows[-1]["seq"])):
+        images[row["call_id"]].append(read_image(row))
+    return [read_call(row, images[row["id"]]) for row in rows]
+
+
+def find_image(connection: sqlite3.Connection, name: str | bytes) -> LedgerImage | None:
+    """Return the image of that id, or that is saved at that path."""
+    row = connection.execute(_BY_NAME, (name,)).fetchone()
+    return None if row is None else read_image(row)

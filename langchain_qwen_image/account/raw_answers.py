@@ -1,0 +1,107 @@
+"""Keep answers to paid calls in which no image was found: a later version may read them.
+
+They are as secret as links, and erased when their call is settled or given up.
+"""
+
+import hashlib
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from langchain_qwen_image.account.database import LedgerError
+from langchain_qwen_image.account.transitions import get_call
+
+__all__ = ["erase_settled", "keep", "read"]
+
+# What is larger is a file of its own: the database stays small, and its pages in the cache.
+_MAX_IN_TABLE = 64 * 1024
+_MAY_HAVE_ONE = ("sent", "queued", "unknown", "answered")
+# A call is given up when another one was paid for in its place.
+_SETTLED = """
+SELECT DISTINCT calls.id, calls.seq FROM raw_answers JOIN calls ON calls.seq = raw_answers.call
+LEFT JOIN calls AS successors ON successors.id = calls.replaced_by
+WHERE size_bytes IS NOT NULL AND (calls.state IN ('refused', 'saved')
+    OR successors.state IN ('answered', 'saved'))
+"""
+
+
+def keep(
+    connection: sqlite3.Connection,
+    call_id: str,
+    body: bytes,
+    content_type: str | None,
+    ledger: Path,
+) -> None:
+    """Put an answer in the place of what was kept of its call; a large one is a file first."""
+    call = get_call(connection, call_id)
+    if call["state"] == "saved":
+        return
+    if call["state"] not in _MAY_HAVE_ONE:
+        raise LedgerError(f"Call {call_id} is {call['state']} and has no answer to keep.")
+    is_large = len(body) > _MAX_IN_TABLE
+    if is_large:
+        _write_file(_file(ledger, call_id), body)
+    _cut_short(connection, call["seq"])
+    connection.execute(
+        "INSERT INTO raw_answers (call, content_type, size_bytes, body) VALUES (?, ?, ?, ?)",
+        (call["seq"], content_type, len(body), None if is_large else body),
+    )
+
+
+def read(connection: sqlite3.Connection, call_id: str, ledger: Path) -> bytes | None:
+    """Return what is kept of a call's answer, or None."""
+    row = connection.execute(
+        "SELECT body FROM raw_answers JOIN calls ON calls.seq = raw_answers.call"
+        " WHERE calls.id = ? AND size_bytes IS NOT NULL",
+        (call_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    body: bytes | None = row["body"]
+    return _file(ledger, call_id).read_bytes() if body is None else body
+
+
+def erase_settled(connection: sqlite3.Connection, ledger: Path) -> bool:
+    """Erase the answers of calls whose images are saved, that bought nothing, or were given up.
+
+    Returns whether there were any.
+    """
+    calls = connection.execute(_SETTLED).fetchall()
+    for call in calls:
+        _erase(connection, call["id"], call["seq"], ledger)
+    return bool(calls)
+
+
+def _erase(connection: sqlite3.Connection, call_id: str, seq: int, ledger: Path) -> None:
+    _cut_short(connection, seq)
+    _file(ledger, call_id).unlink(missing_ok=True)
+
+
+def _cut_short(connection: sqlite3.Connection, seq: int) -> None:
+    # And not deleted: rows that are deleted make SQLite move others (schema.py).
+    connection.execute(
+        "UPDATE raw_answers SET body = NULL, size_bytes = NULL"
+        " WHERE call = ? AND size_bytes IS NOT NULL",
+        (seq,),
+    )
+
+
+def _file(ledger: Path, call_id: str) -> Path:
+    # Of a hash: a call's id may be any text, and the ledger may be somebody else's.
+    name = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return ledger.with_name(f"{ledger.name}-answer-{name}")
+
+
+def _write_file(file: Path, body: bytes) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    descriptor, part = tempfile.mkstemp(prefix=f"{file.name}-", dir=file.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(body)
+            opened.flush()
+            os.fsync(descriptor)
+        Path(part).replace(file)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
