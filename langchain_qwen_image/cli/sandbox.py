@@ -1,6 +1,7 @@
 """`qwen-image sandbox`: the sandbox gateway as a server, for other programs."""
 
 import threading
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -8,20 +9,30 @@ import typer
 from langchain_qwen_image.cli.terminal import show_table
 
 
+class SuccessShape(Enum):
+    """The success bodies that the owner documents: `output.choices[]…`, and `images[].url`."""
+
+    DOCUMENT = "document"
+    IMAGES = "images"
+
+
 def sandbox(
     port: Annotated[
         int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes any free one.")
     ] = 8765,
+    shape: Annotated[
+        SuccessShape, typer.Option(help="Which of the owner's two success bodies to answer with.")
+    ] = SuccessShape.DOCUMENT,
 ) -> None:
     """Serve a sandbox gateway on this machine.
 
     On 127.0.0.1, until Ctrl-C: no key, no network, no cost. It checks requests as strictly as the
-    API document, and draws placeholders. A prompt that begins with sandbox:NAME plays the trouble
+    API document, and draws placeholders. A prompt that begins with sandbox:NAME plays the scenario
     of that name.
     """
     from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
 
-    with SandboxServer(port) as server:
+    with SandboxServer(port, shape=shape.value) as server:
         show_table(
             ("Prompt", "What it plays"),
             [(f"sandbox:{name}", one.description) for name, one in SCENARIOS.items()],

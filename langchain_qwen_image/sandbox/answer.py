@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Fault = Literal["timeout", "drop", "reset", "truncated", "drip"]
+Fault = Literal["timeout", "drop", "reset", "truncated", "unfinished", "drip"]
 """How an answer fails to arrive whole.
 
 `timeout`: nothing comes. `drop`: closed without a byte. `reset`: the same by RST.
-`truncated`: the body ends early. `drip`: the body comes a little at a time.
+`truncated`: the body ends early. `unfinished`: the body is whole, but fewer bytes than were
+announced, and then the connection closes. `drip`: the body comes a little at a time.
 """
+
+
+_UNSENT_BYTES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,9 @@ class Answer:
     fault: Fault | None = None
 
     def all_headers(self) -> dict[str, str]:
-        """Return the headers with the `Content-Length` that the body has when it comes whole."""
-        return {**self.headers, "Content-Length": str(len(self.body))}
+        """Return the headers with the `Content-Length` that is announced."""
+        missing = _UNSENT_BYTES if self.fault == "unfinished" else 0
+        return {**self.headers, "Content-Length": str(len(self.body) + missing)}
 
 
 def json_answer(status: int, document: object, headers: Mapping[str, str] | None = None) -> Answer:

@@ -15,7 +15,7 @@ except ImportError as error:
     ) from error
 
 from langchain_qwen_image.sandbox.lettering import legible, text_width, wrap, write
-from langchain_qwen_image.sandbox.links import PictureFormat
+from langchain_qwen_image.sandbox.links import ImageFormat
 from langchain_qwen_image.sandbox.scenes import PALETTES, SCENES, paint_scene
 
 _INK, _PAPER, _PAPER_COVER = "#1d2330", "#ffffff", 232
@@ -33,7 +33,7 @@ def draw(
     size: tuple[int, int],
     watermark: bool,
     seed_text: str,
-    picture_format: PictureFormat = "PNG",
+    image_format: ImageFormat = "PNG",
 ) -> bytes:
     """Return the file of an image of exactly that size in pixels.
 
@@ -44,7 +44,7 @@ def draw(
         image = _scene(size, seed_text)
         _write_labels(image, watermark=watermark)
         _write_prompt(image, prompt)
-        return _encode(image, picture_format)
+        return _encode(image, image_format)
 
 
 def _scene(size: tuple[int, int], seed_text: str) -> Image.Image:
@@ -126,11 +126,11 @@ def _cover(
     image.paste(Image.new("RGB", plate, colour), (left, top), mask.reduce(2))
 
 
-def _encode(image: Image.Image, picture_format: PictureFormat) -> bytes:
+def _encode(image: Image.Image, image_format: ImageFormat) -> bytes:
     file = io.BytesIO()
     about = PngInfo()
     about.add_text(
         "Comment", "A placeholder of the langchain-qwen-image sandbox; no model made it."
     )
-    image.save(file, picture_format, pnginfo=about)
+    image.save(file, image_format, pnginfo=about)
     return file.getvalue()

@@ -2,49 +2,30 @@
 
 import base64
 import hashlib
-import json
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
 
-from langchain_qwen_image.sandbox.answer import Answer, error_answer, json_answer, storage_error
-from langchain_qwen_image.sandbox.checks import KEY_HEADER, ImageRequest, check_body, check_headers
-from langchain_qwen_image.sandbox.links import (
-    LIFETIME_SECONDS,
-    ImageInfo,
-    PictureFormat,
-    read_link,
-    write_link,
+from langchain_qwen_image.sandbox.answer import Answer, error_answer, json_answer
+from langchain_qwen_image.sandbox.links import ImageInfo
+from langchain_qwen_image.sandbox.queue import STATUS_PATH, poll_answer, queued_answer, read_task
+from langchain_qwen_image.sandbox.records import GivenImage, ReceivedRequest, record_of
+from langchain_qwen_image.sandbox.request_check import (
+    ImageRequest,
+    check_body,
+    check_headers,
+    check_key,
 )
-from langchain_qwen_image.sandbox.records import GivenImage, ReceivedRequest
 from langchain_qwen_image.sandbox.scenario import Scenario
 from langchain_qwen_image.sandbox.scenarios import find_scenario, prompt_scenario
-from langchain_qwen_image.sandbox.success import choose_picture, success_document
-from langchain_qwen_image.sandbox.troubles import FAULTS, FIXED, corrupt
+from langchain_qwen_image.sandbox.shapes import answer_in_shape, task_shape
+from langchain_qwen_image.sandbox.storage import IMAGES_PATH, Draw, Storage
+from langchain_qwen_image.sandbox.success import Shape, Success, choose_image
 
 ENDPOINT = "/qwen-image/v1/generateMultimodeTextToImageRequest"
-_SECRET_HEADERS = frozenset({KEY_HEADER, "authorization", "cookie"})
-# OSS takes these into its own authentication, and refuses or mis-verifies the link.
-_NOT_FOR_STORAGE = (*sorted(_SECRET_HEADERS), "content-type")
 _MEMORY = 10_000
-
-
-class Draw(Protocol):
-    """Draw an image: `image.draw`, `plain.draw_plain`, or a test's own."""
-
-    def __call__(
-        self,
-        prompt: str,
-        *,
-        size: tuple[int, int],
-        watermark: bool,
-        seed_text: str,
-        picture_format: PictureFormat,
-    ) -> bytes:
-        """Return the bytes of the file; the size is width and height in pixels."""
 
 
 class Gateway:
@@ -55,6 +36,7 @@ class Gateway:
         draw: What draws the images; by default Pillow, loaded when the first is drawn.
         record_limit: How many of the last requests and images to remember; 0 for none.
         now: The clock, in Unix seconds.
+        shape: Which of the owner's two success bodies to answer with.
     """
 
     def __init__(
@@ -64,17 +46,19 @@ class Gateway:
         draw: Draw | None = None,
         record_limit: int = _MEMORY,
         now: Callable[[], float] = time.time,
+        shape: Shape = "document",
     ) -> None:
         """Start with nothing received, nothing given out and nothing scripted."""
         self._base_url = base_url.rstrip("/")
-        self._draw = draw
         self._now = now
+        self._shape = shape
+        self._storage = Storage(self._base_url, draw=draw, now=now, first_time=self._first_time)
         self._lock = threading.Lock()
         self._requests: deque[ReceivedRequest] = deque(maxlen=record_limit)
         self._images: deque[GivenImage] = deque(maxlen=record_limit)
         self._script: deque[Scenario] = deque()
-        self._met: OrderedDict[str, None] = OrderedDict()
-        self._post_count = 0
+        self._met: OrderedDict[str, int] = OrderedDict()
+        self._counts: Counter[str] = Counter()
 
     @property
     def requests(self) -> list[ReceivedRequest]:
@@ -91,7 +75,12 @@ class Gateway:
     @property
     def post_count(self) -> int:
         """Return the number of POSTs received, to any path, refused ones included."""
-        return self._post_count
+        return self._counts["POST"]
+
+    @property
+    def poll_count(self) -> int:
+        """Return how often queued requests were asked for, refused polls included."""
+        return self._counts["poll"]
 
     def script(self, *names: str) -> None:
         """Let the next POSTs that pass the checks play these scenarios, in order.
@@ -112,25 +101,21 @@ class Gateway:
             ImportError: An image is to be drawn, and Pillow is not installed.
         """
         lowered = {name.lower(): value for name, value in headers.items()}
-        self._record(method, target, lowered, body)
-        if method == "GET" and target.startswith("/images/"):
-            return self._serve_image(target, lowered)
+        is_poll = method == "GET" and target.startswith(STATUS_PATH)
+        self._count("poll" if is_poll else method)
+        if self._requests.maxlen:
+            self._requests.append(record_of(method, target, lowered, body))
+        if is_poll:
+            return check_key(lowered) or self._serve_poll(target)
+        if method == "GET" and target.startswith(IMAGES_PATH):
+            return self._storage.answer(target, lowered)
         if (method, target) == ("POST", ENDPOINT):
             return check_headers(lowered) or self._serve_post(body)
         return error_answer(404, "Endpoint not found")
 
-    def _record(self, method: str, target: str, headers: dict[str, str], body: bytes) -> None:
-        redacted = {
-            name: "REDACTED" if name in _SECRET_HEADERS else value
-            for name, value in headers.items()
-        }
-        request = None
-        if self._requests.maxlen:
-            request = ReceivedRequest(method, target, redacted, _json_or_none(body))
+    def _count(self, kind: str) -> None:
         with self._lock:
-            self._post_count += method == "POST"
-            if request:
-                self._requests.append(request)
+            self._counts[kind] += 1
 
     def _serve_post(self, body: bytes) -> Answer:
         request = check_body(body)
@@ -142,7 +127,7 @@ class Gateway:
             return error_answer(400, str(error.args[0]))
         if scenario.once and not self._first_time(f"POST {hashlib.sha256(body).hexdigest()}"):
             scenario = find_scenario("ok")
-        answer = scenario.answer or self._succeed(request, scenario)
+        answer = scenario.answer or self._accept(request, scenario)
         return replace(answer, fault=scenario.fault, delay_seconds=scenario.delay_seconds)
 
     def _choose(self, prompt: str) -> Scenario:
@@ -153,81 +138,60 @@ class Gateway:
         return find_scenario("ok" if name is None else name)
 
     def _first_time(self, event: str) -> bool:
-        """Remember an event; the oldest is forgotten after 10,000."""
+        return self._times_met(event) == 0
+
+    def _times_met(self, event: str) -> int:
+        """Return how often an event was met before; the oldest of 10,000 is forgotten."""
         with self._lock:
-            first = event not in self._met
-            self._met[event] = None
+            times = self._met.pop(event, 0)
+            self._met[event] = times + 1
             if len(self._met) > _MEMORY:
                 self._met.popitem(last=False)
-        return first
+        return times
 
-    def _succeed(self, request: ImageRequest, scenario: Scenario) -> Answer:
-        pictures = [choose_picture(request, scenario, number) for number in range(scenario.images)]
-        urls = [self._url(picture, scenario) for picture in pictures]
+    def _accept(self, request: ImageRequest, scenario: Scenario) -> Answer:
+        images = [choose_image(request, scenario, number) for number in range(scenario.images)]
+        if scenario.queue:
+            return queued_answer(
+                images[0], scenario.queue, base_url=self._base_url, now=self._now()
+            )
+        urls = [self._url(image, inline=scenario.inline) for image in images]
+        self._give(request.prompt, images, urls)
+        success = Success(images, urls, self._storage.paint)
+        return answer_in_shape(success, scenario.shape or self._shape)
+
+    def _serve_poll(self, target: str) -> Answer:
+        task = read_task(target)
+        if task is None:
+            return error_answer(404, "Request not found")
+        number = self._times_met(f"GET {target}")
+        answer = poll_answer(task, number=number, now=self._now())
+        return answer or self._finish(task.request_id, task.image)
+
+    def _finish(self, request_id: str, image: ImageInfo) -> Answer:
+        urls = [self._url(image)]
+        if self._first_time(f"done {request_id}"):
+            self._give(image.prompt, [image], urls)
+        success = Success([image], urls, self._storage.paint)
+        return json_answer(200, {"request_id": request_id, **task_shape(success)})
+
+    def _url(self, image: ImageInfo, *, inline: bool = False) -> str:
+        if not inline:
+            return self._storage.link(image)
+        content = base64.b64encode(self._storage.paint(image)).decode()
+        return f"data:{image.mime_type};base64,{content}"
+
+    def _give(self, prompt: str, images: list[ImageInfo], urls: list[str]) -> None:
         given = [
             GivenImage(
-                request.prompt,
-                picture.width,
-                picture.height,
-                picture.watermark,
-                picture.mime_type,
+                prompt,
+                image.width,
+                image.height,
+                image.watermark,
+                image.mime_type,
                 url.partition(",")[0],
             )
-            for picture, url in zip(pictures, urls, strict=True)
+            for image, url in zip(images, urls, strict=True)
         ]
         with self._lock:
             self._images.extend(given)
-        return json_answer(200, success_document(request, urls, scenario))
-
-    def _url(self, picture: ImageInfo, scenario: Scenario) -> str:
-        if scenario.inline:
-            content = base64.b64encode(self._paint(picture)).decode()
-            return f"data:{picture.mime_type};base64,{content}"
-        lifetime = -60 if picture.failure == "expired" else LIFETIME_SECONDS
-        return self._base_url + write_link(picture, now=self._now(), lifetime_seconds=lifetime)
-
-    def _serve_image(self, target: str, headers: dict[str, str]) -> Answer:
-        for name in _NOT_FOR_STORAGE:
-            if name in headers:
-                reason = f"The request carries the header {name}, which is not for the storage."
-                return storage_error(403, "SignatureDoesNotMatch", reason)
-        picture = read_link(target, now=self._now())
-        return picture if isinstance(picture, Answer) else self._play_link(target, picture)
-
-    def _play_link(self, target: str, picture: ImageInfo) -> Answer:
-        failure = picture.failure or ""
-        if failure in FIXED:
-            return FIXED[failure]
-        if failure == "image-500-once" and self._first_time(f"GET {target}"):
-            return FIXED["image-500"]
-        if failure == "image-redirect":
-            good = write_link(replace(picture, failure=None), now=self._now())
-            return Answer(302, headers={"Location": self._base_url + good})
-        content = self._paint(picture)
-        if failure == "image-corrupt":
-            content = corrupt(content)
-        return Answer(200, content, {"Content-Type": picture.mime_type}, fault=FAULTS.get(failure))
-
-    def _paint(self, picture: ImageInfo) -> bytes:
-        draw = self._draw or _pillow_draw()
-        return draw(
-            picture.prompt,
-            size=(picture.width, picture.height),
-            watermark=picture.watermark,
-            seed_text=picture.seed,
-            picture_format=picture.picture_format,
-        )
-
-
-def _json_or_none(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _pillow_draw() -> Draw:
-    """Load Pillow only now: it is optional, and not quick to import."""
-    from langchain_qwen_image.sandbox.drawing import draw
-
-    return draw

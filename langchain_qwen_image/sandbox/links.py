@@ -1,26 +1,25 @@
 """Write and read the signed links of images.
 
-A link carries all that its image needs, so that any process can serve it, also one that is
-started later. The form is that of the upstream's object storage (OSS): public, signed in its
-query string, valid for 24 hours.
+A link carries all that its image needs. The form is that of the upstream's object storage (OSS):
+public, signed in its query string, valid for 24 hours.
 """
 
-import base64
-import hmac
-import json
-import zlib
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
-from urllib.parse import parse_qsl, quote, urlencode
+from typing import Any, Literal
 
 from langchain_qwen_image.sandbox.answer import Answer, storage_error
+from langchain_qwen_image.sandbox.link_failures import LINK_FAILURES
+from langchain_qwen_image.sandbox.request_check import SIZES
+from langchain_qwen_image.sandbox.signed import pack, read_signed, unpack, write_signed
 
-PictureFormat = Literal["PNG", "JPEG", "WEBP"]
+ImageFormat = Literal["PNG", "JPEG", "WEBP"]
 LIFETIME_SECONDS = 24 * 3600
-_EXTENSIONS: dict[PictureFormat, str] = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
-# No secret: it keeps changed and re-encoded links out, and every sandbox must know it.
-_SIGNING_KEY = b"langchain-qwen-image sandbox"
+LONGEST_PROMPT = 300
+"""So many characters of a prompt stand in a link; the rest is cut."""
+_EXTENSIONS: dict[ImageFormat, str] = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+_SEED = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,51 +31,69 @@ class ImageInfo:
     height: int
     watermark: bool
     seed: str
-    picture_format: PictureFormat = "PNG"
+    image_format: ImageFormat = "PNG"
     failure: str | None = None
-    """The link trouble that its GET plays (see `troubles.py`)."""
+    """What goes wrong with its GET (see `link_failures.py`)."""
 
     @property
     def mime_type(self) -> str:
         """Return the media type of the image."""
-        return f"image/{self.picture_format.lower()}"
+        return f"image/{self.image_format.lower()}"
 
 
-def write_link(
-    picture: ImageInfo, *, now: float, lifetime_seconds: float = LIFETIME_SECONDS
-) -> str:
+def write_link(image: ImageInfo, *, now: float, lifetime_seconds: float = LIFETIME_SECONDS) -> str:
     """Return the path and the signed query string of an image's link; `now` is Unix seconds."""
     day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
-    path = f"/images/{day}/{picture.seed}.{_EXTENSIONS[picture.picture_format]}"
-    call_state = zlib.compress(json.dumps(asdict(picture), ensure_ascii=False).encode(), 9)
-    fields = [
-        ("Expires", str(int(now + lifetime_seconds))),
-        ("OSSAccessKeyId", "sandbox"),
-        ("CallState", base64.b64encode(call_state).decode()),
-    ]
-    signed = [*fields, ("Signature", _sign(path, fields))]
-    return f"{path}?{urlencode(signed, quote_via=quote, safe='')}"
+    path = f"/images/{day}/{image.seed}.{_EXTENSIONS[image.image_format]}"
+    fields = {
+        "Expires": str(int(now + lifetime_seconds)),
+        "OSSAccessKeyId": "sandbox",
+        "Image": pack(asdict(image)),
+    }
+    return write_signed(path, fields)
 
 
 def read_link(target: str, *, now: float) -> ImageInfo | Answer:
     """Return the image that a link names, or the storage's refusal."""
-    path, _, query_string = target.partition("?")
-    *fields, last = parse_qsl(query_string) or [("", "")]
-    if last[0] != "Signature" or not hmac.compare_digest(
-        last[1].encode(), _sign(path, fields).encode()
-    ):
+    fields = read_signed(target)
+    if fields is None:
         return storage_error(
             403,
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided.",
         )
-    signed = dict(fields)
-    if int(signed["Expires"]) < now:
+    expires = fields.get("Expires", "")
+    image = read_image(unpack(fields.get("Image", "")))
+    # A day of 20 digits is no time that a sandbox wrote.
+    if image is None or not re.fullmatch(r"[0-9]{1,12}", expires):
+        return storage_error(400, "InvalidArgument", "No sandbox gives out such a link.")
+    if int(expires) < now:
         return storage_error(403, "AccessDenied", "Request has expired.")
-    return ImageInfo(**json.loads(zlib.decompress(base64.b64decode(signed["CallState"]))))
+    return image
 
 
-def _sign(path: str, fields: list[tuple[str, str]]) -> str:
-    text = "\n".join([path, *(f"{name}={value}" for name, value in fields)])
-    signature = hmac.digest(_SIGNING_KEY, text.encode(), "sha256")
-    return base64.b64encode(signature).decode()
+def read_image(content: dict[str, Any] | None) -> ImageInfo | None:
+    """Return the image that this describes, or None: no sandbox can have given it out.
+
+    Anybody can sign a link, and an image of 12,000 pixels each way takes gigabytes to draw.
+    """
+    try:
+        image = ImageInfo(**(content or {}))
+    except TypeError:
+        return None
+    return image if _is_possible(image) else None
+
+
+def _is_possible(image: ImageInfo) -> bool:
+    return (
+        isinstance(image.prompt, str)
+        and len(image.prompt) <= LONGEST_PROMPT + 1
+        and type(image.width) is type(image.height) is int
+        and f"{image.width}*{image.height}" in SIZES
+        and isinstance(image.watermark, bool)
+        and isinstance(image.seed, str)
+        and _SEED.fullmatch(image.seed) is not None
+        and isinstance(image.image_format, str)
+        and image.image_format in _EXTENSIONS
+        and (image.failure is None or image.failure in sorted(LINK_FAILURES))
+    )

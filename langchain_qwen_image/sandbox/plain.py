@@ -4,7 +4,7 @@ import functools
 import struct
 import zlib
 
-from langchain_qwen_image.sandbox.links import PictureFormat
+from langchain_qwen_image.sandbox.links import ImageFormat
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -15,7 +15,7 @@ def draw_plain(
     size: tuple[int, int],
     watermark: bool,
     seed_text: str,
-    picture_format: PictureFormat = "PNG",
+    image_format: ImageFormat = "PNG",
     weight_bytes: int = 0,
 ) -> bytes:
     """Return a black PNG of exactly that size in pixels, whatever the prompt and the format.
@@ -23,7 +23,7 @@ def draw_plain(
     It can stand wherever `image.draw` does. `weight_bytes` of padding, in a chunk that viewers
     skip, make it as heavy as a photograph (`functools.partial(draw_plain, weight_bytes=…)`).
     """
-    del prompt, watermark, seed_text, picture_format
+    del prompt, watermark, seed_text, image_format
     return _black(*size, weight_bytes)
 
 

@@ -1,21 +1,16 @@
-"""List the trouble that a prompt can ask for: `sandbox:NAME`, the rest of the prompt is ignored.
+"""List what a prompt can ask for: `sandbox:NAME`, the rest of the prompt is ignored.
 
 One table, from which the gateway plays, the documentation and `--help` are made.
 """
 
 import re
+from dataclasses import replace
 
-from langchain_qwen_image.sandbox.answer import (
-    Answer,
-    Fault,
-    error_answer,
-    json_answer,
-    text_answer,
-)
-from langchain_qwen_image.sandbox.scenario import Scenario
+from langchain_qwen_image.sandbox.broken_answers import BROKEN_ANSWERS
+from langchain_qwen_image.sandbox.failures import FAILURES
+from langchain_qwen_image.sandbox.scenario import Queue, Scenario
 
-_REQUEST_ID = "5a4e0b1d-77c2-9e0f-8a43-0c1d2e3f4a5b"
-_SLOW = re.compile(r"slow-(\d{1,3})")
+_TIMED = re.compile(r"(slow|queued)-(\d{1,3})")
 _LONGEST_DELAY_SECONDS = 300
 
 
@@ -26,213 +21,103 @@ def prompt_scenario(prompt: str) -> str | None:
 
 
 def find_scenario(name: str) -> Scenario:
-    """Return the scenario of that name; `slow-N` takes N seconds, 0 to 300.
+    """Return the scenario of that name; `slow-N` and `queued-N` take N seconds, 0 to 300.
 
     Raises:
         KeyError: There is no such scenario; the message lists the names.
     """
-    slow = _SLOW.fullmatch(name)
-    if slow and int(slow[1]) <= _LONGEST_DELAY_SECONDS:
-        return _success(f"Success after {slow[1]} seconds.", delay_seconds=float(slow[1]))
-    if name not in SCENARIOS:
+    if name in SCENARIOS:
+        return SCENARIOS[name]
+    timed = _TIMED.fullmatch(name)
+    if timed is None or int(timed[2]) > _LONGEST_DELAY_SECONDS:
         known = ", ".join(SCENARIOS)
-        raise KeyError(f"no scenario {name!r}; there are {known}, slow-N (N seconds, 0 to 300)")
-    return SCENARIOS[name]
+        raise KeyError(
+            f"no scenario {name!r}; there are {known}, slow-N, queued-N (N seconds, 0 to 300)"
+        )
+    seconds = float(timed[2])
+    if timed[1] == "slow":
+        return replace(SCENARIOS["slow"], delay_seconds=seconds)
+    return replace(SCENARIOS["queued"], queue=Queue(end="COMPLETED", seconds=seconds))
 
 
-def _document(status: int, text: str, description: str) -> Scenario:
-    return Scenario(description=description, layer="document", answer=error_answer(status, text))
+def _shape(shape: str, description: str) -> Scenario:
+    return Scenario(description=description, layer="success", shape=shape)
 
 
-def _apim(
-    status: int, text: str, description: str, retry_after: str | None = None, *, once: bool = False
-) -> Scenario:
-    headers = {"Retry-After": retry_after} if retry_after else None
-    answer = json_answer(status, {"statusCode": status, "message": text}, headers)
-    return Scenario(description=description, layer="APIM", answer=answer, once=once)
-
-
-def _dashscope(status: int, code: str, text: str, description: str) -> Scenario:
-    document = {"request_id": _REQUEST_ID, "code": code, "message": text}
-    answer = json_answer(status, document)
-    return Scenario(description=description, layer="DashScope", answer=answer)
-
-
-def _proxy(status: int, text: str, description: str, content_type: str = "text/plain") -> Scenario:
-    answer = text_answer(status, text, content_type)
-    return Scenario(description=description, layer="proxy", answer=answer)
-
-
-def _page(status: int, title: str, description: str) -> Scenario:
-    html = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
-    return _proxy(status, html, description, "text/html")
-
-
-def _network(fault: Fault, description: str, *, sends: bool = False) -> Scenario:
-    answer = None if sends else Answer(200)
-    return Scenario(description=description, layer="network", fault=fault, answer=answer)
-
-
-def _success(description: str, *, delay_seconds: float = 0.0, images: int = 1) -> Scenario:
-    return Scenario(
-        description=description, layer="success", delay_seconds=delay_seconds, images=images
-    )
-
-
-def _pictureless(content: list[object], failed: int, description: str) -> Scenario:
-    choice = {"finish_reason": "stop", "message": {"role": "assistant", "content": content}}
-    document = {
-        "output": {
-            "choices": [choice] if content else [],
-            "task_metric": {"TOTAL": 1, "FAILED": failed, "SUCCEEDED": 1 - failed},
-        },
-        "usage": {"width": 0, "image_count": 0, "height": 0},
-        "request_id": _REQUEST_ID,
-    }
-    return Scenario(description=description, layer="DashScope", answer=json_answer(200, document))
+def _queue(queue: Queue, description: str) -> Scenario:
+    return Scenario(description=description, layer="queue", queue=queue)
 
 
 def _link(failure: str, description: str) -> Scenario:
     return Scenario(description=description, layer="link", failure=failure)
 
 
-_UNAVAILABLE = "Service temporarily unavailable."
-_RATE_LIMITED = "Rate limit is exceeded. Try again in 1 seconds."
-_MODERATED = "Input data may contain inappropriate content."
-
-SCENARIOS: dict[str, Scenario] = {
-    "ok": _success("Success, as for any other prompt."),
-    "400": _dashscope(
-        400,
-        "InvalidParameter",
-        "The size does not match the allowed size 1664*928,1472*1104,1328*1328.",
-        "400 InvalidParameter: upstream refuses a parameter.",
-    ),
-    "401": _apim(
-        401,
-        "Access denied due to invalid subscription key. Make sure to provide a valid key.",
-        "401: the subscription key is not accepted.",
-    ),
-    "402": _document(402, "Insufficient credits", "402: the account is out of credits."),
-    "403": _document(
-        403, "Access denied for this operation", "403: the subscription lacks this API."
-    ),
-    "404": _apim(404, "Resource not found", "404: there is no such endpoint."),
-    "413": _page(413, "413 Request Entity Too Large", "413: the request is too large."),
-    "429": _apim(429, _RATE_LIMITED, "429 with Retry-After: 1, every time.", "1"),
-    "500": _document(
-        500,
-        "An unexpected error occurred, please try again later",
-        "500: the gateway failed; the image may have been billed.",
-    ),
-    "502": _page(502, "502 Bad Gateway", "502 as HTML; the image may have been billed."),
-    "503": _dashscope(
-        503,
-        "ModelUnavailable",
-        "Model is unavailable, please try again later.",
-        "503 without Retry-After; the image may have been billed.",
-    ),
-    "504": _proxy(
-        504, "upstream request timeout", "504 as plain text; the image may have been billed."
-    ),
-    "503-retry-after": _apim(
-        503, _UNAVAILABLE, "503 with Retry-After: 1, every time; nothing was billed.", "1"
-    ),
-    "429-once": _apim(429, _RATE_LIMITED, "429 at first, then success.", "1", once=True),
-    "503-once": _apim(
-        503, _UNAVAILABLE, "503 with Retry-After at first, then success.", "1", once=True
-    ),
-    "quota": _apim(
-        403,
-        "Out of call volume quota. Quota will be replenished in 07:01:20.",
-        "403 with Retry-After of seven hours: the call quota is used up.",
-        "25280",
-    ),
-    "balance": _document(
-        403, "Insufficient balance", "403 that means an empty balance, not a lack of rights."
-    ),
-    "arrearage": _dashscope(
-        400,
-        "Arrearage",
-        "Access denied, please make sure your account is in good standing.",
-        "400 Arrearage: an unpaid account.",
-    ),
-    "throttling": _dashscope(
-        429,
-        "Throttling.RateQuota",
-        "Requests rate limit exceeded, please try again later.",
-        "429 Throttling.RateQuota without Retry-After, every time.",
-    ),
-    "free-quota": _dashscope(
-        429,
-        "Throttling.AllocationQuota",
-        "Free allocated quota exceeded.",
-        "429 that is about billing: waiting does not help.",
-    ),
-    "moderation": _dashscope(
-        400, "DataInspectionFailed", _MODERATED, "400: moderation refuses the prompt."
-    ),
-    "moderation-500": _dashscope(
-        500,
-        "InternalError.Algo.DataInspectionFailed",
-        "Output data may contain inappropriate content.",
-        "500 whose code says that moderation refuses the image.",
-    ),
-    "infringement": _dashscope(
-        400,
-        "IPInfringementSuspect",
-        "Input data is suspected of being involved in IP infringement.",
-        "400: the prompt may infringe rights.",
-    ),
-    "nested-error": Scenario(
-        description="400 with the error as an object of code and message.",
-        layer="DashScope",
-        answer=json_answer(
-            400, {"error": {"code": "invalid_request_error", "message": "Prompt not accepted."}}
-        ),
-    ),
-    "error-200": _dashscope(
-        200, "InternalError.Algo", "Generation failed.", "HTTP 200 with an error code in it."
-    ),
-    "malformed": _page(200, "Maintenance", "HTTP 200 with HTML."),
-    "malformed-json": _proxy(
-        200, '{"output": {"choices": [{"fin', "HTTP 200 with JSON cut short.", "application/json"
-    ),
-    "empty": Scenario(
-        description="HTTP 200 without a body.", layer="proxy", answer=text_answer(200, "")
-    ),
-    "no-image": _pictureless(
-        [{"text": "I cannot draw that."}], 0, "HTTP 200 whose content is only text."
-    ),
-    "failed-task": _pictureless([], 1, "HTTP 200 whose task failed: no image."),
-    "redirect": Scenario(
-        description="307 to another host: following it would hand over the key.",
-        layer="proxy",
-        answer=Answer(307, headers={"Location": "https://elsewhere.invalid/qwen-image"}),
-    ),
-    "timeout": _network("timeout", "No answer comes; in process, the read timeout fires at once."),
-    "drop": _network("drop", "The connection closes before any answer."),
-    "reset": _network("reset", "The connection is reset before any answer."),
-    "truncated": _network("truncated", "The answer is cut short of its length.", sends=True),
-    "drip": _network("drip", "The answer comes a byte at a time.", sends=True),
-    "slow": _success(
-        "Success after 3 seconds; slow-N takes N seconds, up to 300.", delay_seconds=3.0
+_SUCCESSES = {
+    "slow": Scenario(
+        description="Success after 3 seconds; slow-N takes N seconds, up to 300.",
+        layer="success",
+        delay_seconds=3.0,
     ),
     "data-uri": Scenario(
         description="Success with the image itself as a data: URI.", layer="success", inline=True
     ),
-    "two-images": _success("Success with two images.", images=2),
-    "upstream-usage": Scenario(
-        description='Success as DashScope words it: output_width, code "".',
-        layer="success",
-        upstream_usage=True,
-    ),
+    "two-images": Scenario(description="Success with two images.", layer="success", images=2),
     "jpeg": Scenario(
-        description="Success; the link serves a JPEG.", layer="success", picture_format="JPEG"
+        description="Success; the link serves a JPEG.", layer="success", image_format="JPEG"
     ),
     "webp": Scenario(
-        description="Success; the link serves a WebP.", layer="success", picture_format="WEBP"
+        description="Success; the link serves a WebP.", layer="success", image_format="WEBP"
     ),
+    "document-shape": _shape("document", "Success in the API document's shape."),
+    "images-shape": _shape("images", "Success in the owner's other shape: images[].url."),
+    "upstream-usage": _shape("upstream", 'Success as DashScope words it: output_width, code "".'),
+    "media-url": _shape("media-url", "Success as a finished task: output.media_url."),
+    "output-link": _shape("output-link", "Success with the link as output itself."),
+    "image-url": _shape("image-url", "Success with the link as imageUrl."),
+    "content-object": _shape(
+        "content-object", "Success with an object where a list of parts belongs."
+    ),
+    "content-text": _shape("content-text", "Success with the bare link as content."),
+    "text-beside": _shape("text-beside", "Success with an error text beside the image."),
+    "null-error": _shape("null-error", "Success with an error object of nulls beside the image."),
+    "same-link": _shape("same-link", "Success that names one image three times."),
+    "untrimmed-link": _shape("untrimmed-link", "Success with line ends around the link."),
+    "relative-link": _shape("relative-link", "Success with a link without scheme and host."),
+    "no-scheme": _shape("no-scheme", "Success with a link that begins with //."),
+    "http-link": _shape("http-link", "Success with an http:// link; https serves it, too."),
+    "base64": _shape("base64", "Success with the image in base64, without data:."),
+    "raw-bytes": _shape("raw-bytes", "Success; the body is the image itself."),
+    "json-in-string": _shape("json-in-string", "Success as JSON in a JSON string."),
+    "json-and-more": _shape("json-and-more", "Success as JSON with other text after it."),
+    "event-stream": _shape("event-stream", "Success as one server-sent event."),
+    "utf-16": _shape("utf-16", "Success as JSON in UTF-16."),
+    "x-gzip": _shape("x-gzip", "Success, compressed as x-gzip."),
+    "false-gzip": _shape("false-gzip", "Success as plain JSON that calls itself gzip."),
+    "false-br": _shape("false-br", "Success as plain JSON that calls itself br."),
+    "unfinished": Scenario(
+        description="Success; the body is whole, and shorter than announced.",
+        layer="success",
+        fault="unfinished",
+    ),
+}
+_QUEUED = {
+    "queued": _queue(
+        Queue(end="COMPLETED"),
+        "Queued with 202, done at the second poll; queued-N takes N seconds.",
+    ),
+    "queued-200": _queue(
+        Queue(end="COMPLETED", http_status=200, plain_http=True),
+        "Queued with 200 and an http:// polling address, then done.",
+    ),
+    "queued-failed": _queue(Queue(end="FAILED"), "Queued, then FAILED: nothing is charged."),
+    "queued-error": _queue(Queue(end="ERROR"), "Queued, then ERROR: nothing is charged."),
+    "queued-lost": _queue(Queue(end="LOST"), "Queued, never done, and most polls fail."),
+    "queued-elsewhere": _queue(
+        Queue(end="COMPLETED", elsewhere=True),
+        "Queued with a polling address on another host, which must not get the key.",
+    ),
+}
+_LINKS = {
     "expired": _link("expired", "The link has already expired: 403 with the storage's XML."),
     "image-404": _link("image-404", "The link leads nowhere: 404."),
     "image-500": _link("image-500", "The link gives 500, every time."),
@@ -244,5 +129,18 @@ SCENARIOS: dict[str, Scenario] = {
     "image-private": _link("image-private", "The link redirects to a private address."),
     "image-drip": _link("image-drip", "The image comes a byte at a time."),
     "image-drop": _link("image-drop", "The link's connection closes before any answer."),
+    "image-aws-chunked": _link(
+        "image-aws-chunked", "The image says Content-Encoding: aws-chunked, and is plain."
+    ),
+    "image-binary": _link("image-binary", "The image says Content-Encoding: binary."),
+}
+
+SCENARIOS: dict[str, Scenario] = {
+    "ok": Scenario(description="Success, as for any other prompt.", layer="success"),
+    **FAILURES,
+    **BROKEN_ANSWERS,
+    **_SUCCESSES,
+    **_QUEUED,
+    **_LINKS,
 }
 """Every scenario by its name, in the order of the documentation."""

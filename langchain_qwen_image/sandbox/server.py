@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import Self
 
 from langchain_qwen_image.sandbox.answer import Answer, text_answer
-from langchain_qwen_image.sandbox.gateway import Draw, Gateway
+from langchain_qwen_image.sandbox.gateway import Gateway
 from langchain_qwen_image.sandbox.http1 import IncomingRequest, head, read_request
 from langchain_qwen_image.sandbox.records import GivenImage, ReceivedRequest
+from langchain_qwen_image.sandbox.storage import Draw
+from langchain_qwen_image.sandbox.success import Shape
 
 _HOST = "127.0.0.1"
 _BACKLOG = 4096
@@ -29,6 +31,7 @@ class SandboxServer:
     Args:
         port: The port on 127.0.0.1; 0 for a free one.
         draw: What draws the images; by default Pillow. `draw_plain` is fast and needs none.
+        shape: Which of the owner's two success bodies to answer with.
         latency_seconds: How long every POST takes at least.
         drip_seconds: The pause before each byte of a dripping answer.
 
@@ -41,13 +44,14 @@ class SandboxServer:
         port: int = 0,
         *,
         draw: Draw | None = None,
+        shape: Shape = "document",
         latency_seconds: float = 0.0,
         drip_seconds: float = 0.1,
     ) -> None:
         """Bind the port and start to serve."""
         self._listener = _listen(port)
         self.base_url = f"http://{_HOST}:{self._listener.getsockname()[1]}"
-        self.gateway = Gateway(self.base_url, draw=draw)
+        self.gateway = Gateway(self.base_url, draw=draw, shape=shape)
         self._latency_seconds = latency_seconds
         self._drip_seconds = drip_seconds
         self._conversations: set[asyncio.Task[None]] = set()
@@ -65,6 +69,11 @@ class SandboxServer:
     def images(self) -> list[GivenImage]:
         """Return the images given out, oldest first."""
         return self.gateway.images
+
+    @property
+    def poll_count(self) -> int:
+        """Return how often queued requests were asked for (see `Gateway.poll_count`)."""
+        return self.gateway.poll_count
 
     def script(self, *names: str) -> None:
         """Let the next POSTs play these scenarios, in order (see `Gateway.script`)."""
@@ -139,6 +148,8 @@ class SandboxServer:
                 _reset(writer)
             case "truncated":
                 writer.write(head(answer) + body[: len(body) // 2])
+            case "unfinished":
+                writer.write(head(answer) + body)
             case "drip":
                 await self._drip(head(answer), body, writer)
             case _:
@@ -169,8 +180,10 @@ class SandboxServer:
 
 
 @contextlib.contextmanager
-def serve(port: int = 0) -> Iterator[str]:
+def serve(port: int = 0, *, shape: Shape = "document") -> Iterator[str]:
     """Serve a sandbox gateway on loopback; give its base URL.
+
+    `shape` says which of the owner's two success bodies it answers with.
 
     Raises:
         OSError: The port is in use or not allowed.
@@ -180,7 +193,7 @@ def serve(port: int = 0) -> Iterator[str]:
         ...     print(base_url.rpartition(":")[0])
         http://127.0.0.1
     """
-    with SandboxServer(port) as server:
+    with SandboxServer(port, shape=shape) as server:
         yield server.base_url
 
 

@@ -8,6 +8,7 @@ import httpx
 
 from langchain_qwen_image.sandbox.answer import Answer
 from langchain_qwen_image.sandbox.gateway import Gateway
+from langchain_qwen_image.sandbox.success import Shape
 
 SANDBOX_BASE_URL = "https://sandbox.invalid"
 """Address of the gateway in this process; `.invalid` can never be a real host (RFC 6761)."""
@@ -26,11 +27,12 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     Args:
         gateway: The gateway to ask, whose base URL is `https://sandbox.invalid`. By default one
             that remembers no requests.
+        shape: Which of the owner's two success bodies the default gateway answers with.
     """
 
-    def __init__(self, gateway: Gateway | None = None) -> None:
+    def __init__(self, gateway: Gateway | None = None, *, shape: Shape = "document") -> None:
         """Take the gateway, or make one that remembers nothing."""
-        self.gateway = gateway or Gateway(SANDBOX_BASE_URL, record_limit=0)
+        self.gateway = gateway or Gateway(SANDBOX_BASE_URL, record_limit=0, shape=shape)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of a sync client.
@@ -75,10 +77,11 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._end()
 
     def _end(self) -> None:
-        if self._answer.fault == "truncated":
+        if self._answer.fault in {"truncated", "unfinished"}:
+            expected = self._answer.all_headers()["Content-Length"]
             raise httpx.RemoteProtocolError(
                 "peer closed connection without sending complete message body (received "
-                f"{sum(map(len, self._pieces))} bytes, expected {len(self._answer.body)})"
+                f"{sum(map(len, self._pieces))} bytes, expected {expected})"
             )
 
 

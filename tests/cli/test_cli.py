@@ -287,7 +287,7 @@ def test_expected_errors(
 ) -> None:
     """What a user can run into is one line on stderr, without a traceback."""
 
-    def serve(_: int) -> None:
+    def serve(*_: object, **__: object) -> None:
         raise outcome or AssertionError
 
     monkeypatch.setattr("langchain_qwen_image.sandbox.SandboxServer", serve)
@@ -407,12 +407,29 @@ def test_paths_are_shown_as_seen_from_here(here: Path) -> None:
     assert shown(here.parent / "b.png") == str(here.parent / "b.png")
 
 
-def test_sandbox_says_how_to_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [([], "output"), (["--shape", "images"], "images")],
+    ids=["usual", "shape"],
+)
+def test_sandbox_says_how_to_use_it(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], shape: str
+) -> None:
     """The server's address, a command to try and every scenario are printed before it waits."""
     served: list[int] = []
+    answered: list[list[str]] = []
 
     def interrupted() -> None:
         served.append(httpx.get(f"{served_at()}/").status_code)
+        answer = httpx.post(
+            f"{served_at()}/qwen-image/v1/generateMultimodeTextToImageRequest",
+            headers={"Ocp-Apim-Subscription-Key": "k", "Cache-Control": "no-cache"},
+            json={
+                "model": "qwen-image",
+                "input": {"messages": [{"role": "user", "content": [{"text": "a fox"}]}]},
+            },
+        ).json()
+        answered.append([name for name in ("output", "images") if name in answer])
         raise KeyboardInterrupt
 
     def served_at() -> str:
@@ -423,9 +440,10 @@ def test_sandbox_says_how_to_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     event = SimpleNamespace(wait=interrupted)
     module = sys.modules["langchain_qwen_image.cli.sandbox"]
     monkeypatch.setattr(module, "threading", SimpleNamespace(Event=lambda: event))
-    assert run("sandbox", "--port", "0").exit_code == 130
+    assert run("sandbox", "--port", "0", *options).exit_code == 130
     assert served == [404]
     assert {*re.findall(r"^sandbox:(\S+)", screen.getvalue(), re.MULTILINE)} == {*SCENARIOS}
     assert f"PIXAZO_BASE_URL={served_at()} PIXAZO_API_KEY=" in screen.getvalue()
+    assert answered == [[shape]]
     with pytest.raises(httpx.ConnectError):
         httpx.get(served_at())

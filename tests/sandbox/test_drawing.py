@@ -21,7 +21,7 @@ from langchain_qwen_image.sandbox import (
     lettering,
 )
 from langchain_qwen_image.sandbox.drawing import draw
-from langchain_qwen_image.sandbox.links import PictureFormat
+from langchain_qwen_image.sandbox.links import ImageFormat
 from langchain_qwen_image.sandbox.scenes import PALETTES, SCENES, paint_scene
 
 SIDES = (1328, 1024, 768, 512)
@@ -71,9 +71,7 @@ def no_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("drawing", [draw, draw_plain], ids=["drawn", "plain"])
 def test_png_of_the_asked_size(drawing: Draw, side: int) -> None:
     """An image is a whole PNG of exactly the asked size, below 300 KB."""
-    data = drawing(
-        "A teapot", size=(side, side), watermark=True, seed_text="a", picture_format="PNG"
-    )
+    data = drawing("A teapot", size=(side, side), watermark=True, seed_text="a", image_format="PNG")
     with Image.open(io.BytesIO(data)) as image:
         image.verify()
     assert (pixels(data).size, len(data) < 300_000) == ((side, side), True)
@@ -113,7 +111,7 @@ def test_scenes_are_of_many_colours(number: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "file_format"), [("jpeg", "JPEG"), ("webp", "WEBP")])
-def test_other_formats(name: str, file_format: PictureFormat) -> None:
+def test_other_formats(name: str, file_format: ImageFormat) -> None:
     """The scenarios `jpeg` and `webp` serve what they say."""
     messages = [{"role": "user", "content": [{"text": f"sandbox:{name}"}]}]
     with httpx.Client(transport=SandboxTransport(), base_url=SANDBOX_BASE_URL) as client:

@@ -271,7 +271,7 @@ def test_link_is_like_the_storages() -> None:
     assert path.startswith("/images/20270115/")
     assert path.endswith(".png")
     names = [field.partition("=")[0] for field in query_string.split("&")]
-    assert names == ["Expires", "OSSAccessKeyId", "CallState", "Signature"]
+    assert names == ["Expires", "OSSAccessKeyId", "Image", "Signature"]
     assert f"Expires={int(NOW) + 24 * 3600}&OSSAccessKeyId=sandbox&" in target
     assert target.endswith("%3D")
 
@@ -290,7 +290,7 @@ def test_any_process_serves_a_link() -> None:
     [
         pytest.param(lambda t: t.replace("Expires=18", "Expires=19"), id="expires"),
         pytest.param(lambda t: t.replace("/images/2027", "/images/2028"), id="path"),
-        pytest.param(lambda t: t.replace("CallState=e", "CallState=f"), id="ticket"),
+        pytest.param(lambda t: t.replace("Image=e", "Image=f"), id="image"),
         pytest.param(lambda t: t[:-4] + "%3D", id="signature"),
         pytest.param(lambda t: t + "&more=1", id="added"),
         pytest.param(lambda t: t.partition("&Signature")[0], id="unsigned"),

@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -15,11 +18,15 @@ from langchain_qwen_image.sandbox import (
     Gateway,
     SandboxServer,
     SandboxTransport,
+    Shape,
     draw_plain,
+    serve,
 )
 
 PATH = "/qwen-image/v1/generateMultimodeTextToImageRequest"
 HEADERS = {"Cache-Control": "no-cache", "Ocp-Apim-Subscription-Key": "key-of-a-test"}
+KEY = {"Ocp-Apim-Subscription-Key": "key-of-a-test"}
+INLINE = ("data:", "iVBORw0KGgo")
 TIMEOUT = httpx.Timeout(5, read=0.3)
 PNG = "200 image/png good"
 
@@ -48,6 +55,18 @@ OUTCOMES = {
     "moderation": ["400 DashScope DataInspectionFailed"],
     "moderation-500": ["500 DashScope InternalError.Algo.DataInspectionFailed"],
     "infringement": ["400 DashScope IPInfringementSuspect"],
+    "wallet": ["403 document Forbidden"],
+    "card-required": ["402 document card_required"],
+    "bandwidth": ["403 APIM Out of bandwidth quota. Quota will be replenished in 01:00:00."],
+    "free-tier": ["403 DashScope AllocationQuota.FreeTierOnly"],
+    "model-disabled": ["400 document Model not found"],
+    "moderation-task": ["200"],
+    "moderation-422": ["422 document The prompt was flagged by the content checker."],
+    "policy": ["400 DashScope content_policy_violation"],
+    "firewall": ["403 text <html>"],
+    "firewall-code": ["403 text error code: 1010"],
+    "429-text": ["429 APIM Rate limit is exceeded. Try again in 26 seconds."],
+    "inner-status": ["200"],
     "nested-error": ["400 nested invalid_request_error"],
     "error-200": ["200 DashScope InternalError.Algo"],
     "malformed": ["200 text <html>"],
@@ -66,6 +85,38 @@ OUTCOMES = {
     "data-uri": ["200", "data:image/png good"],
     "two-images": ["200", PNG, PNG],
     "upstream-usage": ["200", PNG],
+    "unknown-shape": ["200", PNG],
+    "document-shape": ["200", PNG],
+    "images-shape": ["200", PNG],
+    "media-url": ["200", PNG],
+    "output-link": ["200", PNG],
+    "image-url": ["200", PNG],
+    "content-object": ["200", PNG],
+    "content-text": ["200", PNG],
+    "text-beside": ["200", PNG],
+    "null-error": ["200", PNG],
+    "same-link": ["200", PNG, PNG, PNG],
+    "untrimmed-link": ["200", PNG],
+    "relative-link": ["200", PNG],
+    "no-scheme": ["200", PNG],
+    "http-link": ["200", PNG],
+    "base64": ["200", "base64 good"],
+    "raw-bytes": ["200 image/png good"],
+    "json-in-string": ["200", PNG],
+    "json-and-more": ["200", PNG],
+    "event-stream": ["200", PNG],
+    "utf-16": ["200", PNG],
+    "x-gzip": ["200", PNG],
+    "false-gzip": ["200", PNG],
+    "false-br": ["200", PNG],
+    "unfinished": ["RemoteProtocolError"],
+    "queued": ["202 QUEUED", "PROCESSING", "COMPLETED", PNG],
+    "queued-0": ["202 QUEUED", "PROCESSING", "COMPLETED", PNG],
+    "queued-200": ["200 QUEUED", "PROCESSING", "COMPLETED", PNG],
+    "queued-failed": ["202 QUEUED", "PROCESSING", "FAILED"],
+    "queued-error": ["202 QUEUED", "PROCESSING", "ERROR"],
+    "queued-lost": ["202 QUEUED", "RemoteProtocolError", "502", "429", "404", "PROCESSING"],
+    "queued-elsewhere": ["202 QUEUED", "elsewhere.invalid"],
     "jpeg": ["200", "200 image/jpeg good"],
     "webp": ["200", "200 image/webp good"],
     "expired": ["200", "403 AccessDenied"],
@@ -79,7 +130,10 @@ OUTCOMES = {
     "image-private": ["200", "302 to http://169.254.169.254/latest/meta-data/"],
     "image-drip": ["200", PNG],
     "image-drop": ["200", "RemoteProtocolError"],
+    "image-aws-chunked": ["200", "200 image/png aws-chunked good"],
+    "image-binary": ["200", "200 image/png binary good"],
     "no-such-scenario": ["400 document no scenario 'no-such-scenario'; there are ok, 400,"],
+    "queued-301": ["400 document no scenario 'queued-301'; there are ok, 400,"],
     "slow-301": ["400 document no scenario 'slow-301'; there are ok, 400,"],
 }
 TABLE = pytest.mark.parametrize("name", OUTCOMES)
@@ -100,31 +154,78 @@ def describe(response: httpx.Response) -> str:
     parts = [str(response.status_code)]
     if "location" in response.headers:
         return f"{parts[0]} to {response.headers['location']}"
-    try:
-        match response.json():
-            case {"output": _}:
-                pass
-            case {"error": {"code": code}}:
-                parts += ["nested", code]
-            case {"error": text}:
-                parts += ["document", text]
-            case {"statusCode": _, "message": text}:
-                parts += ["APIM", text]
-            case {"request_id": _, "code": code}:
-                parts += ["DashScope", code]
-    except ValueError:
-        parts += ["text", response.text]
+    if response.headers.get("content-type", "").startswith("image/"):
+        return describe_image(response)
+    parts += words_of(response)
     if "retry-after" in response.headers:
         parts.append(f"Retry-After {response.headers['retry-after']}")
     return " ".join(parts)
 
 
+def words_of(response: httpx.Response) -> list[str]:
+    """Return the shape and the telling word of an answer; nothing for a success."""
+    try:
+        document = document_of(response)
+    except ValueError:
+        return ["text", response.text]
+    match document:
+        case {"status": "QUEUED"}:
+            return ["QUEUED"]
+        case {"output": _}:
+            return []
+        case {"error": {"code": str(code)}}:
+            return ["nested", code]
+        case {"error": text}:
+            return ["document", text]
+        case {"statusCode": _, "message": text}:
+            return ["APIM", text]
+        case {"request_id": _, "code": code}:
+            return ["DashScope", code]
+    return []
+
+
+def document_of(response: httpx.Response) -> Any:
+    """Return the JSON of an answer, whatever it is wrapped in; these are the scenarios' own."""
+    body = response.content
+    if body[:2] == b"\x1f\x8b":
+        body = gzip.decompress(body)
+    text = body.decode("utf-16" if body[:2] == b"\xff\xfe" else "utf-8")
+    text = text.removeprefix("event: message\ndata: ")
+    document, _ = json.JSONDecoder().raw_decode(text)
+    return json.loads(document) if isinstance(document, str) else document
+
+
 def image_urls(response: httpx.Response) -> list[str]:
-    """Return the links of an answer."""
-    if '"image"' not in response.text:
+    """Return all that may be a link of an image in an answer, wherever it stands."""
+    if response.status_code >= 300 or response.headers["content-type"].startswith("image/"):
         return []
-    choices = response.json()["output"]["choices"]
-    return [part["image"] for choice in choices for part in choice["message"]["content"]]
+    try:
+        found = list(strings(document_of(response)))
+    except ValueError:
+        return []
+    return [text.strip() for text in found if "/images/" in text or text.startswith(INLINE)]
+
+
+def strings(value: object) -> Iterator[str]:
+    """Give every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from strings(part)
+
+
+def polling_target(response: httpx.Response) -> str | None:
+    """Return path and query of the polling address of an answer, if it has one."""
+    if b"polling_url" not in response.content:
+        return None
+    url = httpx.URL(response.json()["polling_url"])
+    return None if url.host == "elsewhere.invalid" else url.raw_path.decode()
+
+
+def status_of(poll: httpx.Response) -> str:
+    """Return what a poll says."""
+    return poll.json()["status"] if poll.status_code == 200 else str(poll.status_code)
 
 
 def verdict(data: bytes) -> str:
@@ -146,49 +247,89 @@ def describe_image(response: httpx.Response) -> str:
     if "location" in response.headers:
         target = response.headers["location"]
         return f"{response.status_code} to {'link' if '/images/' in target else target}"
-    return f"{response.status_code} {mime_type} {verdict(response.content)}"
+    coding = response.headers.get("coding")
+    words = [str(response.status_code), mime_type, coding, verdict(response.content)]
+    return " ".join(word for word in words if word)
 
 
-def describe_data_uri(uri: str) -> str:
-    """Say in one line what a `data:` URI holds."""
-    start, _, data = uri.partition(";base64,")
-    return f"{start} {verdict(base64.b64decode(data))}"
+def describe_inline(text: str) -> str:
+    """Say in one line what a `data:` URI or bare base64 holds."""
+    start, _, data = text.rpartition(";base64,")
+    return f"{start or 'base64'} {verdict(base64.b64decode(data))}"
+
+
+Steps = Generator[httpx.Request, httpx.Response | httpx.TransportError, list[str]]
+
+
+def steps(client: httpx.Client | httpx.AsyncClient, name: str) -> Steps:
+    """Ask for requests: a prompt, its polls, its links; say what came of each."""
+    document = content(f"sandbox:{name} a boat")
+    response = yield client.build_request("POST", PATH, json=document, headers=HEADERS)
+    if isinstance(response, httpx.TransportError):
+        return [type(response).__name__]
+    outcomes = [describe(response)]
+    if '"elsewhere.invalid' in response.text.replace("https://", ""):
+        outcomes.append("elsewhere.invalid")
+    target = polling_target(response)
+    while target and outcomes[-1] not in {"COMPLETED", "FAILED", "ERROR"} and len(outcomes) < 6:
+        poll = yield client.build_request("GET", target, headers=KEY)
+        if isinstance(poll, httpx.TransportError):
+            outcomes.append(type(poll).__name__)
+            continue
+        outcomes.append(status_of(poll))
+        response = poll
+    for url in image_urls(response):
+        if url.startswith(INLINE):
+            outcomes.append(describe_inline(url))
+            continue
+        fetched = yield client.build_request("GET", absolute(url, client))
+        if isinstance(fetched, httpx.TransportError):
+            outcomes.append(type(fetched).__name__)
+        else:
+            outcomes.append(describe_image(fetched))
+    return outcomes
+
+
+def absolute(url: str, client: httpx.Client | httpx.AsyncClient) -> str:
+    """Return a link with scheme and host, those of the gateway where it has none."""
+    return f"{client.base_url.scheme}:{url}" if url.startswith("//") else url
+
+
+def uncoded(response: httpx.Response, body: bytes) -> httpx.Response:
+    """Return an answer with its bytes as they came: some scenarios lie about their coding."""
+    headers = dict(response.headers)
+    coding = headers.pop("content-encoding", "")
+    return httpx.Response(response.status_code, headers=headers | {"coding": coding}, content=body)
 
 
 def play(client: httpx.Client, name: str) -> list[str]:
-    """Send a prompt and fetch its links; say what came of each."""
-    try:
-        response = client.post(PATH, json=content(f"sandbox:{name} a boat"), headers=HEADERS)
-    except httpx.TransportError as error:
-        return [type(error).__name__]
-    outcomes = [describe(response)]
-    for url in image_urls(response):
+    """Play a scenario with a sync client."""
+    walk, answer = steps(client, name), None
+    while True:
         try:
-            fetched = describe_data_uri(url)
-            if not url.startswith("data:"):
-                fetched = describe_image(client.get(url))
+            request = walk.send(answer)
+        except StopIteration as end:
+            return end.value
+        try:
+            sent = client.send(request, stream=True)
+            answer = uncoded(sent, b"".join(sent.iter_raw()))
         except httpx.TransportError as error:
-            fetched = type(error).__name__
-        outcomes.append(fetched)
-    return outcomes
+            answer = error
 
 
 async def play_async(client: httpx.AsyncClient, name: str) -> list[str]:
-    """Do the same as `play`."""
-    try:
-        response = await client.post(PATH, json=content(f"sandbox:{name} a boat"), headers=HEADERS)
-    except httpx.TransportError as error:
-        return [type(error).__name__]
-    outcomes = [describe(response)]
-    for url in image_urls(response):
+    """Play a scenario with an async client."""
+    walk, answer = steps(client, name), None
+    while True:
         try:
-            fetched = describe_data_uri(url)
-            if not url.startswith("data:"):
-                fetched = describe_image(await client.get(url))
+            request = walk.send(answer)
+        except StopIteration as end:
+            return end.value
+        try:
+            sent = await client.send(request, stream=True)
+            answer = uncoded(sent, b"".join([piece async for piece in sent.aiter_raw()]))
         except httpx.TransportError as error:
-            fetched = type(error).__name__
-        outcomes.append(fetched)
-    return outcomes
+            answer = error
 
 
 def assert_outcomes(outcomes: list[str], name: str) -> None:
@@ -323,6 +464,81 @@ def test_inline_images_are_not_remembered(transport: SandboxTransport) -> None:
     with httpx.Client(transport=transport, base_url=SANDBOX_BASE_URL) as client:
         client.post(PATH, json=content("sandbox:data-uri"), headers=HEADERS)
     assert [image.url for image in transport.gateway.images] == ["data:image/png;base64"]
+
+
+@pytest.mark.parametrize("shape", ["document", "images"])
+def test_shape_is_a_switch(shape: Shape) -> None:
+    """The gateway answers any prompt in the shape that it is told; a scenario has its own."""
+    with (
+        httpx.Client(transport=SandboxTransport(shape=shape), base_url=SANDBOX_BASE_URL) as client,
+        SandboxServer(draw=draw_plain, shape=shape) as server,
+        serve(shape=shape) as base_url,
+    ):
+        for url in ("", server.base_url, base_url):
+            post = partial(httpx.post, trust_env=False) if url else client.post
+            usual = post(url + PATH, json=content("a boat"), headers=HEADERS)
+            own = post(url + PATH, json=content("sandbox:document-shape"), headers=HEADERS)
+            assert ("images" in usual.json()) == (shape == "images")
+            assert "images" not in own.json()
+
+
+def test_images_shape_has_the_owners_fields(transport: SandboxTransport) -> None:
+    """The second shape is the one of the owner's page: a file name, a type and a link."""
+    with httpx.Client(transport=transport, base_url=SANDBOX_BASE_URL) as client:
+        response = client.post(PATH, json=content("sandbox:images-shape"), headers=HEADERS)
+    (image,) = response.json()["images"]
+    url = image.pop("url")
+    assert response.json().keys() == {"images", "description"}
+    assert image == {"file_name": httpx.URL(url).path[-36:], "content_type": "image/png"}
+
+
+def test_polls_are_counted_apart(server: SandboxServer) -> None:
+    """A poll is no POST, needs the key, and the image is given out once when it is done."""
+    with httpx.Client(base_url=server.base_url, timeout=TIMEOUT, trust_env=False) as client:
+        before = (server.gateway.post_count, server.poll_count, len(server.images))
+        response = client.post(PATH, json=content("sandbox:queued a"), headers=HEADERS)
+        target = polling_target(response)
+        statuses = [client.get(target, headers=KEY).json().get("status") for _ in range(3)]
+        refused = client.get(target)
+    after = (server.gateway.post_count, server.poll_count, len(server.images))
+    assert statuses == ["PROCESSING", "COMPLETED", "COMPLETED"]
+    assert refused.status_code == 401
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 4, 1]
+
+
+def test_any_process_answers_a_poll(transport: SandboxTransport) -> None:
+    """A gateway that has seen nothing answers the polls of a request that another queued."""
+    with httpx.Client(transport=transport, base_url=SANDBOX_BASE_URL) as client:
+        response = client.post(PATH, json=content("sandbox:queued a"), headers=HEADERS)
+    other = SandboxTransport(Gateway(SANDBOX_BASE_URL, draw=draw_plain))
+    with httpx.Client(transport=other, base_url=SANDBOX_BASE_URL) as client:
+        polls = [client.get(polling_target(response), headers=KEY).json() for _ in range(2)]
+    assert [poll["status"] for poll in polls] == ["PROCESSING", "COMPLETED"]
+    assert polls[0]["request_id"] == polls[1]["request_id"] == response.json()["request_id"]
+
+
+def test_a_queued_request_takes_its_time() -> None:
+    """`queued-N` is done N seconds after its POST, however often it is asked for."""
+    clock = [0.0]
+    gateway = Gateway(SANDBOX_BASE_URL, draw=draw_plain, now=lambda: clock[0])
+    with httpx.Client(transport=SandboxTransport(gateway), base_url=SANDBOX_BASE_URL) as client:
+        response = client.post(PATH, json=content("sandbox:queued-20 a"), headers=HEADERS)
+        statuses = []
+        for clock[0] in (1, 19, 19.9, 20, 90):
+            poll = client.get(polling_target(response), headers=KEY)
+            statuses.append(poll.json()["status"])
+    assert statuses == ["PROCESSING"] * 3 + ["COMPLETED"] * 2
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["qwen-image_x", "qwen-image_x?Task=e", "", "../../images/x"],
+    ids=["bare", "unsigned", "empty", "elsewhere"],
+)
+def test_unknown_polling_address(transport: SandboxTransport, target: str) -> None:
+    """An address that no sandbox gave out is a 404."""
+    answer = transport.gateway.answer("GET", f"/v2/requests/status/{target}", KEY, b"")
+    assert (answer.status, b"not found" in answer.body) == (404, True)
 
 
 def test_upstream_words(transport: SandboxTransport) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 import httpx
 import pytest
 
-from langchain_qwen_image.sandbox import SandboxServer, draw_plain, serve
+from langchain_qwen_image.sandbox import Gateway, SandboxServer, draw_plain, serve
 
 PATH = "/qwen-image/v1/generateMultimodeTextToImageRequest"
 HEADERS = {"Cache-Control": "no-cache", "Ocp-Apim-Subscription-Key": "key-of-a-test"}
@@ -253,7 +253,7 @@ def test_missing_pillow_is_said(client: httpx.Client, server: SandboxServer) -> 
     def fail(*_: object, **__: object) -> bytes:
         raise ImportError("pip install 'langchain-qwen-image[sandbox]'")
 
-    server.gateway._draw = fail
+    server.gateway = Gateway(server.base_url, draw=fail)
     client.post(PATH, json=content(), headers=HEADERS)
     link = client.get(server.images[0].url)
     inline = client.post(PATH, json=content("sandbox:data-uri"), headers=HEADERS)

@@ -1,4 +1,4 @@
-"""Make the GET of an image's link go wrong, as its ticket asks."""
+"""Make the GET of an image's link go wrong."""
 
 from langchain_qwen_image.sandbox.answer import Answer, Fault, storage_error, text_answer
 
@@ -9,17 +9,24 @@ FIXED: dict[str, Answer] = {
     # The address where clouds serve an instance's credentials: a client must not follow.
     "image-private": Answer(302, headers={"Location": "http://169.254.169.254/latest/meta-data/"}),
 }
-"""Troubles whose answer does not depend on the image."""
+"""Failures whose answer does not depend on the image."""
 
 FAULTS: dict[str, Fault] = {
     "image-truncated": "truncated",
     "image-drip": "drip",
     "image-drop": "drop",
 }
-"""Troubles on the way of a good answer."""
+"""Failures on the way of a good answer."""
+
+CODINGS = {"image-aws-chunked": "aws-chunked", "image-binary": "binary"}
+"""Content codings that the storage claims over plain bytes (aws-sdk-java-v2#5769)."""
+
+LINK_FAILURES = frozenset(
+    {*FIXED, *FAULTS, *CODINGS, "expired", "image-500-once", "image-redirect", "image-corrupt"}
+)
 
 
-def corrupt(picture: bytes) -> bytes:
+def corrupt(image: bytes) -> bytes:
     """Return the image with the byte in its middle flipped."""
-    middle = len(picture) // 2
-    return picture[:middle] + bytes([picture[middle] ^ 0xFF]) + picture[middle + 1 :]
+    middle = len(image) // 2
+    return image[:middle] + bytes([image[middle] ^ 0xFF]) + image[middle + 1 :]

@@ -51,8 +51,8 @@ class RequestRefusedError(Exception):
 
 def check_headers(headers: Mapping[str, str]) -> Answer | None:
     """Return the refusal that the headers (names in lower case) deserve, or None."""
-    if headers.get(KEY_HEADER, "").strip() in {"", "invalid"}:
-        return _KEY_REFUSED
+    if refusal := check_key(headers):
+        return refusal
     content_type = headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         return _bad_request(f"Content-Type must be application/json, got {content_type!r}")
@@ -62,12 +62,17 @@ def check_headers(headers: Mapping[str, str]) -> Answer | None:
     return None
 
 
+def check_key(headers: Mapping[str, str]) -> Answer | None:
+    """Return the refusal of a missing key or of `invalid`, or None."""
+    return _KEY_REFUSED if headers.get(KEY_HEADER, "").strip() in {"", "invalid"} else None
+
+
 def check_body(body: bytes) -> ImageRequest | Answer:
     """Return what the body asks for, or the refusal that it deserves."""
     try:
         return _read_request(_parse(body))
-    except RequestRefusedError as error_body:
-        return _bad_request(str(error_body))
+    except RequestRefusedError as error:
+        return _bad_request(str(error))
 
 
 def _bad_request(reason: str) -> Answer:
