@@ -12,6 +12,7 @@ import httpx
 import pytest
 from conftest import Call
 from loopback import LINK, SUCCESS, LoopbackServer, answer, free_port
+from waiting import wait_until
 
 from langchain_qwen_image import QwenImageClient, QwenImageInput
 from langchain_qwen_image import errors as tree
@@ -274,7 +275,7 @@ def test_a_broken_answer_is_never_asked_for_again(
     """Whatever breaks after the request has left, there is one POST, and the error says so."""
     with LoopbackServer(said, hangs_up=True) as gateway:
         with pytest.raises(kind) as caught:
-            call(open_client(gateway.base_url, timeout=5), "generate", "a fox")
+            call(open_client(gateway.base_url), "generate", "a fox")
         assert len(gateway.posts) == 1
     assert caught.value.status_code == status
     assert caught.value.is_retryable is False
@@ -291,6 +292,7 @@ def test_an_answer_that_does_not_come_is_never_asked_for_again(
     with SandboxServer(draw=draw_plain, drip_seconds=0.05) as gateway:
         with pytest.raises(tree.RequestTimeoutError) as caught:
             call(open_client(gateway.base_url, timeout=0.3), "generate", f"sandbox:{scenario}")
+        wait_until(lambda: gateway.gateway.post_count)
         assert gateway.gateway.post_count == 1
     assert caught.value.may_have_been_billed
     assert not caught.value.is_retryable
@@ -303,6 +305,7 @@ def test_the_deadline_holds_for_headers(open_client: Open, call: Call) -> None:
     with _Dripping(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000) as gateway:
         with pytest.raises(tree.RequestTimeoutError, match=r"within 0\.3 s"):
             call(open_client(gateway.base_url, timeout=0.3), "generate", "a fox")
+        wait_until(lambda: gateway.accepts)
         assert gateway.accepts == 1
 
 
@@ -311,7 +314,7 @@ def test_the_deadline_holds_for_a_body_through_the_callers_client(
     twin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the caller's own client a dripping body ends soon after the deadline as well."""
-    monkeypatch.setattr("langchain_qwen_image.client.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("langchain_qwen_image.client.CONNECT_SECONDS", 1.0)
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
     with _Dripping(b"x" * 1000, at_once=start) as gateway:
         settings: Any = {"api_key": KEY, "base_url": gateway.base_url, "timeout": 0.3}
@@ -326,6 +329,7 @@ def test_the_deadline_holds_for_a_body_through_the_callers_client(
 
         with pytest.raises(tree.RequestTimeoutError):
             run() if twin == "sync" else asyncio.run(arun())
+        wait_until(lambda: gateway.accepts)
         assert gateway.accepts == 1
 
 

@@ -144,7 +144,7 @@ def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ssl.SSL
     tls_context.cache_clear()
 
 
-def test_https(call: Call, trusted: ssl.SSLContext) -> None:
+def test_https(call: Call, trusted: ssl.SSLContext, slow_clock: None) -> None:
     """Over TLS the request is the same, and connections are saved."""
     with LoopbackServer(tls=trusted) as gateway, at(gateway.base_url) as client:
         assert call(client, "generate", "a fox").image.url == LINK
@@ -154,10 +154,14 @@ def test_https(call: Call, trusted: ssl.SSLContext) -> None:
         assert gateway.accepts <= 2
 
 
+@pytest.mark.parametrize(
+    "calls", [pytest.param(100, id="100"), pytest.param(1000, id="1000", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("twin", ["sync", "async"])
-def test_many_calls_over_https_share_connections(twin: str, trusted: ssl.SSLContext) -> None:
+def test_many_calls_over_https_share_connections(
+    twin: str, calls: int, trusted: ssl.SSLContext, slow_clock: None
+) -> None:
     """Very many calls open no more connections than are in flight, with one TLS context."""
-    calls = {"sync": 500, "async": 1000}[twin]
     with LoopbackServer(tls=trusted) as gateway:
         generator = QwenImageGenerator(api_key=KEY, base_url=gateway.base_url)
         assert tls_context.cache_info().currsize == 0, "none before the first call"

@@ -1,10 +1,12 @@
 """Each fault, through tool and generator, on both twins: its class, its flags, its POSTs."""
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import Call
+from waiting import wait_until
 
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator, QwenImageTool
 from langchain_qwen_image import errors as tree
@@ -50,13 +52,23 @@ _faults = pytest.mark.parametrize(
 )
 
 
+def _seconds(scenario: str) -> float:
+    """Return a timeout: short where no answer will come, long where it only comes late."""
+    return 0.3 if scenario in {"timeout", "drip"} else 240
+
+
 @pytest.fixture(params=[QwenImageTool, QwenImageGenerator], ids=["tool", "generator"])
-def face(request: pytest.FixtureRequest, server: SandboxServer) -> Any:
-    """Return one of the two faces, at a gateway on loopback, that waits for nothing."""
-    made = request.param(base_url=server.base_url, api_key=_KEY, timeout=0.5)
-    client = made.pipeline.client
-    client._sleep, client._asleep = (lambda _: None), _at_once
-    return made
+def face(request: pytest.FixtureRequest, server: SandboxServer) -> Callable[[str], Any]:
+    """Make one of the two faces for a scenario, at a gateway on loopback; it waits for nothing."""
+
+    def make(scenario: str) -> Any:
+        timeout = _seconds(scenario)
+        made = request.param(base_url=server.base_url, api_key=_KEY, timeout=timeout)
+        client = made.pipeline.client
+        client._sleep, client._asleep = (lambda _: None), _at_once
+        return made
+
+    return make
 
 
 async def _at_once(_: float) -> None:
@@ -65,7 +77,7 @@ async def _at_once(_: float) -> None:
 
 @_faults
 def test_fault(
-    face: Any,
+    face: Callable[[str], Any],
     server: SandboxServer,
     call: Call,
     scenario: str,
@@ -76,7 +88,8 @@ def test_fault(
 ) -> None:
     """A fault gives its class and flags, and as many POSTs as provably bought nothing, plus one."""
     with pytest.raises(QwenImageError) as caught:
-        call(face, "invoke", f"sandbox:{scenario}")
+        call(face(scenario), "invoke", f"sandbox:{scenario}")
+    wait_until(lambda: server.gateway.post_count)
     error = caught.value
     assert type(error) is kind
     assert (error.is_retryable, error.may_have_been_billed) == (retryable, billed)
@@ -116,7 +129,9 @@ def test_refused_connection(call: Call) -> None:
 )
 def test_what_a_model_reads(server: SandboxServer, call: Call, scenario: str, raises: bool) -> None:
     """What a model can fix or should know is its message; the operator's errors are raised."""
-    tool = QwenImageTool(base_url=server.base_url, api_key=_KEY, timeout=0.5, max_retries=0)
+    tool = QwenImageTool(
+        base_url=server.base_url, api_key=_KEY, timeout=_seconds(scenario), max_retries=0
+    )
     tool_call = {
         "name": "generate_image",
         "args": {"prompt": f"sandbox:{scenario}"},
@@ -131,4 +146,5 @@ def test_what_a_model_reads(server: SandboxServer, call: Call, scenario: str, ra
         assert (message.status, message.tool_call_id) == ("error", "call_1")
         assert message.artifact is None
         assert message.content.startswith(("The gateway answered", "No whole answer", "The conn"))
+    wait_until(lambda: server.gateway.post_count)
     assert server.gateway.post_count == 1

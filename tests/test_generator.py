@@ -11,6 +11,7 @@ from langchain_core.prompt_values import ChatPromptValue, ImagePromptValue, Stri
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
+from waiting import wait_until
 
 from langchain_qwen_image import (
     ImageGenerationResult,
@@ -272,6 +273,7 @@ def test_with_retry_does_not_repeat_a_timeout(server: SandboxServer, call: Call)
     eager = generator_on(server, timeout=0.2).with_retry(wait_exponential_jitter=False)
     with pytest.raises(errors.RequestTimeoutError):
         call(eager, "invoke", "sandbox:timeout")
+    wait_until(lambda: server.gateway.post_count)
     assert server.gateway.post_count == 1
 
 

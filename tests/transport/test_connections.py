@@ -19,6 +19,7 @@ import httpx
 import pytest
 from conftest import Call
 from loopback import SUCCESS
+from waiting import wait_until
 
 from langchain_qwen_image import QwenImageClient, QwenImageTool
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError, RequestTimeoutError
@@ -90,7 +91,7 @@ def test_headers_are_the_documents(recorder: _Recorder, call: Call) -> None:
         assert sent["user-agent"].startswith("langchain-qwen-image/")
 
 
-def test_connection_is_reused(recorder: _Recorder) -> None:
+def test_connection_is_reused(recorder: _Recorder, slow_clock: None) -> None:
     """Calls in a row share a connection, on either twin."""
     client = QwenImageClient(base_url=recorder.base_url, api_key=_KEY)
     for _ in range(5):
@@ -106,7 +107,7 @@ def test_connection_is_reused(recorder: _Recorder) -> None:
     client.close()
 
 
-async def test_connections_never_exceed_the_calls(recorder: _Recorder) -> None:
+async def test_connections_never_exceed_the_calls(recorder: _Recorder, slow_clock: None) -> None:
     """Calls in waves of 25 open no more connections than calls were in flight at once."""
     client = QwenImageClient(base_url=recorder.base_url, api_key=_KEY)
     for _ in range(4):
@@ -239,6 +240,7 @@ def test_dripping_head_ends_at_the_deadline(call: Call) -> None:
         client = QwenImageClient(base_url=server.base_url, api_key=_KEY, timeout=0.4)
         with pytest.raises(RequestTimeoutError):
             call(client, "generate", "sandbox:drip")
+        wait_until(lambda: server.gateway.post_count)
         assert server.gateway.post_count == 1
         client.close()
 
