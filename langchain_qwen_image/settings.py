@@ -201,31 +201,35 @@ class QwenImageSettings(BaseModel):
     def _make_pipeline(self) -> "Pipeline":
         # Imported here: an agent that has the tool and never calls it should not pay for these.
         from langchain_qwen_image.account.ledger import Ledger
-        from langchain_qwen_image.client import QwenImageClient
         from langchain_qwen_image.pipeline.pipeline import Pipeline
         from langchain_qwen_image.pipeline.saver import ImageSaver
+        from langchain_qwen_image.pipeline.sender import Sender
         from langchain_qwen_image.storage.opening import open_store
         from langchain_qwen_image.storage.reader import make_fetcher
+        from langchain_qwen_image.transport.gateway import GatewayConnection
 
-        client = QwenImageClient(
+        sender = Sender(
             api_key=self.api_key,
             base_url=self.base_url,
             sandbox=self.sandbox,
             timeout=self.timeout,
             max_retries=self.max_retries,
             price_usd=self.price_usd,
-            http_client=self.http_client,
-            http_async_client=self.http_async_client,
+            connection=GatewayConnection(
+                sandbox=self.sandbox,
+                http_client=self.http_client,
+                http_async_client=self.http_async_client,
+            ),
         )
         fetcher = make_fetcher(
             sandbox=self.sandbox,
-            allow_loopback=client.is_local,
+            allow_loopback=sender.is_local,
             max_image_bytes=self.max_image_bytes,
         )
         store = None if self.save_to is None else open_store(self.save_to)
         ledger = self._ledger_path()
         return Pipeline(
-            client=client,
+            sender=sender,
             saver=ImageSaver(fetcher, store),
             saves=store is not None,
             ledger=None if ledger is None else Ledger(ledger),

@@ -314,7 +314,7 @@ def test_the_deadline_holds_for_a_body_through_the_callers_client(
     twin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the caller's own client a dripping body ends soon after the deadline as well."""
-    monkeypatch.setattr("langchain_qwen_image.client.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("langchain_qwen_image.pipeline.sender.CONNECT_SECONDS", 1.0)
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
     with _Dripping(b"x" * 1000, at_once=start) as gateway:
         settings: Any = {"api_key": KEY, "base_url": gateway.base_url, "timeout": 0.3}

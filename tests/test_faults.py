@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import Call
+from quick import quick
 from waiting import wait_until
 
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator, QwenImageTool
@@ -60,19 +61,9 @@ def _seconds(scenario: str) -> float:
 @pytest.fixture(params=[QwenImageTool, QwenImageGenerator], ids=["tool", "generator"])
 def face(request: pytest.FixtureRequest, server: SandboxServer) -> Callable[[str], Any]:
     """Make one of the two faces for a scenario, at a gateway on loopback; it waits for nothing."""
-
-    def make(scenario: str) -> Any:
-        timeout = _seconds(scenario)
-        made = request.param(base_url=server.base_url, api_key=_KEY, timeout=timeout)
-        client = made.pipeline.client
-        client._sleep, client._asleep = (lambda _: None), _at_once
-        return made
-
-    return make
-
-
-async def _at_once(_: float) -> None:
-    return None
+    return lambda scenario: quick(
+        request.param(base_url=server.base_url, api_key=_KEY, timeout=_seconds(scenario))
+    )
 
 
 @_faults

@@ -60,7 +60,7 @@ def estimate_cost(
         unknown=counts["unknown"],
         lost=counts["lost"],
         to_generate=counts["new"],
-        max_usd=counts["new"] * Decimal(str(pipeline.client.price_usd)),
+        max_usd=counts["new"] * Decimal(str(pipeline.sender.price_usd)),
     )
 
 

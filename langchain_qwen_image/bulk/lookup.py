@@ -53,7 +53,7 @@ class RetryOptions(NamedTuple):
     @classmethod
     def of(cls, pipeline: Pipeline, *, retry_unknown: bool, retry_lost: bool) -> "RetryOptions":
         """Return what was asked for; the sandbox repeats everything, since it costs nothing."""
-        free = pipeline.client.sandbox
+        free = pipeline.sender.sandbox
         return cls(retry_unknown or free, retry_lost or free)
 
     def wants(self, prior: PriorState) -> bool:
@@ -66,7 +66,7 @@ def batch_name(pipeline: Pipeline, *, resume: bool) -> str:
     """Return the run's name in the ledger: one per folder, the sandbox's apart, or a new one."""
     if not resume:
         return uuid4().hex
-    return "bulk, sandbox" if pipeline.client.sandbox else "bulk"
+    return "bulk, sandbox" if pipeline.sender.sandbox else "bulk"
 
 
 class Lookup:

@@ -166,7 +166,7 @@ class Worker:
 
     def _failed(self, error: QwenImageError) -> PriorState:
         if error.may_have_been_billed:
-            price = self._caller.pipeline.client.price_usd
+            price = self._caller.pipeline.sender.price_usd
             return PriorState("unknown", reason=str(error), error=error, cost_usd=price)
         return PriorState("failed", reason=str(error), error=error)
 

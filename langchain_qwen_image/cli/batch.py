@@ -189,7 +189,7 @@ def _with_budget(
     from langchain_qwen_image.account.budget import Budget
 
     ledger = generator.pipeline.ledger
-    if ledger is None or not generator.pipeline.client.price_usd:
+    if ledger is None or not generator.pipeline.sender.price_usd:
         return generator
     spent = Budget.file(ledger.path, max_images=0).spent_usd
     most = spent + plan.max_usd

@@ -107,7 +107,7 @@ def _open_pipeline(output: Path | None, *, sandbox: bool, force: bool) -> "Pipel
     check_key(generator)
     if output is None:
         return generator.pipeline
-    fetcher = make_fetcher(sandbox=sandbox, allow_loopback=generator.pipeline.client.is_local)
+    fetcher = make_fetcher(sandbox=sandbox, allow_loopback=generator.pipeline.sender.is_local)
     saver = ImageSaver(fetcher, OneFile(path, overwrite=force))
     return replace(generator.pipeline, saver=saver, saves=True)
 
@@ -123,7 +123,7 @@ def _generate(pipeline: "Pipeline", arguments: "QwenImageInput") -> "ImageGenera
         with warnings.catch_warnings(action="ignore"), waiting("Waiting for the image,"):
             return pipeline.generate(arguments, call_state)
     except KeyboardInterrupt:
-        billed = call_state.paying and not pipeline.client.sandbox
+        billed = call_state.paying and not pipeline.sender.sandbox
         fail(
             "Interrupted; the image may have been billed all the same. " + _look_there(pipeline)
             if billed

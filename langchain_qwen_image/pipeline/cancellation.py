@@ -9,12 +9,11 @@ of cancelled requests (httpcore 1.0, encode/httpcore#1093).
 import asyncio
 import logging
 import time
-from collections.abc import Hashable
+from collections.abc import Coroutine, Hashable
 from contextvars import Context
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from langchain_qwen_image.concurrency.script import Script, adrive
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.transport.call import Call
 
@@ -102,17 +101,21 @@ class DetachedCalls(Generic[_T]):
 
 
 async def finish_in_background(
-    script: Script[_T],
+    steps: Coroutine[Any, Any, _T],
     call_state: CallState,
     detached: DetachedCalls[_T] | None = None,
     name: Hashable = None,
 ) -> _T:
-    """Run a script; when the caller is cancelled, let a paid call finish in the background.
+    """Run the steps of a call; when its caller is cancelled, a paid call finishes all the same.
 
     With a name, the call is known again: an earlier one of that name is waited for in its place.
     """
     found = detached.reattach(name) if detached is not None else None
-    call_state, task = found or (call_state, asyncio.ensure_future(adrive(script)))
+    if found is None:
+        task = asyncio.ensure_future(steps)
+    else:
+        steps.close()
+        call_state, task = found
     ended = asyncio.get_running_loop().create_future()
     # As asyncio.shield does, with half of its objects: one of these waits for each call.
     task.add_done_callback(partial(_wake, ended), context=_NO_CONTEXT)

@@ -13,9 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict, Unpack
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables.config import var_child_runnable_config
 
-from langchain_qwen_image.concurrency.script import Do, Script
-from langchain_qwen_image.errors import QwenImageError
-from langchain_qwen_image.pipeline.watcher import Watcher
+from langchain_qwen_image.concurrency.runtime import Runtime
 
 EVENT: Literal["qwen_image"] = "qwen_image"
 """Name of the custom events, and `type` of what a LangGraph stream yields."""
@@ -61,29 +59,19 @@ class ProgressEvent(ProgressDetails):
     tool_call_id: NotRequired[str]
 
 
-class Progress(Watcher):
-    """Tells the stages of one call; what another watcher does comes first."""
+class Progress:
+    """Tells the stages of one call."""
 
-    def __init__(self, call_id: str, tool_call_id: str | None, watcher: Watcher) -> None:
+    def __init__(self, runtime: Runtime, call_id: str, tool_call_id: str | None) -> None:
         """Begin to count the seconds."""
+        self._runtime = runtime
         self._names = {"call_id": call_id} | (
             {"tool_call_id": tool_call_id} if tool_call_id else {}
         )
-        self._watcher = watcher
         self._started = time.monotonic()
 
-    def before_post(self) -> Script[None]:
-        """Tell that a POST leaves, once nothing keeps it from leaving."""
-        yield from self._watcher.before_post()
-        yield self.tell("sent")
-
-    def before_wait(self, error: QwenImageError, seconds: float) -> Script[None]:
-        """Tell that a POST bought nothing and is to be repeated."""
-        yield from self._watcher.before_wait(error, seconds)
-        yield self.tell("retrying", error=type(error).__name__, wait_seconds=round(seconds, 1))
-
-    def tell(self, stage: Stage, **details: Unpack[ProgressDetails]) -> Do:
-        """Say what to do to tell a stage."""
+    async def tell(self, stage: Stage, **details: Unpack[ProgressDetails]) -> None:
+        """Tell a stage to whoever listens."""
         event: Any = {
             "type": EVENT,
             "stage": stage,
@@ -91,7 +79,7 @@ class Progress(Watcher):
             **self._names,
             **details,
         }
-        return Do(lambda: _tell(event), lambda: _atell(event))
+        await self._runtime.either(_tell, _atell, event)
 
 
 def _tell(event: ProgressEvent) -> None:

@@ -1,7 +1,7 @@
 """The books of one call: what rate limiter, budget and ledger are told, and when."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -9,9 +9,8 @@ from langchain_core.rate_limiters import BaseRateLimiter
 
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.ledger import AlreadyAskedError, Commit, Ledger, LedgerError
-from langchain_qwen_image.concurrency.script import Do, Script
+from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError
-from langchain_qwen_image.pipeline.watcher import Watcher
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import MODEL, QwenImageInput
 
@@ -36,15 +35,16 @@ class BulkItem(NamedTuple):
     pay_again: bool = False
 
 
-class Recorder(Watcher):
+class Recorder:
     """Keeps budget and ledger in step with one call.
 
-    Before the POST, a book that cannot be saved stops the call. After it, the money is spent and
-    the image matters more: trouble with a book is then only logged.
+    Before the POST, a book that cannot be written stops the call. After it, the money is spent and
+    the image matters more: failure of a book is then only logged.
     """
 
     def __init__(
         self,
+        runtime: Runtime,
         call_id: str,
         price: Decimal,
         *,
@@ -53,6 +53,7 @@ class Recorder(Watcher):
         rate_limiter: BaseRateLimiter | None,
     ) -> None:
         """Take the books of a call; `price` is that of one image in US dollars."""
+        self._runtime = runtime
         self._call_id = call_id
         self._price = price
         self._ledger = ledger
@@ -60,55 +61,54 @@ class Recorder(Watcher):
         self._rate_limiter = rate_limiter
         self._reservation: str | None = None
 
-    def open(self, arguments: QwenImageInput, base_url: str, item: BulkItem | None) -> Script[None]:
+    async def reserved(
+        self, arguments: QwenImageInput, base_url: str, item: BulkItem | None
+    ) -> None:
         """Reserve the price and enter the call.
 
         Raises:
             BudgetExceededError: The budget does not allow it.
             ConfigurationError: The budget or the ledger cannot be written.
         """
-        budget, ledger, price = self._budget, self._ledger, self._price
+        budget, ledger = self._budget, self._ledger
         if budget is not None:
             is_shared = ledger is not None and budget.is_in(ledger.path)
-            call_id = self._call_id if is_shared else None
-            self._reservation = yield from _reserved(budget, price, call_id)
+            self._reservation = await self._reserve(budget, self._call_id if is_shared else None)
         if ledger is not None:
             entry: dict[str, Any] = {
                 "prompt": arguments.prompt,
                 "parameters": arguments.parameters().model_dump(),
                 "model": MODEL,
                 "base_url": base_url,
-                "cost_usd": price,
+                "cost_usd": self._price,
             }
             if item is not None:
                 entry |= {"batch": item.batch, "batch_item": item.item, "pay_again": item.pay_again}
             try:
-                yield from _committed(lambda: ledger.asked(self._call_id, **entry))
+                await self._committed(lambda: ledger.asked(self._call_id, **entry))
             except BaseException:
-                yield from self._give_back()
+                await self._release()
                 raise
 
-    def before_post(self) -> Script[None]:
+    async def sent(self) -> None:
         """Wait for the rate limiter, then note that a POST leaves."""
         limiter, ledger = self._rate_limiter, self._ledger
         if limiter is not None:
-            yield Do(
-                lambda: limiter.acquire(blocking=True), lambda: limiter.aacquire(blocking=True)
-            )
+            await self._runtime.either(limiter.acquire, limiter.aacquire, blocking=True)
         if ledger is not None:
-            yield from _committed(lambda: ledger.sent(self._call_id))
+            await self._committed(lambda: ledger.sent(self._call_id))
 
-    def before_wait(self, error: QwenImageError, seconds: float) -> Script[None]:
+    async def refused(self, error: QwenImageError) -> None:
         """Note that a POST bought nothing and is to be repeated."""
         ledger = self._ledger
         if ledger is not None:
-            yield from _committed(lambda: ledger.waiting(self._call_id, type(error).__name__))
+            await self._committed(lambda: ledger.waiting(self._call_id, type(error).__name__))
 
-    def won(self, result: ImageGenerationResult) -> Script[None]:
+    async def succeeded(self, result: ImageGenerationResult) -> None:
         """Book what was bought, with its links, before anything else is done with them."""
         ledger, cost = self._ledger, self._price * len(result.images)
         if ledger is not None:
-            yield from _booked(
+            await self._booked(
                 lambda: ledger.answered(
                     self._call_id,
                     request_id=result.request_id,
@@ -116,16 +116,16 @@ class Recorder(Watcher):
                     images=[(one.id, one.url or "", one.expires_at) for one in result.images],
                 )
             )
-        yield from self._spend(cost, len(result.images))
+        await self._settle(cost, len(result.images))
 
-    def lost(self, error: BaseException, *, billed: bool) -> Script[None]:
+    async def failed(self, error: BaseException, *, billed: bool) -> None:
         """Book a call without an image: as spent if it may be billed, else given back."""
         if billed:
-            yield from self._spend(self._price, 1)
+            await self._settle(self._price, 1)
         if self._ledger is not None:
             book = self._ledger.unknown if billed else self._ledger.refused
             request_id = getattr(error, "request_id", None)
-            yield from _booked(
+            await self._booked(
                 lambda: book(
                     self._call_id,
                     error=type(error).__name__,
@@ -134,70 +134,63 @@ class Recorder(Watcher):
                 )
             )
         if not billed:
-            yield from self._give_back()
+            await self._release()
 
-    def saved(self, image: GeneratedImage) -> Script[None]:
+    async def saved(self, image: GeneratedImage) -> None:
         """Book where an image is saved, or why it is not."""
         ledger, path, sha256, size = self._ledger, image.path, image.sha256, image.size_bytes
         if ledger is None:
             return
         if path is None or sha256 is None or size is None:
             error = image.download_error or "not saved"
-            yield from _booked(lambda: ledger.not_saved(image.id, error))
+            await self._booked(lambda: ledger.not_saved(image.id, error))
         else:
-            yield from _booked(
+            await self._booked(
                 lambda: ledger.saved(image.id, path=path, sha256=sha256, size_bytes=size)
             )
 
-    def _spend(self, cost: Decimal, images: int) -> Script[None]:
-        budget, token = self._budget, self._reservation
-        if budget is not None and token is not None:
-            yield from _logged(
-                Do(
-                    lambda: budget.settle(token, cost, images),
-                    lambda: budget.asettle(token, cost, images),
-                )
+    async def _reserve(self, budget: Budget, call_id: str | None) -> str:
+        """Set the price aside; without a budget that can be written nothing may be sent."""
+        try:
+            return await self._runtime.either(
+                budget.reserve, budget.areserve, self._price, call_id=call_id
             )
+        except LedgerError as error:
+            problem = str(error)
+        raise ConfigurationError(f"The budget cannot be written, so nothing was sent: {problem}")
 
-    def _give_back(self) -> Script[None]:
+    async def _settle(self, cost: Decimal, images: int) -> None:
         budget, token = self._budget, self._reservation
         if budget is not None and token is not None:
-            yield from _logged(Do(lambda: budget.release(token), lambda: budget.arelease(token)))
+            await _logged(self._runtime.either(budget.settle, budget.asettle, token, cost, images))
+
+    async def _release(self) -> None:
+        budget, token = self._budget, self._reservation
+        if budget is not None and token is not None:
+            await _logged(self._runtime.either(budget.release, budget.arelease, token))
+
+    async def _committed(self, step: _Step) -> None:
+        """Wait until a step is on the disk; nothing may be sent before."""
+        try:
+            await self._commit(step)
+            return
+        except AlreadyAskedError:
+            raise
+        except LedgerError as error:
+            problem = str(error)
+        raise ConfigurationError(f"The ledger cannot be written, so nothing was sent: {problem}")
+
+    async def _booked(self, step: _Step) -> None:
+        """Wait until a step is on the disk, or has failed."""
+        await _logged(self._commit(step))
+
+    async def _commit(self, step: _Step) -> None:
+        await self._runtime.either(lambda: step().result(), step)
 
 
-def _reserved(budget: Budget, price: Decimal, call_id: str | None) -> Script[str]:
-    """Set the price aside; without a budget that can be written nothing may be sent."""
-    try:
-        token: str = yield Do(
-            lambda: budget.reserve(price, call_id=call_id),
-            lambda: budget.areserve(price, call_id=call_id),
-        )
-        return token
-    except LedgerError as error:
-        problem = str(error)
-    raise ConfigurationError(f"The budget cannot be written, so nothing was sent: {problem}")
-
-
-def _committed(step: _Step) -> Script[None]:
-    """Wait until a step is on the disk; nothing may be sent before."""
-    try:
-        yield Do(lambda: step().result(), step)
-        return
-    except AlreadyAskedError:
-        raise
-    except LedgerError as error:
-        problem = str(error)
-    raise ConfigurationError(f"The ledger cannot be written, so nothing was sent: {problem}")
-
-
-def _booked(step: _Step) -> Script[None]:
-    """Wait until a step is on the disk, or has failed."""
-    yield from _logged(Do(lambda: step().result(), step))
-
-
-def _logged(step: Do) -> Script[None]:
+async def _logged(step: Awaitable[None]) -> None:
     """Do what the books ask for; an image that is paid for is not lost over it."""
     try:
-        yield step
-    except Exception as error:  # whatever a home of the caller's may raise
-        logger.warning("the books could not be saved: %s", str(error) or type(error).__name__)
+        await step
+    except Exception as error:  # whatever a store of the caller's may raise
+        logger.warning("the books could not be written: %s", str(error) or type(error).__name__)

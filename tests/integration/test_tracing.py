@@ -145,7 +145,7 @@ def test_ctrl_c_reports_its_cost(
     def pressed(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("langchain_qwen_image.client.parse_response", pressed)
+    monkeypatch.setattr("langchain_qwen_image.pipeline.sender.parse_response", pressed)
     with pytest.raises(KeyboardInterrupt):
         tool_on(server).invoke({**CALL, "args": {"prompt": "a fox"}}, smith.config)
     (run,) = smith.runs().values()

@@ -16,8 +16,8 @@ from langchain_qwen_image.sandbox import SandboxServer
 # Each is a place in the code where the process dies: `die` is called instead of what is named.
 _STEPS = {
     "asked, nothing sent": "Ledger.sent = die",
-    "noted as sent, not left": "QwenImageClient._post = die",
-    "at the gateway, answer not read": "client.parse_response = die",
+    "noted as sent, not left": "GatewayConnection.post = die",
+    "at the gateway, answer not read": "sender.parse_response = die",
     "answered, not noted": "Ledger.answered = die",
     "answered, nothing fetched": "ImageSaver.save = die",
     "half fetched": "Fetcher.fetch = half",
@@ -42,9 +42,10 @@ _BOOKS = {
 
 _PROGRAM = """
 import os, signal, sys
-from langchain_qwen_image import Budget, QwenImageGenerator, client
+from langchain_qwen_image import Budget, QwenImageGenerator
+from langchain_qwen_image.pipeline import sender
 from langchain_qwen_image.storage import folder as folder_module
-from langchain_qwen_image.client import QwenImageClient
+from langchain_qwen_image.transport.gateway import GatewayConnection
 from langchain_qwen_image.download.fetcher import Fetcher
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.account.ledger import Ledger

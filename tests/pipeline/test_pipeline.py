@@ -11,6 +11,7 @@ from conftest import Call
 from held import HeldServer
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.stores import InMemoryByteStore
+from quick import quick
 from waiting import await_until
 
 from langchain_qwen_image import (
@@ -68,17 +69,6 @@ def generator_on(server: SandboxServer | HeldServer, **settings: Any) -> QwenIma
     return QwenImageGenerator(
         **{"base_url": server.base_url, "api_key": "test-key-p", "max_retries": 0, **settings}
     )
-
-
-def quick(generator: QwenImageGenerator) -> QwenImageGenerator:
-    """Let it not wait between attempts."""
-
-    async def asleep(_: float) -> None:
-        return None
-
-    client = generator.pipeline.client
-    client._sleep, client._asleep = lambda _: None, asleep
-    return generator
 
 
 def calls(folder: Path) -> list[LedgerCall]:
@@ -240,7 +230,7 @@ def test_a_paid_image_is_not_lost_over_the_budget(
     budget = Budget(max_images=5, store=BrokenStore("settle"))  # type: ignore[arg-type]
     result = call(generator_on(server, save_to=tmp_path, budget=budget), "invoke", "a fox")
     assert result.image.path is not None
-    assert "books could not be saved" in caplog.text
+    assert "books could not be written" in caplog.text
 
 
 def test_failure_of_the_budget_does_not_hide_the_error(server: SandboxServer, call: Call) -> None:
@@ -483,7 +473,7 @@ def test_ctrl_c_is_booked_as_unknown(
     server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C passes through at once; what may be paid for is in the books."""
-    monkeypatch.setattr("langchain_qwen_image.client.parse_response", press_ctrl_c)
+    monkeypatch.setattr("langchain_qwen_image.pipeline.sender.parse_response", press_ctrl_c)
     budget = Budget(max_images=5)
     with pytest.raises(KeyboardInterrupt):
         generator_on(server, save_to=tmp_path, budget=budget).invoke("a fox")

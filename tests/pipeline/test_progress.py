@@ -11,11 +11,12 @@ import pytest
 from conftest import Call
 from held import HeldServer
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.rate_limiters import BaseRateLimiter
 from langgraph.graph import START, StateGraph
 from waiting import await_until
 
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool
-from langchain_qwen_image.client import Watcher
+from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, run_blocking
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.pipeline.progress import Progress
 from langchain_qwen_image.sandbox import SandboxServer
@@ -150,9 +151,8 @@ def test_nobody_listens(face: Any, server: SandboxServer, call: Call) -> None:
 
 def test_no_run_at_all(server: SandboxServer) -> None:
     """A step that is told outside any run goes nowhere."""
-    step = Progress("call", None, Watcher()).tell("waiting")
-    assert step.sync() is None
-    assert asyncio.run(step.asynchronous()) is None  # type: ignore[arg-type]
+    assert run_blocking(Progress(BLOCKING, "call", None).tell("waiting")) is None
+    assert asyncio.run(Progress(ASYNCIO, "call", None).tell("waiting")) is None
 
 
 @pytest.mark.parametrize("listener", [Breaking, AsyncBreaking])
@@ -220,16 +220,26 @@ async def test_cancelled_call_tells_on_in_the_background(tmp_path: Any) -> None:
     assert stages([data for _, data in listener.heard]) == ["waiting", "sent", "received", "saved"]
 
 
-def test_other_watcher_comes_first() -> None:
+class Refusing(BaseRateLimiter):
+    """Lets nothing pass."""
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        raise QwenImageError("not now")
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        raise QwenImageError("not now")
+
+
+def test_what_comes_before_a_post_comes_before_it_is_told(
+    server: SandboxServer, call: Call
+) -> None:
     """What must be done before a POST is done before it is told; its error keeps `sent` untold."""
-
-    class Refusing(Watcher):
-        def before_post(self) -> Any:
-            raise QwenImageError("not now")
-            yield
-
+    generator = QwenImageGenerator(base_url=server.base_url, api_key=KEY, rate_limiter=Refusing())
+    listener = Listener()
     with pytest.raises(QwenImageError, match="not now"):
-        next(Progress("call", None, Refusing()).before_post())
+        call(generator, "invoke", "a fox", config={"callbacks": [listener]})
+    assert [data["stage"] for _, data in listener.heard] == ["waiting"]
+    assert server.gateway.post_count == 0
 
 
 def test_langgraph_is_not_imported_for_it() -> None:

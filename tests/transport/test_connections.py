@@ -227,7 +227,7 @@ def test_environment_proxy_is_honoured(
 ) -> None:
     """A proxy of the environment carries the POST."""
     monkeypatch.setenv("HTTP_PROXY", recorder.base_url)
-    monkeypatch.setattr("langchain_qwen_image.client.checked_base_url", lambda url: url)
+    monkeypatch.setattr("langchain_qwen_image.pipeline.sender.checked_base_url", lambda url: url)
     client = QwenImageClient(base_url="http://gateway.example", api_key=_KEY)
     call(client, "generate", "a fox")
     client.close()

@@ -95,7 +95,7 @@ async def test_many_calls_at_once_share_small_pools() -> None:
         async with at(gateway.base_url) as client:
             results = await asyncio.gather(*(client.agenerate(f"fox {n}") for n in range(35)))
             assert len({result.image.url for result in results}) == 35
-            (mine,) = client._async_pool._sets.values()
+            (mine,) = client._sender._connection._async_pool._sets.values()
             assert len(mine.shards._loads) == 4
             assert set(mine.shards._loads.values()) == {0}
         assert gateway.gateway.post_count == 35
@@ -117,7 +117,7 @@ def test_threads_with_loops_of_their_own() -> None:
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda _: asyncio.run(several(client, 4)), range(8)))
         assert gateway.gateway.post_count == 32
-        assert client._async_pool._sets == {}
+        assert client._sender._connection._async_pool._sets == {}
 
 
 def test_runs_in_a_row() -> None:
@@ -139,12 +139,12 @@ def test_a_loop_closed_by_hand_is_forgotten() -> None:
         loop.run_until_complete(client.agenerate("a fox"))
         loop.run_until_complete(client.aclose())
         loop.run_until_complete(client.agenerate("a fox"))
-        first = next(iter(client._async_pool._sets.values()))
+        first = next(iter(client._sender._connection._async_pool._sets.values()))
         for one in first.shards.clear():
             loop.run_until_complete(one.aclose())
         loop.close()
         asyncio.run(several(client, 1))
-        assert client._async_pool._sets == {}
+        assert client._sender._connection._async_pool._sets == {}
         assert len(gateway.posts) == 3
         del first
         gc.collect()
