@@ -45,5 +45,7 @@ class HeldServer(LoopbackServer):
         answer = self.gateway.answer(method, target, headers, body)
         if method == "POST":
             assert self._released.wait(PATIENCE), "nobody released the answer"
+        if answer.fault == "drop":
+            return b""
         fields = [f"{name}: {value}\r\n" for name, value in answer.all_headers().items()]
         return f"HTTP/1.1 {answer.status} Said\r\n{''.join(fields)}\r\n".encode() + answer.body

@@ -1,8 +1,13 @@
 """Waiting for what must come: no test depends on how quick the machine is."""
 
 import asyncio
+import re
+import signal
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 PATIENCE = 120.0
 """Seconds after which something that must come is missing. Only a failure takes so long."""
@@ -22,3 +27,18 @@ async def await_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {PATIENCE:.0f} s"
         await asyncio.sleep(0.005)
+
+
+def press_ctrl_c(process: subprocess.Popen[Any]) -> None:
+    """Send SIGINT, and wait until it was taken: two that wait together would be one."""
+    process.send_signal(signal.SIGINT)
+    status = Path(f"/proc/{process.pid}/status")
+    wait_until(lambda: process.poll() is not None or not _is_pending(status, signal.SIGINT))
+
+
+def _is_pending(status: Path, number: int) -> bool:
+    if not status.exists():  # no Linux
+        time.sleep(1)
+        return False
+    pending = re.findall(r"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)", status.read_text(), re.MULTILINE)
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in pending)

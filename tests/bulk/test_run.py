@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from held import HeldServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
 from langchain_core.stores import InMemoryByteStore
+from waiting import PATIENCE, await_until, wait_until
 
 from langchain_qwen_image import Budget, QwenImageGenerator, QwenImageInput, errors
 from langchain_qwen_image.account.ledger import Ledger
@@ -50,7 +52,7 @@ def generator(server: SandboxServer, tmp_path: Path) -> QwenImageGenerator:
     return generator_on(server, save_to=tmp_path)
 
 
-def generator_on(server: SandboxServer, **settings: Any) -> QwenImageGenerator:
+def generator_on(server: SandboxServer | HeldServer, **settings: Any) -> QwenImageGenerator:
     """Return a generator that asks the server."""
     return QwenImageGenerator(base_url=server.base_url, api_key="test-key-bulk", **settings)
 
@@ -422,25 +424,24 @@ async def test_leaving_early_settles_what_has_left_async(
 
 
 async def test_a_cancelled_run_keeps_what_is_paid_for(
-    server: SandboxServer, generator: QwenImageGenerator, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     """Cancelling does not wait; what has left goes on in the background and is saved."""
-    server.script("slow-1", "slow-1")
 
     async def run() -> None:
+        generator = generator_on(server, save_to=tmp_path)
         async for _ in generator.generate_many(["a", "b", "c", "d"], concurrency=2):
             raise AssertionError
 
-    task = asyncio.create_task(run())
-    while server.gateway.post_count < 2:  # noqa: ASYNC110 - the server runs in a thread
-        await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    async with asyncio.timeout(20):
-        while len(list(tmp_path.glob("*.png"))) < 2:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.02)
-    assert server.gateway.post_count == 2
+    with HeldServer() as server:
+        task = asyncio.create_task(run())
+        await await_until(lambda: server.gateway.post_count == 2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.release()
+        await await_until(lambda: len(list(tmp_path.glob("*.png"))) == 2)
+        assert server.gateway.post_count == 2
 
 
 def test_stop_works_from_another_thread(
@@ -449,10 +450,15 @@ def test_stop_works_from_another_thread(
     """`stop()` wakes a run up that waits for its turn, and the iteration ends."""
     server.script(*["429"] * 1000)
     run = generator.generate_many(["a", "b"])
-    timer = threading.Timer(0.3, run.stop)
-    timer.start()
+
+    def stop() -> None:
+        wait_until(lambda: server.gateway.post_count)
+        run.stop()
+
+    other = threading.Thread(target=stop)
+    other.start()
     assert list(run) == []
-    timer.join()
+    other.join()
     assert server.gateway.post_count < 50
 
 
@@ -491,7 +497,7 @@ def test_requests_may_come_from_an_async_source(
 
     async def requests() -> AsyncIterator[str]:
         for number in range(3):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
             yield f"image {number}"
 
     assert statuses(outcomes(generator.generate_many(requests()))) == ["saved"] * 3
@@ -562,7 +568,7 @@ def test_an_unreachable_gateway_is_waited_for(tmp_path: Path) -> None:
     )
     reader.start()
     with SandboxServer(port, draw=draw_plain) as back:
-        reader.join(30)
+        reader.join(PATIENCE)
         assert found == ["saved", "saved"]
         assert back.gateway.post_count == 2
 

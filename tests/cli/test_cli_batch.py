@@ -7,18 +7,19 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from held import HeldServer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
+from waiting import PATIENCE, press_ctrl_c, wait_until
 
 from langchain_qwen_image import Budget
 from langchain_qwen_image.account.ledger import Ledger
@@ -306,51 +307,51 @@ def test_a_lasting_denial_is_one_sentence(gateway: SandboxServer, here: Path) ->
     assert gateway.gateway.post_count == 2
 
 
-def _start(gateway: SandboxServer, *arguments: str, **named: Any) -> subprocess.Popen[bytes]:
+def _start(*arguments: str, **named: Any) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "langchain_qwen_image", "batch", *arguments, "--out", "out"]
     return subprocess.Popen(command, env={**os.environ, "COLUMNS": "100", "TERM": "xterm"}, **named)
 
 
-def _wait_for_posts(gateway: SandboxServer, posts: int) -> None:
-    end = time.monotonic() + 30
-    while gateway.gateway.post_count < posts:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldServer]:
+    """Point the command at a gateway that holds its answers back, with a key."""
+    with HeldServer() as server:
+        monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
+        monkeypatch.setenv("PIXAZO_API_KEY", "test-key-0123456789abcdef")
+        yield server
 
 
-def test_ctrl_c_waits_for_what_is_paid_for(gateway: SandboxServer, here: Path) -> None:
+def test_ctrl_c_waits_for_what_is_paid_for(held: HeldServer, here: Path) -> None:
     """The first Ctrl-C sends no more, keeps what has left, and says how to go on: 130."""
-    (here / "p.txt").write_text("\n".join(f"sandbox:slow-1 {number}" for number in range(99)))
+    (here / "p.txt").write_text("\n".join(f"image {number}" for number in range(99)))
     run = _start(
-        gateway,
         *("p.txt", "--yes", "--concurrency", "3"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    _wait_for_posts(gateway, 3)
-    run.send_signal(signal.SIGINT)
-    said, complained = run.communicate(timeout=60)
+    wait_until(lambda: held.gateway.post_count == 3)
+    press_ctrl_c(run)
+    held.release()
+    said, complained = run.communicate(timeout=PATIENCE)
     assert run.returncode == 130
     assert b"3 of 99 images are in out." in said
     assert b"run the same command again for the rest" in complained
     assert {call.state for call in Ledger(here / LEDGER).calls()} == {"saved"}
-    assert gateway.gateway.post_count == 3
+    assert held.gateway.post_count == 3
 
 
-def test_a_second_ctrl_c_does_not_wait(gateway: SandboxServer, here: Path) -> None:
+def test_a_second_ctrl_c_does_not_wait(held: HeldServer, here: Path) -> None:
     """Who presses it twice gets away, and what was out is in the books as unknown."""
-    (here / "p.txt").write_text("\n".join(f"sandbox:slow-60 {number}" for number in range(9)))
+    (here / "p.txt").write_text("\n".join(f"image {number}" for number in range(9)))
     run = _start(
-        gateway,
         *("p.txt", "--yes", "--concurrency", "2"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    _wait_for_posts(gateway, 2)
+    wait_until(lambda: held.gateway.post_count == 2)
     for _ in range(2):
-        time.sleep(0.5)
-        run.send_signal(signal.SIGINT)
-    _, complained = run.communicate(timeout=30)
+        press_ctrl_c(run)
+    _, complained = run.communicate(timeout=PATIENCE)
     assert run.returncode == 130, complained
     calls = list(Ledger(here / LEDGER).calls())
     assert len(calls) == 2
@@ -367,7 +368,7 @@ def test_on_a_terminal_it_asks(
     """A person is asked, after the price was said; a bar shows how far it is."""
     (here / "p.txt").write_text("a fox\na heron\n")
     ours, theirs = pty.openpty()
-    run = _start(gateway, "p.txt", stdin=theirs, stdout=theirs, stderr=theirs)
+    run = _start("p.txt", stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     screen = b""
     while b"[y/N]" not in screen:
@@ -380,7 +381,7 @@ def test_on_a_terminal_it_asks(
     except OSError:  # the other end is closed: Linux says so by an error
         pass
     os.close(ours)
-    assert run.wait(30) == status
+    assert run.wait(PATIENCE) == status
     assert gateway.gateway.post_count == posts
     assert (b"2/2" in screen) == (posts == 2)
 
