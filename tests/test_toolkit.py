@@ -8,6 +8,7 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.stores import InMemoryByteStore
 from PIL import Image
 from pydantic import ValidationError
+from waiting import PATIENCE, await_until
 
 from langchain_qwen_image import QwenImageToolkit
 from langchain_qwen_image.errors import ConfigurationError, InvalidRequestError
@@ -329,16 +331,24 @@ def test_pillow_is_not_imported_before_a_look() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-async def test_loop_goes_on_while_a_image_is_scaled(tmp_path: Path) -> None:
+async def test_loop_goes_on_while_an_image_is_scaled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The async twin scales beside the event loop: other tasks get their turns meanwhile."""
     image_id = put(tmp_path, "fox", Image.effect_noise((1600, 1600), 64).convert("RGB"))
     view = ViewImageTool(save_to=tmp_path)
-    turns = 0
+    begun, turn, opened = threading.Event(), threading.Event(), Image.open
+
+    def open_slowly(*args: Any, **kwargs: Any) -> Any:
+        begun.set()
+        assert turn.wait(PATIENCE), "the loop had no turn"
+        return opened(*args, **kwargs)
+
+    monkeypatch.setattr(Image, "open", open_slowly)
     task = asyncio.ensure_future(view.ainvoke(image_id))
-    while not task.done():
-        turns += 1
-        await asyncio.sleep(0.001)
-    assert turns > 5
+    await await_until(begun.is_set)
+    turn.set()
+    await task
 
 
 class Down(InMemoryByteStore):

@@ -11,6 +11,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from loopback import LoopbackServer, answer
+from waiting import PATIENCE
 
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool, errors
 from langchain_qwen_image.integration import batch as _batches
@@ -58,7 +59,7 @@ class InFlight:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
-        self._all_there.wait(30)
+        self._all_there.wait(PATIENCE)
         with self._lock:
             self._now -= 1
         return answer()
@@ -106,7 +107,7 @@ def test_results_are_in_the_order_of_the_inputs() -> None:
     def say(request: bytes) -> bytes:
         if prompt_of(request) == "fox 0":
             for _ in range(4):
-                assert others.acquire(timeout=30)
+                assert others.acquire(timeout=PATIENCE)
         return answer()
 
     with LoopbackServer(say) as gateway:
@@ -138,7 +139,7 @@ def test_what_is_out_at_an_error_is_waited_for() -> None:
     failed, answered = threading.Barrier(4), []
 
     def say(request: bytes) -> bytes:
-        failed.wait(30)
+        failed.wait(PATIENCE)
         if prompt_of(request) == "fox 2":
             return answer(500, b"{}")
         answered.append(prompt_of(request))
@@ -164,7 +165,7 @@ def test_a_batch_that_is_left_sends_nothing_more(monkeypatch: pytest.MonkeyPatch
     def say(request: bytes) -> bytes:
         if prompt_of(request) == "fox 1":
             is_out.set()
-            assert is_left.wait(30)
+            assert is_left.wait(PATIENCE)
         return answer()
 
     monkeypatch.setattr(_batches.ContextThreadPoolExecutor, "shutdown", leave)
@@ -173,7 +174,7 @@ def test_a_batch_that_is_left_sends_nothing_more(monkeypatch: pytest.MonkeyPatch
         if end == "Ctrl-C":
 
             def interrupt(_: object) -> Iterator[Any]:
-                assert is_out.wait(30)
+                assert is_out.wait(PATIENCE)
                 raise KeyboardInterrupt
 
             monkeypatch.setattr(_batches, "as_completed", interrupt)
@@ -181,7 +182,7 @@ def test_a_batch_that_is_left_sends_nothing_more(monkeypatch: pytest.MonkeyPatch
                 next(outcomes)
         else:
             assert next(outcomes)[0] == 0
-            assert is_out.wait(30)
+            assert is_out.wait(PATIENCE)
             outcomes.close()
         assert [prompt_of(post) for post in gateway.posts] == ["fox 0", "fox 1"]
 

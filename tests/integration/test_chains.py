@@ -122,7 +122,7 @@ class _Patient:
         before = asyncio.all_tasks()
         with pytest.raises(AuthenticationError):
             await self._chain.ainvoke("x")
-        await asyncio.wait(asyncio.all_tasks() - before)
+        await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
 
 
 def test_parallel_branch_that_fails_leaves_the_other_alone(

@@ -1,6 +1,5 @@
 """What LangChain's and LangGraph's middleware makes of a paid tool, counted at the gateway."""
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, RetryPolicy
 from scripted_model import ScriptedModel, asks_for
+from waiting import await_until
 
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool
 from langchain_qwen_image.errors import (
@@ -397,7 +397,7 @@ def test_resume_after_an_operator_error_repeats_no_sibling(call: Call, tmp_path:
             asks_for("sandbox:slow-1 a fox", "sandbox:402"),
             checkpointer=InMemorySaver(),
         )
-        call(_Insisting(agent), "invoke")
+        call(_Insisting(agent, tmp_path), "invoke")
         prompts = Counter(
             one.body["input"]["messages"][0]["content"][0]["text"]
             for one in server.requests
@@ -410,8 +410,9 @@ def test_resume_after_an_operator_error_repeats_no_sibling(call: Call, tmp_path:
 class _Insisting:
     """Runs an agent into an operator's error, and resumes it once the other call was answered."""
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any, folder: Path) -> None:
         self._agent = agent
+        self._folder = folder
 
     def invoke(self) -> None:
         for given in (ASK, None):
@@ -421,6 +422,6 @@ class _Insisting:
     async def ainvoke(self) -> None:
         with pytest.raises(QuotaExceededError):
             await self._agent.ainvoke(ASK, THREAD)
-        await asyncio.sleep(1.2)
+        await await_until(lambda: list(self._folder.glob("*.png")))
         with pytest.raises(QuotaExceededError):
             await self._agent.ainvoke(None, THREAD)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Call
+from held import HeldServer
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
@@ -17,6 +18,7 @@ from langsmith import Client
 from langsmith.anonymizer import create_anonymizer
 from loopback import LoopbackServer, answer
 from scripted_model import ScriptedModel, asks_for
+from waiting import await_until
 
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool, errors
 from langchain_qwen_image.sandbox import SandboxServer
@@ -63,7 +65,7 @@ def cost(run: dict[str, Any]) -> float | None:
     return spent
 
 
-def generator_on(server: SandboxServer, **settings: Any) -> QwenImageGenerator:
+def generator_on(server: SandboxServer | HeldServer, **settings: Any) -> QwenImageGenerator:
     """Return a generator that talks to the server and does not repeat."""
     return QwenImageGenerator(
         base_url=server.base_url, api_key="test-key-t", max_retries=0, **settings
@@ -123,18 +125,18 @@ def test_the_sandbox_reports_no_cost(smith: Collector, call: Call, prompt: str) 
     assert cost(run) is None
 
 
-async def test_a_cancelled_call_reports_its_cost(server: SandboxServer, smith: Collector) -> None:
+async def test_a_cancelled_call_reports_its_cost(smith: Collector) -> None:
     """A call that is cancelled after its POST left is paid for, and its run says so."""
-    generator = generator_on(server)
-    task = asyncio.create_task(generator.ainvoke("sandbox:slow-1", smith.config))
-    while not server.gateway.post_count:  # noqa: ASYNC110 - another thread counts
-        await asyncio.sleep(0.005)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    (run,) = smith.runs().values()
-    assert cost(run) == 0.045
-    await generator.aclose()
+    with HeldServer() as server:
+        generator = generator_on(server)
+        task = asyncio.create_task(generator.ainvoke("a fox", smith.config))
+        await await_until(lambda: server.gateway.post_count)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        (run,) = smith.runs().values()
+        assert cost(run) == 0.045
+        await generator.aclose()
 
 
 def test_ctrl_c_reports_its_cost(

@@ -6,12 +6,12 @@ import errno
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 
 import httpx
 import pytest
+from waiting import PATIENCE, wait_until
 
 from langchain_qwen_image.sandbox import Gateway, SandboxServer, draw_plain, serve
 
@@ -42,14 +42,14 @@ def server() -> Iterator[SandboxServer]:
 @pytest.fixture
 def client(server: SandboxServer) -> Iterator[httpx.Client]:
     """Connect to the server, past any proxy."""
-    with httpx.Client(base_url=server.base_url, trust_env=False, timeout=5) as client:
+    with httpx.Client(base_url=server.base_url, trust_env=False, timeout=PATIENCE) as client:
         yield client
 
 
 def connect(server: SandboxServer) -> socket.socket:
     """Open a bare connection."""
     port = int(server.base_url.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
 def talk(server: SandboxServer, *parts: bytes) -> bytes:
@@ -108,8 +108,7 @@ def test_peer_that_leaves(server: SandboxServer) -> None:
         connection.sendall(POST)
         assert connection.recv(1) == b"H"
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    while server._conversations:
-        time.sleep(0.005)
+    wait_until(lambda: not server._conversations)
 
 
 @pytest.mark.parametrize("name", ["ok", "truncated"])
@@ -207,7 +206,7 @@ def test_close_does_not_wait(name: str) -> None:
 
     def ask() -> None:
         with (
-            httpx.Client(base_url=server.base_url, trust_env=False, timeout=60) as client,
+            httpx.Client(base_url=server.base_url, trust_env=False, timeout=PATIENCE) as client,
             contextlib.suppress(httpx.TransportError),
         ):
             client.post(PATH, json=content(f"sandbox:{name}"), headers=HEADERS)
@@ -218,10 +217,9 @@ def test_close_does_not_wait(name: str) -> None:
     peer = threading.Thread(target=ask)
     peer.start()
     wanted = 2 if name == "image-drip" else 1
-    while len(server.requests) < wanted:
-        time.sleep(0.005)
+    wait_until(lambda: len(server.requests) == wanted)
     server.close()
-    assert ended.wait(10)
+    assert ended.wait(PATIENCE)
     peer.join()
     assert answered == []
     server.close()
