@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import Fetcher
 from langchain_qwen_image.storage.opening import open_store
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 MIB = 1 << 20
 
@@ -65,10 +66,7 @@ async def keep_all(url: str, images: int, folder: str) -> None:
             in_thread(
                 store.save,
                 partial(fetcher.fetch, url),
-                image_id=f"image{number}",
-                prompt="a red fox",
-                created_at=now,
-                sidecar={},
+                Sidecar(image_id=f"image{number}", prompt="a red fox", created_at=now),
             )
             for number in range(images)
         )

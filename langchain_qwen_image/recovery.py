@@ -3,7 +3,6 @@
 Nothing here sends a POST. Links are fetched, which is free, and the ledger is told what came of it.
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -218,13 +217,12 @@ class Recovery:
     def _whole(self, path: str, image_id: str) -> _Facts | None:
         """Return an image's facts, if its sidecar says that it is that image and it is whole."""
         try:
-            sidecar, data = self._store.read_sidecar(path), self._store.read(path)
-            sha256 = hashlib.sha256(data).hexdigest()
-            if (sidecar["id"], sidecar["sha256"]) != (image_id, sha256):
-                return None
-        except (OSError, ValueError, LookupError, TypeError):  # no sidecar of ours, or no image
+            sidecar, data = self._store.read_whole(path)
+        except (OSError, ValueError):  # no sidecar of ours, or no image
             return None
-        return _Facts(sha256=sha256, size_bytes=len(data))
+        if sidecar.image_id != image_id or sidecar.sha256 is None:
+            return None
+        return _Facts(sha256=sidecar.sha256, size_bytes=len(data))
 
 
 def _in_parallel(

@@ -144,12 +144,12 @@ class GeneratedImage(BaseModel):
 
         return image_html(self)
 
-    def _remembered(self, picture: bytes) -> bytes:
+    def _remembered(self, content: bytes) -> bytes:
         if in_notebook():
             from langchain_qwen_image.rendering.html import preview
 
-            self._preview = preview(picture)
-        return picture
+            self._preview = preview(content)
+        return content
 
     def _bound_source(self) -> ImageSource:
         if self._source is None:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
-from langchain_core.stores import BaseStore
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    InstanceOf,
     PrivateAttr,
     SecretStr,
     field_validator,
@@ -30,6 +28,7 @@ from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.integration.tracing import report_cost
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import PARAMETERS, Size
+from langchain_qwen_image.storage.opening import SaveTo, folder_of, open_store
 
 if TYPE_CHECKING:
     from langchain_qwen_image.pipeline.pipeline import Pipeline
@@ -79,7 +78,7 @@ class QwenImageSettings(BaseModel):
     prompt_extend: bool | None = Field(default=None, description="Set for all calls, or unset.")
     watermark: bool | None = Field(default=None, description="Set for all calls, or unset.")
     size: Size | None = Field(default=None, description="Set for all calls, or unset.")
-    save_to: str | os.PathLike[str] | InstanceOf[BaseStore[str, bytes]] | None = Field(
+    save_to: SaveTo | None = Field(
         default=None, description="Folder or ByteStore where generated images are saved."
     )
     max_image_bytes: int = Field(
@@ -204,7 +203,6 @@ class QwenImageSettings(BaseModel):
         from langchain_qwen_image.pipeline.pipeline import Pipeline
         from langchain_qwen_image.pipeline.saver import ImageSaver
         from langchain_qwen_image.pipeline.sender import Sender
-        from langchain_qwen_image.storage.opening import open_store
         from langchain_qwen_image.storage.reader import make_fetcher
         from langchain_qwen_image.transport.gateway import GatewayConnection
 
@@ -240,9 +238,8 @@ class QwenImageSettings(BaseModel):
     def _ledger_path(self) -> Path | None:
         if self.ledger is not None:
             return Path(self.ledger)
-        if self.save_to is None or isinstance(self.save_to, BaseStore):
-            return None
-        return Path(self.save_to).expanduser() / LEDGER_NAME
+        folder = folder_of(self.save_to)
+        return None if folder is None else folder / LEDGER_NAME
 
 
 def may_repeat(error: BaseException) -> bool:

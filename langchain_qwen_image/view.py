@@ -1,20 +1,16 @@
 """The tool by which a model looks at an image that it made."""
 
-import hashlib
-import os
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ContentBlock, ToolMessage
 from langchain_core.messages.content import create_image_block, create_text_block
-from langchain_core.stores import BaseStore
 from langchain_core.tools import ArgsSchema, BaseTool
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.errors import (
@@ -23,8 +19,9 @@ from langchain_qwen_image.errors import (
     InvalidRequestError,
     QwenImageError,
 )
-from langchain_qwen_image.rendering.thumbnail import thumbnail
-from langchain_qwen_image.storage.opening import ImageStore, open_store
+from langchain_qwen_image.rendering.thumbnail import MAX_BYTES, thumbnail
+from langchain_qwen_image.storage.opening import ImageStore, SaveTo, open_store
+from langchain_qwen_image.storage.paths import TooLargeError
 from langchain_qwen_image.tool import message_or_raise
 
 MAX_SIDE = 768
@@ -69,9 +66,7 @@ class ViewImageTool(BaseTool):
         default=None,
         description="None for the rule above, else what LangChain's BaseTool takes.",
     )
-    save_to: str | os.PathLike[str] | InstanceOf[BaseStore[str, bytes]] = Field(
-        description="Folder or ByteStore where the images are saved."
-    )
+    save_to: SaveTo = Field(description="Folder or ByteStore where the images are saved.")
     max_side: int = Field(
         default=MAX_SIDE, gt=0, description="Longest side that a model is shown, in pixels."
     )
@@ -108,13 +103,13 @@ class ViewImageTool(BaseTool):
 def _show(store: ImageStore, image: object, max_side: int) -> list[ContentBlock]:
     name = _AS_QUOTED.sub("", image) if isinstance(image, str) else ""
     try:
-        image_id, picture = _look_up(store, name)
+        image_id, content = _look_up(store, name)
     except QwenImageError:
         raise
     except Exception as error:  # a store of the caller's raises what it likes
         problem = type(error).__name__
         raise DownloadError(f"The store of the images cannot be read ({problem}).") from None
-    small, mime_type = _small_copy(picture, max_side)
+    small, mime_type = _small_copy(content, max_side)
     said = f"This is image {image_id}, its longest side scaled to {max_side} pixels at most."
     return [
         create_text_block(said, id=f"{image_id}-text"),
@@ -124,32 +119,39 @@ def _show(store: ImageStore, image: object, max_side: int) -> list[ContentBlock]
     ]
 
 
-def _small_copy(picture: bytes, max_side: int) -> tuple[bytes, str]:
+def _small_copy(content: bytes, max_side: int) -> tuple[bytes, str]:
     try:
-        return thumbnail(picture, max_side=max_side)
+        return thumbnail(content, max_side=max_side)
     except ImportError:
         problem: QwenImageError = ConfigurationError(
             "view_image needs Pillow, which is not installed: "
             "pip install 'langchain-qwen-image[view]'"
         )
     except ValueError as error:
-        problem = InvalidRequestError(f"The image cannot be shown: {error}.")
+        problem = _not_to_be_shown(error)
     raise problem
+
+
+def _not_to_be_shown(error: ValueError) -> InvalidRequestError:
+    return InvalidRequestError(f"The image cannot be shown: {error}.")
 
 
 def _look_up(store: ImageStore, name: str) -> tuple[str, bytes]:
     """Return id and bytes of a saved image.
 
     Raises:
-        InvalidRequestError: This store saved none of that name, or not these bytes.
+        InvalidRequestError: This store saved none of that name, or not these bytes; or it is too
+            large to be shown.
     """
     for path in _paths(store, name):
-        with suppress(OSError, ValueError, AttributeError):  # not there, not ours, not a sidecar
-            facts, picture = store.read_sidecar(path), store.read(path)
-            image_id = facts.get("id")
-            is_named = image_id == name or not _ID.fullmatch(name)
-            if is_named and facts.get("sha256") == hashlib.sha256(picture).hexdigest():
-                return str(image_id), picture
+        try:
+            sidecar, content = store.read_whole(path, max_bytes=MAX_BYTES)
+        except TooLargeError as error:
+            raise _not_to_be_shown(error) from None
+        except (OSError, ValueError):  # not there, not ours, not those bytes
+            continue
+        if sidecar.image_id == name or not _ID.fullmatch(name):
+            return str(sidecar.image_id), content
     raise InvalidRequestError(
         f"There is no saved image {name[:_SHOWN]!r}. Give the short id or the path from a "
         "sentence 'Saved as … (id …)' of generate_image; other files and links are not opened."

@@ -152,6 +152,6 @@ class Lookup:
     def _describe(self, image: GeneratedImage) -> None:
         """Add what only the sidecar says; an image without one is an image all the same."""
         with suppress(OSError, ValueError):
-            facts = self._store.read_sidecar(image.path or "")
-            image.width, image.height = facts.get("width"), facts.get("height")
-            image.mime_type = facts.get("mime_type")
+            sidecar = self._store.read_sidecar(image.path or "")
+            image.width, image.height = sidecar.width, sidecar.height
+            image.mime_type = sidecar.mime_type

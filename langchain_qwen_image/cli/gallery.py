@@ -41,7 +41,7 @@ def gallery(
 def _summary(written: "Gallery") -> str:
     from langchain_qwen_image.gallery.page import counted, dollars
 
-    parts = [counted(written.pictures), dollars(written.cost_usd)]
+    parts = [counted(written.images), dollars(written.cost_usd)]
     if written.sandbox:
         parts.append(f"{written.sandbox:,} from the sandbox")
     if written.unpriced:

@@ -1,16 +1,17 @@
 """The file that the user named for an image."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sync_folder
 from langchain_qwen_image.storage.opening import Fetch, ImageStore, SavedImage
+from langchain_qwen_image.storage.paths import read_regular
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 
 class OneFile(ImageStore):
@@ -25,7 +26,7 @@ class OneFile(ImageStore):
         self._path = path
         self._overwrite = overwrite
 
-    def _save(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> SavedImage:
+    def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
         folder = self._path.parent
         with part_file(folder) as (part, file):
             picture = fetch(file)
@@ -34,11 +35,11 @@ class OneFile(ImageStore):
         sync_folder(folder)
         return saved
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         """Read an image that was saved."""
-        return Path(path).read_bytes()
+        return read_regular(Path(path), max_bytes=max_bytes)
 
-    def read_sidecar(self, path: str) -> dict[str, Any]:
+    def read_sidecar(self, path: str) -> Sidecar:
         """Raise `FileNotFoundError`: nothing is noted beside the user's files."""
         raise FileNotFoundError(f"there is nothing noted beside {path!r}")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
-from langchain_qwen_image.gallery.facts import Facts, read_facts, read_sidecar, records_of_ledger
+from langchain_qwen_image.gallery.facts import Facts, facts_of, read_sidecar, sidecars_of_ledger
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 _OUR_STEM = re.compile(r"\d{4}-\d\d-\d\d-.+-[0-9a-z]{4,16}(?:-[0-9a-f]{6})?")
@@ -63,23 +63,26 @@ def find_entries(folder: Path) -> Found:
         OSError: the folder cannot be read.
     """
     files = _regular_files(folder)
-    pictures = {name: stat for name, stat in files.items() if _suffix(name) in _SUFFIXES}
+    images = {name: stat for name, stat in files.items() if _suffix(name) in _SUFFIXES}
     sidecars = {_stem(name): name for name in files if name.endswith(".json")}
-    noted = {name: _noted(folder, name, sidecars.get(_stem(name)), pictures) for name in pictures}
+    noted = {name: _noted(folder, name, sidecars.get(_stem(name)), images) for name in images}
     told = {name: facts for name, (facts, _) in noted.items() if facts}
-    booked = records_of_ledger(folder, pictures.keys() - told.keys())
+    booked = sidecars_of_ledger(folder, images.keys() - told.keys())
     entries = [
         Entry(
-            name, stat.st_size, stat.st_mtime_ns, told.get(name) or read_facts(booked.get(name, {}))
+            name,
+            stat.st_size,
+            stat.st_mtime_ns,
+            told.get(name) or (facts_of(booked[name]) if name in booked else None),
         )
-        for name, stat in pictures.items()
+        for name, stat in images.items()
         if noted[name][1] or name in booked
     ]
     entries.sort(key=lambda entry: (entry.created_at, entry.name), reverse=True)
-    orphaned = sidecars.keys() - {_stem(name) for name in pictures}
+    orphaned = sidecars.keys() - {_stem(name) for name in images}
     return Found(
         entries,
-        others=len(pictures) - len(entries),
+        others=len(images) - len(entries),
         orphaned=sum(bool(_OUR_STEM.fullmatch(stem)) for stem in orphaned),
     )
 
@@ -95,7 +98,7 @@ def _regular_files(folder: Path) -> dict[str, os.stat_result]:
 
 
 def _noted(
-    folder: Path, name: str, sidecar: str | None, pictures: Mapping[str, object]
+    folder: Path, name: str, sidecar: str | None, images: Mapping[str, object]
 ) -> tuple[Facts | None, bool]:
     """Return what is noted beside an image, and whether the image is ours.
 
@@ -105,13 +108,12 @@ def _noted(
     is_ours = bool(_OUR_STEM.fullmatch(_stem(name)))
     if sidecar is None:
         return None, is_ours
-    record = read_sidecar(folder / sidecar)
-    if record is None:
+    beside = read_sidecar(folder / sidecar)
+    if beside is None:
         return None, True
-    named = record.get("file")
-    if named != name and isinstance(named, str) and named in pictures:
+    if beside.file != name and beside.file in images:
         return None, is_ours
-    facts = read_facts(record)
+    facts = facts_of(beside)
     return facts, is_ours or facts is not None
 
 

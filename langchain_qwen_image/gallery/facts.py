@@ -1,24 +1,21 @@
 """What a sidecar, or the ledger in its place, tells of an image; nothing in it is trusted."""
 
-import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall
 from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.settings import LEDGER_NAME
+from langchain_qwen_image.storage.paths import read_regular
+from langchain_qwen_image.storage.sidecar import MAX_BYTES, Sidecar
 
-_MAX_SIDECAR_BYTES = 1 << 20
 _MAX_CHARACTERS = 5_000
 """Shown of a prompt; upstream reads 800."""
-_NAME = re.compile(r"[\w.:+-]{1,128}")
-"""What a request's or a model's name looks like; a link with its query does not."""
 _SIZE = re.compile(r"([1-9]\d{0,4})\s*[*x×]\s*([1-9]\d{0,4})", re.ASCII)
 
 
@@ -42,48 +39,44 @@ class Facts:
     request_id: str | None
     model: str | None
     sandbox: bool
+    call_id: str | None = None
 
     @property
     def call(self) -> tuple[object, ...]:
         """The call that made the image; images of one call share its price."""
-        return (self.request_id,) if self.request_id else (self.created_at, self.prompt)
+        told = self.call_id or self.request_id  # sidecars before schema 1 have no call_id
+        return (told,) if told else (self.created_at, self.prompt)
 
 
-def read_facts(record: Mapping[str, Any]) -> Facts | None:
-    """Return what a record in the shape of a sidecar tells; None if it has no prompt."""
-    prompt, parameters = record.get("prompt"), record.get("parameters")
-    if not isinstance(prompt, str):
+def facts_of(sidecar: Sidecar) -> Facts | None:
+    """Return what a sidecar tells; None if it has no prompt."""
+    if sidecar.prompt is None:
         return None
-    given = parameters if isinstance(parameters, dict) else {}
-    sandbox = record.get("sandbox") is True
+    given = sidecar.parameters
     return Facts(
-        prompt=_text(prompt),
+        prompt=_text(sidecar.prompt),
         negative_prompt=_text(given.get("negative_prompt")),
-        size=_size(record, given),
+        size=_size(sidecar),
         watermark=given.get("watermark") is not False,
         prompt_extend=given.get("prompt_extend") is not False,
-        cost_usd=Decimal(0) if sandbox else _usd(record.get("cost_usd")),
-        created_at=_moment(record.get("created_at")),
-        request_id=_name(record.get("request_id")),
-        model=_name(record.get("model")),
-        sandbox=sandbox,
+        cost_usd=Decimal(0) if sidecar.sandbox else sidecar.cost_usd,
+        created_at=sidecar.created_at,
+        request_id=sidecar.request_id,
+        model=sidecar.model,
+        sandbox=sidecar.sandbox,
+        call_id=sidecar.call_id,
     )
 
 
-def read_sidecar(path: Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file; None if there is none, or it is damaged or far too long."""
+def read_sidecar(path: Path) -> Sidecar | None:
+    """Return the sidecar in a file; None if there is none, or it is damaged or far too long."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_SIDECAR_BYTES + 1)
-        if len(content) > _MAX_SIDECAR_BYTES:
-            return None
-        record = json.loads(content)
-    except (OSError, ValueError, RecursionError):
+        return Sidecar.from_json(read_regular(path, max_bytes=MAX_BYTES))
+    except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
 
 
-def records_of_ledger(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+def sidecars_of_ledger(folder: Path, names: Collection[str]) -> dict[str, Sidecar]:
     """Return what the folder's ledger knows of images by their names, as sidecars would tell it.
 
     A folder may have been moved since, so the names are compared and not the paths. A ledger that
@@ -98,10 +91,10 @@ def records_of_ledger(folder: Path, names: Collection[str]) -> dict[str, dict[st
         return {}
 
 
-def _look_up(ledger: Ledger, names: Collection[str]) -> dict[str, dict[str, Any]]:
+def _look_up(ledger: Ledger, names: Collection[str]) -> dict[str, Sidecar]:
     try:
         return {
-            Path(image.path).name: _as_record(call)
+            Path(image.path).name: _as_sidecar(call)
             for call in ledger.calls(states={"saved"})
             for image in call.images
             if image.path is not None and Path(image.path).name in names
@@ -110,16 +103,17 @@ def _look_up(ledger: Ledger, names: Collection[str]) -> dict[str, dict[str, Any]
         ledger.close()
 
 
-def _as_record(call: LedgerCall) -> dict[str, Any]:
-    return {
-        "prompt": call.prompt,
-        "parameters": call.parameters,
-        "model": call.model,
-        "request_id": call.request_id,
-        "cost_usd": str(call.cost_usd),
-        "created_at": call.created_at.isoformat(),
-        "sandbox": call.base_url == SANDBOX_URL,
-    }
+def _as_sidecar(call: LedgerCall) -> Sidecar:
+    return Sidecar(
+        call_id=call.id,
+        prompt=call.prompt,
+        parameters=dict(call.parameters),
+        model=call.model,
+        request_id=call.request_id,
+        cost_usd=call.cost_usd,
+        created_at=call.created_at,
+        sandbox=call.base_url == SANDBOX_URL,
+    )
 
 
 def _text(value: object) -> str:
@@ -128,35 +122,10 @@ def _text(value: object) -> str:
     return value if len(value) <= _MAX_CHARACTERS else f"{value[: _MAX_CHARACTERS - 1]}…"
 
 
-def _name(value: object) -> str | None:
-    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
-
-
-def _size(record: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
+def _size(sidecar: Sidecar) -> str | None:
     """Return the size that the bytes have, else the one that was asked for."""
-    for told in (f"{record.get('width')}×{record.get('height')}", parameters.get("size")):
+    for told in (f"{sidecar.width}×{sidecar.height}", sidecar.parameters.get("size")):
         found = _SIZE.fullmatch(told) if isinstance(told, str) else None
         if found:
             return f"{found[1]}×{found[2]}"
     return None
-
-
-def _usd(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        usd = Decimal(str(value))
-    except (ArithmeticError, ValueError):
-        return None
-    return usd if usd.is_finite() and 0 <= usd < 1_000_000 else None
-
-
-def _moment(value: object) -> datetime | None:
-    """Return a moment in UTC; one that names no zone is taken for UTC."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None

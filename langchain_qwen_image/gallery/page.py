@@ -42,7 +42,7 @@ class Sums:
         oldest: When the oldest came, in UTC.
     """
 
-    pictures: int
+    images: int
     sandbox: int
     cost_usd: Decimal
     unpriced: int
@@ -81,9 +81,9 @@ class Page:
             script=script,
             script_hash=_hash(script),
             sums=_sums(self.sums),
-            empty="" if self.sums.pictures == 0 else " hidden",
-            filled="" if self.sums.pictures else " hidden",
-            count=counted(self.sums.pictures),
+            empty="" if self.sums.images == 0 else " hidden",
+            filled="" if self.sums.images else " hidden",
+            count=counted(self.sums.images),
             written=f"{self._now:%Y-%m-%d %H:%M}",
             version=__version__,
         )
@@ -95,7 +95,7 @@ class Page:
         facts = entry.facts
         lines = [
             "<li>",
-            _picture(entry, thumbnail),
+            _linked_image(entry, thumbnail),
             f'<p class="prompt" dir="auto" data-find>{_safe(facts.prompt)}</p>'
             if facts
             else '<p class="prompt unknown">The prompt is not known.</p>',
@@ -138,7 +138,7 @@ def dollars(usd: Decimal) -> str:
     return f"${whole}.{cents[:2]}{cents[2:].rstrip('0')}"
 
 
-def _picture(entry: Entry, thumbnail: str | None) -> str:
+def _linked_image(entry: Entry, thumbnail: str | None) -> str:
     link = f'<a href="{_href(entry.name)}"'
     if thumbnail is None:
         said = "No preview: this file is not a whole image"
@@ -177,7 +177,7 @@ def _sums(sums: Sums) -> str:
         return "<span>No images yet</span>"
     first, last = f"{sums.oldest:%Y-%m-%d}", f"{sums.newest:%Y-%m-%d}"
     parts = [
-        counted(sums.pictures),
+        counted(sums.images),
         f"{dollars(sums.cost_usd)} in all",
         f"{sums.sandbox:,} from the sandbox" if sums.sandbox else "",
         f"{sums.unpriced:,} of unknown cost" if sums.unpriced else "",

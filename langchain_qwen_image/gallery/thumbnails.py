@@ -1,32 +1,25 @@
-"""Images made small enough to stand inside a page, on all cores, a few in memory at a time."""
+"""Images made small enough to be part of a page, on all cores, a few in memory at a time."""
 
 import hashlib
 import os
 import re
-import warnings
 from base64 import b64encode
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.gallery.entries import Entry
-
-if TYPE_CHECKING:
-    from PIL import Image
+from langchain_qwen_image.rendering.thumbnail import thumbnail
 
 SIDE = 256
 """Pixels of a thumbnail's longest side; some 8 kB of a photograph."""
 
 _VERSION = 1
 """Another one makes all thumbnails anew."""
-_QUALITY = 70
-_FORMATS = ("PNG", "JPEG", "WEBP")
-_MAX_PIXELS = 64_000_000  # Four bytes each while it is scaled; Qwen-Image draws 1.8 million.
 _WORKERS = min(4, os.cpu_count() or 1)
 _AHEAD = 4 * _WORKERS
 _LINE = re.compile(
@@ -87,11 +80,9 @@ def thumbnails(
     Raises:
         ConfigurationError: Pillow is not installed.
     """
-    bomb = _bomb_warning()
+    _check_pillow()
     jobs: deque[_Job] = deque()
-    with warnings.catch_warnings(), ThreadPoolExecutor(_WORKERS) as pool:
-        # Set here, once: a thread that sets filters sets them for all. We have a limit of our own.
-        warnings.simplefilter("ignore", bomb)
+    with ThreadPoolExecutor(_WORKERS) as pool:
         try:
             for entry in entries:
                 known = key_of(entry) in earlier
@@ -118,37 +109,21 @@ def _done(
 
 
 def _small(path: Path) -> str | None:
-    from PIL import Image
-
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
-            if picture.width * picture.height > _MAX_PIXELS:
-                return None
-            return f"data:image/webp;base64,{b64encode(_written(picture)).decode('ascii')}"
+        content, mime_type = thumbnail(path, max_side=SIDE, format="WEBP")
     except Exception:  # damaged bytes raise whatever they like; the page shows that there are some
         return None
+    return f"data:{mime_type};base64,{b64encode(content).decode('ascii')}"
 
 
-def _written(picture: "Image.Image") -> bytes:
-    """Return a copy without any of the metadata, turned as the metadata say."""
-    from PIL import ImageOps
-
-    picture.thumbnail((SIDE, SIDE))
-    ImageOps.exif_transpose(picture, in_place=True)
-    into = BytesIO()
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    picture.convert(mode).save(into, "WEBP", quality=_QUALITY)
-    return into.getvalue()
-
-
-def _bomb_warning() -> type[Warning]:
+def _check_pillow() -> None:
     try:
-        from PIL.Image import DecompressionBombWarning
+        import PIL.Image  # noqa: F401
     except ImportError:
         problem = (
             "The gallery needs Pillow, which is not installed: "
             "pip install 'langchain-qwen-image[cli]'"
         )
     else:
-        return DecompressionBombWarning
+        return
     raise ConfigurationError(problem)

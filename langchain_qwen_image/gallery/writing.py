@@ -39,7 +39,7 @@ class Gallery:
     """
 
     path: Path
-    pictures: int
+    images: int
     sandbox: int
     cost_usd: Decimal
     unpriced: int
@@ -76,20 +76,20 @@ def write_gallery(
     _check(target, force=force)
     found = find_entries(home)
     sums = add_up(found)
-    heading = " ".join((title or "").split()) or home.resolve().name or "Pictures"
+    heading = " ".join((title or "").split()) or home.resolve().name or "Images"
     page = Page(heading, sums, now=datetime.now(UTC))
     with part_file(home) as (part, file):
         with (
             Earlier(target) as earlier,
-            closing(thumbnails(home, found.entries, earlier)) as pictures,
+            closing(thumbnails(home, found.entries, earlier)) as images,
         ):
-            _write(file, page, pictures, progress or _say_nothing)
+            _write(file, page, images, progress or _say_nothing)
         finish(file)
         _put(part, target, force=force)
     sync_folder(home)
     return Gallery(
         path=target,
-        pictures=sums.pictures,
+        images=sums.images,
         sandbox=sums.sandbox,
         cost_usd=sums.cost_usd,
         unpriced=sums.unpriced,
@@ -104,7 +104,7 @@ def add_up(found: Found) -> Sums:
     calls = Counter(one.call for one in facts)
     prices = {one.call: one.cost_usd for one in facts if one.cost_usd is not None}
     return Sums(
-        pictures=len(found.entries),
+        images=len(found.entries),
         sandbox=sum(one.sandbox for one in facts),
         cost_usd=sum(prices.values(), Decimal(0)),
         unpriced=len(found.entries) - sum(one.cost_usd is not None for one in facts),
@@ -115,14 +115,14 @@ def add_up(found: Found) -> Sums:
 
 
 def _write(
-    file: BinaryIO, page: Page, pictures: Iterator[tuple[Entry, str | None]], progress: Progress
+    file: BinaryIO, page: Page, images: Iterator[tuple[Entry, str | None]], progress: Progress
 ) -> None:
     text = TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=False)
     try:
         text.write(page.before)
-        for done, (entry, thumbnail) in enumerate(pictures, 1):
+        for done, (entry, thumbnail) in enumerate(images, 1):
             text.write(page.tile(entry, thumbnail))
-            progress(done, page.sums.pictures)
+            progress(done, page.sums.images)
         text.write(page.after)
     finally:
         text.detach()

@@ -2,12 +2,13 @@
 
 import logging
 import tempfile
+from decimal import Decimal
 from functools import cache, partial
-from typing import Any
 
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.storage.opening import ImageStore, open_store
 from langchain_qwen_image.storage.reader import ImageReader, make_fetcher, note_info
+from langchain_qwen_image.storage.sidecar import Sidecar
 from langchain_qwen_image.wire.links import is_inline, without_query
 
 logger = logging.getLogger("langchain_qwen_image")
@@ -27,29 +28,41 @@ class ImageSaver(ImageReader):
         is_orphan = inline and image.url is not None and is_inline(image.url)
         return image.path is None and (self._store is not None or is_orphan)
 
-    def save(self, image: GeneratedImage, result: ImageGenerationResult) -> None:
-        """Save one image, and note on it where, or in `download_error` why not."""
+    def save(
+        self, image: GeneratedImage, result: ImageGenerationResult, *, item_id: str | None = None
+    ) -> Exception | None:
+        """Save one image, and note on it where, or in `download_error` why not.
+
+        Returns:
+            Why it was not saved, or None. It may be a `DownloadError` that says `not_an_image`.
+        """
         try:
-            self.save_or_raise(image, result)
+            self.save_or_raise(image, result, item_id=item_id)
         except Exception as error:  # the image is paid for: a store's own errors count too
             image.download_error = str(error) or type(error).__name__
             logger.warning(
                 "image %s is paid for but could not be saved: %s", image.id, image.download_error
             )
+            return error.with_traceback(None)
+        return None
 
-    def save_or_raise(self, image: GeneratedImage, result: ImageGenerationResult) -> None:
+    def save_or_raise(
+        self, image: GeneratedImage, result: ImageGenerationResult, *, item_id: str | None = None
+    ) -> None:
         """Save one image and note on it where.
 
+        Args:
+            image: The image; what its bytes say is noted on it too.
+            result: What it came with, for the sidecar.
+            item_id: The caller's own id of the request, for file name and sidecar.
+
         Raises:
-            DownloadError: The link could not be fetched, or was not safe to fetch.
+            DownloadError: The link could not be fetched, or was not safe to fetch; it says in
+                `not_an_image` that something else than an image came.
             OSError: The disk is full, or the folder cannot be written.
         """
         saved = (self._store or _last_resort()).save(
-            partial(self._fetch, image),
-            image_id=image.id,
-            prompt=result.prompt,
-            created_at=result.created_at,
-            sidecar=_sidecar(image, result),
+            partial(self._fetch, image), _sidecar(image, result, item_id)
         )
         note_info(image, saved.info)
         image.path, image.download_error = saved.path, None
@@ -67,6 +80,19 @@ def _last_resort() -> ImageStore:
     return open_store(tempfile.mkdtemp(prefix="qwen-image-"))
 
 
-def _sidecar(image: GeneratedImage, result: ImageGenerationResult) -> dict[str, Any]:
-    facts = result.model_dump(mode="json", exclude={"images"})
-    return {"id": image.id, "url": without_query(image.url or ""), **facts}
+def _sidecar(image: GeneratedImage, result: ImageGenerationResult, item_id: str | None) -> Sidecar:
+    return Sidecar(
+        image_id=image.id,
+        call_id=result.call_id,
+        item_id=item_id,
+        prompt=result.prompt,
+        parameters=result.parameters.model_dump(mode="json"),
+        model=result.model,
+        request_id=result.request_id,
+        finish_reason=result.finish_reason,
+        url=without_query(image.url or ""),
+        cost_usd=Decimal(str(result.cost_usd)),
+        created_at=result.created_at,
+        sandbox=result.sandbox,
+        warnings=tuple(result.warnings),
+    )

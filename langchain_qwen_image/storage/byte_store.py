@@ -1,10 +1,8 @@
 """A `ByteStore` of the caller's as a place for images."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from langchain_core.stores import ByteStore
 
@@ -15,8 +13,9 @@ from langchain_qwen_image.storage.image_store import (
     ImageStore,
     SavedImage,
     names,
-    record_of,
 )
+from langchain_qwen_image.storage.paths import TooLargeError
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 
 class KeyStore(ImageStore):
@@ -34,34 +33,35 @@ class KeyStore(ImageStore):
     def __repr__(self) -> str:
         return f"KeyStore({type(self._store).__name__})"
 
-    def _save(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> SavedImage:
+    def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
         buffer = BytesIO()
         info = fetch(buffer)
         for name in names(first_name):
             keys = [f"{name}.json", f"{name}{info.suffix}"]
             if any(value is not None for value in self._store.mget(keys)):
                 continue
-            values = [record_of(name, info, sidecar), buffer.getvalue()]
+            values = [sidecar.beside(name, info).to_json(), buffer.getvalue()]
             self._store.mset(list(zip(keys, values, strict=True)))
             return SavedImage(keys[1], info)
         raise FileExistsError("no free key was found in the store")
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         """Read an image as `ImageStore.read` says."""
         if Path(path).suffix not in SUFFIXES:
             raise ValueError(f"{path!r} is not the key of an image")
         value = self._store.mget([path])[0]
         if value is None:
             raise FileNotFoundError(f"there is no {path!r} in the store")
+        if max_bytes is not None and len(value) > max_bytes:
+            raise TooLargeError(f"it has more than {max_bytes:,} bytes")
         return value
 
-    def read_sidecar(self, path: str) -> dict[str, Any]:
+    def read_sidecar(self, path: str) -> Sidecar:
         """Return what `ImageStore.read_sidecar` says."""
         value = self._store.mget([str(Path(path).with_suffix(".json"))])[0]
         if value is None:
-            raise FileNotFoundError(f"there is nothing noted beside {path!r} in the store")
-        facts: dict[str, Any] = json.loads(value)
-        return facts
+            raise FileNotFoundError(f"there is no sidecar of {path!r} in the store")
+        return Sidecar.from_json(value)
 
     def find(self, image_id: str) -> Iterator[str]:
         """Yield as `ImageStore.find` says; every key of the store is looked at."""

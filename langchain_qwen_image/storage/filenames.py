@@ -11,8 +11,14 @@ from unicodedata import category, normalize
 _READ = 400
 _SLUG_CHARACTERS = 48
 _SLUG_BYTES = 96
+_ITEM_CHARACTERS = 32
+_ITEM_BYTES = 32
 _ID_CHARACTERS = 8
 _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: none looks like another
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that are not seen (Unicode: Default_Ignorable_Code_Point)."""
 
 
 def new_image_id() -> str:
@@ -21,15 +27,26 @@ def new_image_id() -> str:
     return "".join(_ID_LETTERS[number >> 5 * place & 31] for place in range(_ID_CHARACTERS))
 
 
-def stem(prompt: str, image_id: str, created_at: datetime, *, ascii_only: bool = False) -> str:
+def stem(
+    prompt: str,
+    image_id: str,
+    created_at: datetime,
+    *,
+    item_id: str | None = None,
+    ascii_only: bool = False,
+) -> str:
     """Return a name without suffix, such as `2026-11-23-a-red-fox-in-the-snow-k3v9q2xd`.
+
+    With `item_id="SKU 7"` it is `2026-11-23-a-red-fox-in-the-snow-sku-7-k3v9q2xd`.
 
     At most 130 bytes long, in lower case, of letters, digits and hyphens only. It begins with a
     digit, so it is no reserved name, no hidden file and no option of a command.
     """
-    return (
-        f"{created_at.date().isoformat()}-{slug(prompt, ascii_only=ascii_only)}-{short(image_id)}"
-    )
+    item = _words(item_id or "", _ITEM_CHARACTERS, _ITEM_BYTES, ascii_only=ascii_only)
+    room = _SLUG_BYTES - len(item.encode()) - 1 if item else _SLUG_BYTES
+    words = _words(prompt, _SLUG_CHARACTERS, room, ascii_only=ascii_only) or "image"
+    parts = [created_at.date().isoformat(), words, item, short(image_id)]
+    return "-".join(filter(None, parts))
 
 
 def slug(prompt: str, *, ascii_only: bool = False) -> str:
@@ -37,13 +54,7 @@ def slug(prompt: str, *, ascii_only: bool = False) -> str:
 
     Letters of every script stay, in the form NFKC; controls, signs and emoji become hyphens.
     """
-    text = normalize("NFKC", normalize("NFKC", prompt[:_READ]).lower())
-    saved = "".join(c if _stays(c, ascii_only=ascii_only) else "-" for c in text)
-    words = re.sub("-+", "-", saved).strip("-")[:_SLUG_CHARACTERS]
-    cut = words.encode()[:_SLUG_BYTES].decode(errors="ignore").strip("-")
-    if not cut:
-        return "image"
-    return cut if _fits_file_system(cut) else slug(prompt, ascii_only=True)
+    return _words(prompt, _SLUG_CHARACTERS, _SLUG_BYTES, ascii_only=ascii_only) or "image"
 
 
 def short(image_id: str) -> str:
@@ -52,6 +63,17 @@ def short(image_id: str) -> str:
         return image_id
     digest = hashlib.sha256(image_id.encode(errors="replace")).digest()
     return b32encode(digest).decode().lower()[:_ID_CHARACTERS]
+
+
+def _words(text: str, max_characters: int, max_bytes: int, *, ascii_only: bool) -> str:
+    """Return the beginning of a text in letters, digits and hyphens."""
+    plain = _INVISIBLE.sub("", normalize("NFKC", normalize("NFKC", text[:_READ]).lower()))
+    letters = "".join(c if _stays(c, ascii_only=ascii_only) else "-" for c in plain)
+    words = re.sub("-+", "-", letters).strip("-")[:max_characters]
+    cut = words.encode()[:max_bytes].decode(errors="ignore").strip("-")
+    if _fits_file_system(cut):
+        return cut
+    return _words(text, max_characters, max_bytes, ascii_only=True)
 
 
 def _stays(character: str, *, ascii_only: bool) -> bool:

@@ -4,15 +4,12 @@ The sidecar takes its name first and so reserves it; the image follows. A kill i
 a sidecar without an image and a hidden `.part`, never an image without its sidecar.
 """
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from langchain_qwen_image.download.fetcher import ImageInfo
-from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sweep, sync_folder
 from langchain_qwen_image.storage.filenames import short
 from langchain_qwen_image.storage.image_store import (
@@ -21,8 +18,12 @@ from langchain_qwen_image.storage.image_store import (
     ImageStore,
     SavedImage,
     names,
-    record_of,
 )
+from langchain_qwen_image.storage.paths import checked_folder, read_regular
+from langchain_qwen_image.storage.sidecar import MAX_BYTES, Sidecar
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.download.fetcher import ImageInfo
 
 _SWEEP_SECONDS = 3600.0
 
@@ -37,35 +38,33 @@ class FolderStore(ImageStore):
         """Take a folder.
 
         Raises:
-            ConfigurationError: there is something else in its place.
+            ConfigurationError: it cannot be one; `checked_folder` says when.
         """
-        self.folder = Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100, no symlink is followed
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ConfigurationError(f"save_to must be a folder; {self.folder} is a file.")
+        self.folder = checked_folder(folder)
         self._sweep_at = 0.0
 
     def __repr__(self) -> str:
         return f"FolderStore({str(self.folder)!r})"
 
-    def _save(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> SavedImage:
+    def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         with part_file(self.folder) as (part, file):
             info = fetch(file)
             finish(file)
             for name in names(first_name):
-                if self._publish(part, name, record_of(name, info, sidecar), info):
+                if self._publish(part, name, sidecar, info):
                     return SavedImage(str(self.folder / f"{name}{info.suffix}"), info)
         raise FileExistsError(f"no free name was found in {self.folder}")
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         """Read an image as `ImageStore.read` says; a bare file name is looked up in the folder."""
-        return self.inside(path).read_bytes()
+        return read_regular(self.inside(path), max_bytes=max_bytes)
 
-    def read_sidecar(self, path: str) -> dict[str, Any]:
+    def read_sidecar(self, path: str) -> Sidecar:
         """Return what `ImageStore.read_sidecar` says."""
-        facts: dict[str, Any] = json.loads(self.inside(path).with_suffix(".json").read_bytes())
-        return facts
+        beside = self.inside(path).with_suffix(".json")
+        return Sidecar.from_json(read_regular(beside, max_bytes=MAX_BYTES))
 
     def find(self, image_id: str) -> Iterator[str]:
         """Yield as `ImageStore.find` says."""
@@ -90,14 +89,14 @@ class FolderStore(ImageStore):
             raise ValueError(f"{os.fspath(path)!r} is not the path of an image")
         return real
 
-    def _publish(self, part: Path, name: str, record: bytes, info: ImageInfo) -> bool:
+    def _publish(self, part: Path, name: str, sidecar: Sidecar, info: "ImageInfo") -> bool:
         """Give an image and its sidecar a name, or say that it is taken."""
         beside = self.folder / f"{name}.json"
-        with part_file(self.folder) as (record_part, file):
-            file.write(record)
+        with part_file(self.folder) as (sidecar_part, file):
+            file.write(sidecar.beside(name, info).to_json())
             finish(file)
             try:
-                publish(record_part, beside)
+                publish(sidecar_part, beside)
             except FileExistsError:
                 return False
         try:

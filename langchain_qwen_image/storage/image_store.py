@@ -1,20 +1,23 @@
 """What every place for images can do, and how an image and its sidecar are named."""
 
-import json
+import hashlib
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO
 
-from langchain_qwen_image.download.fetcher import ImageInfo
-from langchain_qwen_image.storage.filenames import stem
+from langchain_qwen_image.storage.filenames import new_image_id, stem
+from langchain_qwen_image.storage.sidecar import Sidecar
+
+if TYPE_CHECKING:  # settings take a store, and load no HTTP library for it
+    from langchain_qwen_image.download.fetcher import ImageInfo
 
 SUFFIXES = {".png", ".jpg", ".webp"}
 _NAMES_TRIED = 100
 
-Fetch = Callable[[BinaryIO], ImageInfo]
+Fetch = Callable[[BinaryIO], "ImageInfo"]
 """Writes an image into a file and says what it is; `Fetcher.fetch` with its link."""
 
 
@@ -23,7 +26,7 @@ class SavedImage:
     """An image that was saved: where, a path or a store's key, and what it is."""
 
     path: str
-    info: ImageInfo
+    info: "ImageInfo"
 
 
 class ImageStore(ABC):
@@ -31,55 +34,63 @@ class ImageStore(ABC):
 
     _ascii_only = False
 
-    def save(
-        self,
-        fetch: Fetch,
-        *,
-        image_id: str,
-        prompt: str,
-        created_at: datetime,
-        sidecar: Mapping[str, object],
-    ) -> SavedImage:
+    def save(self, fetch: Fetch, sidecar: Sidecar) -> SavedImage:
         """Fetch an image and save it with its sidecar; on any exception nothing is left.
 
         Args:
             fetch: Writes the image into the file that it is given.
-            image_id: What the short id in the name is made from.
-            prompt: What the slug in the name is made from.
-            created_at: Its date begins the name.
-            sidecar: What to note beside the image's own facts, all of it JSON.
+            sidecar: What is known of the image before its bytes came; the name is made from it.
 
         Raises:
             OSError: the disk is full, or the folder cannot be written.
             Exception: what `fetch` raises, and what a store of the caller's raises.
         """
-        return self._save(
-            fetch, stem(prompt, image_id, created_at, ascii_only=self._ascii_only), sidecar
+        name = stem(
+            sidecar.prompt or "",
+            sidecar.image_id or new_image_id(),
+            sidecar.created_at or datetime.now(UTC),
+            item_id=sidecar.item_id,
+            ascii_only=self._ascii_only,
         )
+        return self._save(fetch, name, sidecar)
 
     @abstractmethod
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         """Return a saved image, by the path that `save` gave.
 
         Raises:
+            TooLargeError: it has more than `max_bytes` bytes.
             ValueError: the path is not one of an image in this store.
             FileNotFoundError: there is no such image.
         """
 
     @abstractmethod
-    def read_sidecar(self, path: str) -> dict[str, Any]:
+    def read_sidecar(self, path: str) -> Sidecar:
         """Return what was noted beside a saved image; raises as `read` does."""
+
+    def read_whole(self, path: str, *, max_bytes: int | None = None) -> tuple[Sidecar, bytes]:
+        """Return a saved image and its sidecar, if its bytes are still those that were saved.
+
+        Raises:
+            TooLargeError: it has more than `max_bytes` bytes.
+            ValueError: they are others, or `path` is not one of an image in this store.
+            FileNotFoundError: there is no such image, or no sidecar beside it.
+        """
+        sidecar, content = self.read_sidecar(path), self.read(path, max_bytes=max_bytes)
+        if sidecar.sha256 != hashlib.sha256(content).hexdigest():
+            raise ValueError(f"{path!r} does not have the bytes that were saved")
+        return sidecar, content
 
     @abstractmethod
     def find(self, image_id: str) -> Iterator[str]:
-        """Yield the paths of images whose names carry a short id, mostly one."""
+        """Yield the paths of images whose names contain a short id, mostly one."""
 
     @abstractmethod
     def locate(self, path: str) -> str | None:
         """Return the path that a saved image has now, or None if it is not there any more."""
 
     @abstractmethod
-    def _save(self, fetch: Fetch, first_name: str, sidecar: Mapping[str, object]) -> SavedImage:
+    def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
         """Save under the first name, or one that begins with it."""
 
 
@@ -88,12 +99,3 @@ def names(first: str) -> Iterator[str]:
     yield first
     for _ in range(_NAMES_TRIED):
         yield f"{first}-{secrets.token_hex(3)}"
-
-
-def record_of(name: str, info: ImageInfo, sidecar: Mapping[str, object]) -> bytes:
-    """Return the sidecar's bytes; a lone surrogate of a prompt becomes its JSON escape."""
-    facts = asdict(info)
-    suffix = facts.pop("suffix")
-    record = {"file": f"{name}{suffix}", **sidecar, **facts}
-    text = json.dumps(record, ensure_ascii=False, indent=2)
-    return f"{text}\n".encode(errors="backslashreplace")

@@ -1,33 +1,45 @@
-"""Keeping images: each with its sidecar, whole or not at all, never over another one.
+"""What `save_to` accepts, and the store that it means.
 
-A sidecar is JSON: what was asked for, what it cost, and what the image's bytes say.
+Images are saved each with its sidecar, whole or not at all, never over another one.
 """
 
 import os
+from pathlib import Path
+from typing import Annotated, TypeAlias
 
-from langchain_core.stores import BaseStore, ByteStore
+from langchain_core.stores import BaseStore
+from pydantic import AfterValidator, InstanceOf
 
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.storage.byte_store import KeyStore
 from langchain_qwen_image.storage.folder import FolderStore
 from langchain_qwen_image.storage.image_store import Fetch, ImageStore, SavedImage
+from langchain_qwen_image.storage.paths import check_name
 
 __all__ = [
     "Fetch",
     "FolderStore",
     "ImageStore",
     "KeyStore",
+    "SaveTo",
     "SavedImage",
+    "folder_of",
     "open_store",
 ]
 
+_Place: TypeAlias = (
+    str | os.PathLike[str] | InstanceOf[BaseStore[str, bytes]] | InstanceOf[ImageStore]
+)
 
-def open_store(save_to: str | os.PathLike[str] | ByteStore) -> ImageStore:
-    """Return the store for a folder's path or a `ByteStore`.
+
+def open_store(save_to: _Place) -> ImageStore:
+    """Return the store for a folder's path, a `ByteStore` or an `ImageStore`.
 
     Raises:
-        ConfigurationError: it is neither, or a file stands where the folder should be.
+        ConfigurationError: it is none of them, or cannot be a folder.
     """
+    if isinstance(save_to, ImageStore):
+        return save_to
     if isinstance(save_to, BaseStore):
         return KeyStore(save_to)
     if isinstance(save_to, str | os.PathLike) and os.fspath(save_to):
@@ -35,3 +47,24 @@ def open_store(save_to: str | os.PathLike[str] | ByteStore) -> ImageStore:
     raise ConfigurationError(
         f"save_to must be a folder's path or a ByteStore, not {type(save_to).__name__}."
     )
+
+
+def folder_of(save_to: _Place | None) -> Path | None:
+    """Return the folder where images are saved, absolute; None if they are saved elsewhere.
+
+    Raises:
+        ConfigurationError: it cannot be a folder.
+    """
+    store = None if save_to is None else open_store(save_to)
+    return store.folder if isinstance(store, FolderStore) else None
+
+
+def _check(save_to: _Place) -> _Place:
+    """Judge a setting without touching the disk: settings may be made on an event loop."""
+    if isinstance(save_to, str | os.PathLike):
+        check_name(save_to)
+    return save_to
+
+
+SaveTo: TypeAlias = Annotated[_Place, AfterValidator(_check)]
+"""The type of a `save_to` setting; an address is refused when it is set."""

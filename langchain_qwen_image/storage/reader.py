@@ -11,6 +11,7 @@ from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.download.fetcher import MAX_IMAGE_BYTES, Fetcher, ImageInfo
 from langchain_qwen_image.errors import ConfigurationError, DownloadError
 from langchain_qwen_image.storage.image_store import ImageStore
+from langchain_qwen_image.storage.paths import read_regular
 from langchain_qwen_image.wire.links import is_inline
 
 _log = logging.getLogger("langchain_qwen_image")
@@ -87,7 +88,9 @@ class ImageReader:
         self._fetcher.close()
 
     def _read_saved(self, path: str) -> bytes:
-        return self._store.read(path) if self._store is not None else Path(path).read_bytes()
+        if self._store is not None:
+            return self._store.read(path)
+        return read_regular(Path(path))
 
     def _read_link(self, image: ReadableImage) -> bytes:
         info, content = self._fetched(image)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import io
-import json
 import os
 import re
 import shutil
@@ -30,8 +29,9 @@ from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.gallery import Gallery, write_gallery
 from langchain_qwen_image.gallery import thumbnails as thumbnails_module
 from langchain_qwen_image.gallery.entries import Entry
-from langchain_qwen_image.gallery.facts import Facts, read_facts
+from langchain_qwen_image.gallery.facts import Facts, facts_of
 from langchain_qwen_image.gallery.page import Page, Sums, dollars
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 _OURS = "2026-11-23-a-red-fox-k3v9q2xd"
 _NOTHING = Sums(0, 0, Decimal(0), 0, {}, None, None)
@@ -56,7 +56,7 @@ def prompts(page: Reader) -> list[str]:
 def tile_of(prompt: str, negative_prompt: str = "", name: str = "a.png") -> Tile:
     """Return a tile as a browser reads it."""
     record = {"prompt": prompt, "parameters": {"negative_prompt": negative_prompt}}
-    entry = Entry(name, 1000, 1_764_000_000_000_000_000, read_facts(record))
+    entry = Entry(name, 1000, 1_764_000_000_000_000_000, facts_of(Sidecar.from_record(record)))
     html = Page("x", _NOTHING, now=_MOMENT).tile(entry, "data:image/webp;base64,AAAA")
     [tile] = Reader(html).tiles
     return tile
@@ -142,7 +142,7 @@ _FIELDS = [
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(_FIELDS, _JSON)))
 def test_any_sidecar_is_survived(record: dict[str, Any]) -> None:
     """Whatever stands in a sidecar, its facts are of their types, or not known."""
-    facts = read_facts(record)
+    facts = facts_of(Sidecar.from_record(record))
     assert (facts is None) == (not isinstance(record.get("prompt"), str))
     if facts is not None:
         assert facts.cost_usd is None or facts.cost_usd >= 0
@@ -165,14 +165,14 @@ def test_any_sidecar_is_survived(record: dict[str, Any]) -> None:
 )
 def test_odd_facts_are_unknown(field: str, value: object) -> None:
     """What cannot be is as good as not told."""
-    facts = read_facts({"prompt": "a", field: value})
+    facts = facts_of(Sidecar.from_record({"prompt": "a", field: value}))
     assert facts is not None
     assert getattr(facts, field) is None
 
 
 def test_a_prompt_without_end_is_cut() -> None:
     """Of a prompt at most 5,000 characters are shown, and that it goes on."""
-    facts = read_facts({"prompt": "a" * 5001})
+    facts = facts_of(Sidecar.from_record({"prompt": "a" * 5001}))
     assert facts is not None
     assert (len(facts.prompt), facts.prompt[-2:]) == (5000, "a…")
 
@@ -180,7 +180,7 @@ def test_a_prompt_without_end_is_cut() -> None:
 def test_dates_without_a_zone_are_utc() -> None:
     """A moment that names no zone is taken for UTC, another one becomes UTC."""
     for told in ("2026-11-23T09:41:00", "2026-11-23T10:41:00+01:00"):
-        facts = read_facts({"prompt": "a", "created_at": told})
+        facts = facts_of(Sidecar.from_record({"prompt": "a", "created_at": told}))
         assert facts is not None
         assert facts.created_at == _MOMENT
 
@@ -277,7 +277,7 @@ def test_other_files_are_left_out(tmp_path: Path) -> None:
     save(tmp_path / "folder.png", "deeper.png")
     os.mkfifo(tmp_path / f"{_OURS}.png")
     written = write_gallery(tmp_path)
-    assert (written.pictures, written.others, written.orphaned) == (1, 2, 0)
+    assert (written.images, written.others, written.orphaned) == (1, 2, 0)
     assert [tile.href for tile in Reader.of(written.path).tiles] == ["./renamed.png"]
 
 
@@ -286,7 +286,7 @@ def test_a_sidecar_belongs_to_one_image(tmp_path: Path) -> None:
     save(tmp_path, "a.png")
     (tmp_path / "a.webp").write_bytes(PNG)
     written = write_gallery(tmp_path)
-    assert (written.pictures, written.others) == (1, 1)
+    assert (written.images, written.others) == (1, 1)
 
 
 def test_a_sidecar_without_its_image_is_counted(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_sidecar_without_its_image_is_counted(tmp_path: Path) -> None:
     save(tmp_path, f"{_OURS}.png").unlink()
     (tmp_path / "package.json").write_text("{}")
     written = write_gallery(tmp_path)
-    assert (written.pictures, written.orphaned) == (0, 1)
+    assert (written.images, written.orphaned) == (0, 1)
     assert "No images yet" in Reader.of(written.path).texts["sums"]
 
 
@@ -503,7 +503,7 @@ def test_a_page_of_others_is_not_overwritten(tmp_path: Path) -> None:
         write_gallery(tmp_path)
     assert page.read_text() == "<h1>Mine</h1>"
     assert write_gallery(tmp_path, force=True).path == page
-    assert write_gallery(tmp_path).pictures == 0
+    assert write_gallery(tmp_path).images == 0
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
@@ -605,4 +605,4 @@ def test_what_is_returned_can_be_compared(tmp_path: Path) -> None:
     save(tmp_path, "a.png")
     page = tmp_path / "index.html"
     assert write_gallery(tmp_path) == Gallery(page, 1, 0, Decimal("0.045"), 0, 0, 0)
-    assert isinstance(read_facts(json.loads((tmp_path / "a.json").read_bytes())), Facts)
+    assert isinstance(facts_of(Sidecar.from_json((tmp_path / "a.json").read_bytes())), Facts)

@@ -355,7 +355,7 @@ def test_scaling_refuses_what_is_no_good_image(picture: bytes) -> None:
 
 def test_scaling_refuses_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image over the limit of pixels is refused before it is decoded."""
-    monkeypatch.setattr("langchain_qwen_image.rendering.thumbnail._MAX_PIXELS", 63)
+    monkeypatch.setattr("langchain_qwen_image.rendering.thumbnail.MAX_PIXELS", 63)
     with pytest.raises(ValueError, match="8×8 is too large"):
         thumbnail(PIXEL, max_side=100)
 

@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import example, given
@@ -33,11 +35,18 @@ from langchain_qwen_image.storage.opening import (
     SavedImage,
     open_store,
 )
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 DATA = b"\x89PNG as it came"
 FACTS = ImageInfo("image/png", ".png", 3, 2, len(DATA), hashlib.sha256(DATA).hexdigest())
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-SIDECAR = {"prompt": "A red fox in the snow!", "cost_usd": 0.045, "request_id": None}
+SIDECAR = Sidecar(
+    image_id="k3v9q2xd",
+    prompt="A red fox in the snow!",
+    created_at=NOON,
+    call_id="call-1",
+    cost_usd=Decimal("0.045"),
+)
 Keep = Callable[..., SavedImage]
 
 
@@ -48,23 +57,15 @@ def fetch(file: BinaryIO) -> ImageInfo:
 
 
 def _sync(
-    store: ImageStore, fetch: Callable[[BinaryIO], ImageInfo] = fetch, **facts: object
+    store: ImageStore, fetch: Callable[[BinaryIO], ImageInfo] = fetch, **facts: Any
 ) -> SavedImage:
-    return store.save(fetch, **(_FACTS | facts))
+    return store.save(fetch, replace(SIDECAR, **facts))
 
 
 def _async(
-    store: ImageStore, fetch: Callable[[BinaryIO], ImageInfo] = fetch, **facts: object
+    store: ImageStore, fetch: Callable[[BinaryIO], ImageInfo] = fetch, **facts: Any
 ) -> SavedImage:
     return asyncio.run(in_thread(_sync, store, fetch, **facts))
-
-
-_FACTS: dict[str, object] = {
-    "image_id": "k3v9q2xd",
-    "prompt": "A red fox in the snow!",
-    "created_at": NOON,
-    "sidecar": SIDECAR,
-}
 
 
 @pytest.fixture(params=[_sync, _async], ids=["sync", "async"])
@@ -91,8 +92,19 @@ def test_a_image_lies_beside_its_sidecar(tmp_path: Path, save: Keep) -> None:
     assert names(folder) == [f"{NAME}.json", f"{NAME}.png"]
     assert Path(saved.path).read_bytes() == DATA
     assert json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8")) == {
+        "schema": 1,
         "file": f"{NAME}.png",
-        **SIDECAR,
+        "id": "k3v9q2xd",
+        "call_id": "call-1",
+        "url": None,
+        "prompt": "A red fox in the snow!",
+        "parameters": {},
+        "model": None,
+        "request_id": None,
+        "finish_reason": None,
+        "cost_usd": 0.045,
+        "created_at": "2026-11-23T12:00:00+00:00",
+        "sandbox": False,
         "mime_type": "image/png",
         "width": 3,
         "height": 2,
@@ -196,7 +208,7 @@ def test_images_are_found_by_their_id(tmp_path: Path, place: str) -> None:
     saved = {_sync(store).path for _ in range(2)}
     _sync(store, image_id="another1")
     assert set(store.find("k3v9q2xd")) == saved
-    assert {store.read_sidecar(path)["sha256"] for path in saved} == {FACTS.sha256}
+    assert {store.read_sidecar(path).sha256 for path in saved} == {FACTS.sha256}
     with pytest.raises(FileNotFoundError):
         store.read_sidecar("2026-nothing.png")
 
@@ -326,8 +338,8 @@ KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
 from langchain_qwen_image.storage import atomic, folder as folder_module, opening
-from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 folder, step = sys.argv[1:]
 count = 0
@@ -358,7 +370,7 @@ if step.startswith("reserved"):
     os.link, atomic._replace = link, replace
 folder_module.publish = publish
 opening.open_store(folder).save(
-    fetch, image_id="k3v9q2xd", prompt="a red fox", created_at=datetime.now(UTC), sidecar={}
+    fetch, Sidecar(image_id="k3v9q2xd", prompt="a red fox", created_at=datetime.now(UTC))
 )
 """
 
@@ -391,9 +403,9 @@ def test_a_kill_leaves_nothing_that_looks_whole(
 FULL = """
 import resource, sys
 from datetime import UTC, datetime
-from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
 from langchain_qwen_image.storage.opening import open_store
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 def fetch(file):
@@ -402,7 +414,7 @@ def fetch(file):
     raise AssertionError("the disk was not full")
 try:
     open_store(sys.argv[1]).save(
-        fetch, image_id="k3v9q2xd", prompt="", created_at=datetime.now(UTC), sidecar={}
+        fetch, Sidecar(image_id="k3v9q2xd", prompt="", created_at=datetime.now(UTC))
     )
 except OSError as error:
     print(error.strerror)
@@ -423,9 +435,9 @@ def test_a_real_limit_of_the_system_leaves_nothing(tmp_path: Path) -> None:
 MANY = """
 import sys
 from datetime import UTC, datetime
-from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
 from langchain_qwen_image.storage.opening import open_store
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 def fetch(file):
     file.write(sys.argv[2].encode())
@@ -433,7 +445,7 @@ def fetch(file):
 
 store = open_store(sys.argv[1])
 for _ in range(50):
-    store.save(fetch, image_id="same", prompt="a fox", created_at=datetime(2026, 1, 1), sidecar={})
+    store.save(fetch, Sidecar(image_id="same", prompt="a fox", created_at=datetime(2026, 1, 1)))
 """
 
 
@@ -596,6 +608,5 @@ def test_file_systems_that_know_ascii_only(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_lone_surrogate_survives_in_the_sidecar(tmp_path: Path) -> None:
     """A prompt that UTF-8 cannot hold is noted all the same."""
-    sidecar = {"prompt": "a \ud800 狐"}
-    path = _sync(open_store(tmp_path), sidecar=sidecar).path
+    path = _sync(open_store(tmp_path), prompt="a \ud800 狐").path
     assert json.loads(Path(path).with_suffix(".json").read_bytes())["prompt"] == "a \ud800 狐"

@@ -1,0 +1,116 @@
+"""Paths that a person gives: what is refused before anything is paid for."""
+
+import os
+import re
+from pathlib import Path
+from stat import S_ISREG
+
+from langchain_qwen_image.errors import ConfigurationError
+
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]+):[/\\]")
+"""Two letters at least: `C:/` is a drive. One slash is enough: `Path("s3://b")` is `s3:/b`."""
+_LONGEST_NAME = "n" * 142
+"""As long as a name of ours with its suffix gets."""
+
+
+class TooLargeError(ValueError):
+    """A file has more bytes than its reader takes."""
+
+
+def scheme_of(path: str | os.PathLike[str]) -> str | None:
+    """Return the scheme of what is an address and no path of this machine, else None."""
+    found = _SCHEME.match(os.fsdecode(path))
+    return found[1].lower() if found else None
+
+
+def check_name(folder: str | os.PathLike[str]) -> str:
+    """Return a folder's name, judged without looking at the disk.
+
+    Raises:
+        ConfigurationError: It is an address, or has what no file name can have.
+    """
+    given = os.fsdecode(folder)
+    scheme = scheme_of(given)
+    if scheme is not None:
+        raise ConfigurationError(_address(given, scheme))
+    if "\0" in given:
+        raise _cannot_be(given, "a name cannot have a null character")
+    _check_encoding(given, given)
+    return given
+
+
+def checked_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a folder for images, which need not exist yet.
+
+    Raises:
+        ConfigurationError: `check_name` refuses it, it is too long, or something else is in its
+            place.
+    """
+    given = check_name(folder)
+    try:
+        path = Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100, no symlink is followed
+        existing = _existing(path / _LONGEST_NAME)
+        is_folder = existing.is_dir()
+    except (OSError, RuntimeError) as error:  # RuntimeError: that user has no home
+        raise _cannot_be(given, getattr(error, "strerror", None) or str(error)) from None
+    _check_encoding(given, str(path))
+    if not is_folder:
+        what = "is a file" if existing.is_file() else "is not a folder"
+        raise _cannot_be(given, f"{existing} {what}")
+    return path
+
+
+def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
+    """Read a regular file, and nothing that could block or never end.
+
+    Raises:
+        TooLargeError: It has more than `max_bytes` bytes.
+        ValueError: It is a pipe, a device or a socket.
+        OSError: It cannot be read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not S_ISREG(status.st_mode):
+            raise ValueError(f"{path} is not a regular file")
+        if max_bytes is not None and status.st_size > max_bytes:
+            raise TooLargeError(f"it has more than {max_bytes:,} bytes")
+        return file.read(-1 if max_bytes is None else max_bytes)
+
+
+def _existing(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that exists."""
+    for one in (path, *path.parents):
+        try:
+            one.lstat()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        return one
+    return path
+
+
+def _check_encoding(given: str, path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        problem = "its path is not UTF-8, so no sidecar, ledger or message can name it"
+    else:
+        return
+    raise _cannot_be(given, problem)
+
+
+def _address(given: str, scheme: str) -> str:
+    if scheme == "file":
+        return f"save_to={given!r:.80} is an address: give the folder's plain path."
+    return (
+        f"save_to={given!r:.80} is an address. Images are saved in a folder of this machine or in "
+        "a LangChain ByteStore; object stores (s3://, gs://, az://) come with a later release. "
+        "For a folder of that name, give its absolute path."
+    )
+
+
+def _cannot_be(given: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"save_to must be a folder for images, and {given!r:.80} cannot be one: {reason}."
+    )
