@@ -1,11 +1,13 @@
 """The gateway's JSON, field for field.
 
-Descriptions, defaults and allowed values are those of its API document.
+Descriptions, defaults and allowed values are those of its API document. The owner documents two
+bodies of a success for this route: the document's `output.choices[].message.content[].image`, and,
+on the model's page and in the newest material, `images[].url`. Both are read as they should be.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 from langchain_qwen_image.schemas import ImageParameters, QwenImageInput, RequestPart
@@ -90,10 +92,38 @@ class _Answer(BaseModel):
     """One object of the gateway's answer, read tolerantly.
 
     Fields that are missing or of an odd shape are None and unknown ones are saved: an answer that
-    holds an image is paid for, and must not be lost over a detail.
+    holds an image is paid for, and must not be lost over a detail. One thing in the place of a list
+    is a list of one.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, dict | str) else value
+
+
+def _spread(name: str) -> BeforeValidator:
+    """Make parts `{name: link}` of links that are bare, in a list, or an object with a `url`."""
+
+    def parts_of(value: object) -> object:
+        items = _as_list(value)
+        if not isinstance(items, list):
+            return items
+        return [part for item in items for part in _parts(name, item)]
+
+    return BeforeValidator(parts_of)
+
+
+def _parts(name: str, item: object) -> list[object]:
+    if isinstance(item, str):
+        is_text = len(item.split(None, 1)) > 1
+        return [item if is_text else {name: item}]
+    if not isinstance(item, dict) or not isinstance(item.get(name), list | dict):
+        return [item]
+    links = item[name] if isinstance(item[name], list) else [item[name]]
+    first, *others = [link.get("url") if isinstance(link, dict) else link for link in links] or [""]
+    return [{**item, name: first}, *({name: link} for link in others)]
 
 
 class ImageContent(_Answer):
@@ -106,9 +136,9 @@ class AssistantMessage(_Answer):
     """Message that carries the images."""
 
     role: _Text = None
-    content: Annotated[list[Annotated[ImageContent | None, _odd_is_none]] | None, _odd_is_none] = (
-        None
-    )
+    content: Annotated[
+        list[Annotated[ImageContent | None, _odd_is_none]] | None, _spread("image"), _odd_is_none
+    ] = None
 
 
 class Choice(_Answer):
@@ -129,7 +159,11 @@ class TaskMetric(_Answer):
 class Output(_Answer):
     """What was generated."""
 
-    choices: Annotated[list[Annotated[Choice | None, _odd_is_none]] | None, _odd_is_none] = None
+    choices: Annotated[
+        list[Annotated[Choice | None, _odd_is_none]] | None,
+        BeforeValidator(_as_list),
+        _odd_is_none,
+    ] = None
     task_metric: Annotated[TaskMetric | None, _odd_is_none] = None
 
 
@@ -144,21 +178,46 @@ class Usage(_Answer):
     output_image_count: _Count = None
 
 
-class TextToImageResponse(_Answer):
-    """Body of a successful answer."""
+class ImageFile(_Answer):
+    """One image of the second documented shape."""
 
-    output: Annotated[Output | None, _odd_is_none] = None
+    file_name: _Text = Field(default=None, description="Name that the owner's storage gave it.")
+    content_type: _Text = Field(default=None, description='Media type, such as "image/png".')
+    url: _Text = Field(default=None, description="URL of the generated image.")
+
+
+class TextToImageResponse(_Answer):
+    """Body of a successful answer, in either of the two documented shapes.
+
+    Examples:
+        >>> message = {"role": "assistant", "content": [{"image": "https://example.com/a.png"}]}
+        >>> document = {"output": {"choices": [{"finish_reason": "stop", "message": message}]}}
+        >>> TextToImageResponse.model_validate(document).image_urls()
+        ['https://example.com/a.png']
+        >>> model_page = {"images": [{"url": "https://example.com/a.png"}], "description": ""}
+        >>> TextToImageResponse.model_validate(model_page).image_urls()
+        ['https://example.com/a.png']
+    """
+
+    output: Annotated[Output | None, _odd_is_none] = Field(
+        default=None, description="What was generated, as the API document has it."
+    )
+    images: Annotated[
+        list[Annotated[ImageFile | None, _odd_is_none]] | None, _spread("url"), _odd_is_none
+    ] = Field(default=None, description="What was generated, as the model's page has it.")
+    description: _Text = Field(default=None, description="Empty in the owner's sample.")
     usage: Annotated[Usage | None, _odd_is_none] = None
     request_id: _Text = None
 
     def image_urls(self) -> list[str]:
-        """Return every image's link, in order."""
-        return [
+        """Return every image's link, in order; those of the API document's shape come first."""
+        in_messages = [
             part.image
             for choice in self._choices()
             for part in (choice.message and choice.message.content) or []
             if part and part.image
         ]
+        return in_messages + [file.url for file in self.images or [] if file and file.url]
 
     def finish_reason(self) -> str | None:
         """Return the first reason that is given."""
@@ -168,6 +227,11 @@ class TextToImageResponse(_Answer):
         """Return width and height in pixels, as far as the answer says them."""
         usage = self.usage or Usage()
         return usage.width or usage.output_width, usage.height or usage.output_height
+
+    def image_count(self) -> int | None:
+        """Return how many images are counted as used, as far as the answer says it."""
+        usage = self.usage or Usage()
+        return usage.image_count or usage.output_image_count
 
     def _choices(self) -> list[Choice]:
         return [choice for choice in (self.output and self.output.choices) or [] if choice]

@@ -25,6 +25,7 @@ BODY = (
 )
 FIELDS = (
     *("content-type", "cache-control", "ocp-apim-subscription-key", "user-agent"),
+    "accept-encoding",
     *("host", "content-length"),
 )
 
@@ -59,6 +60,7 @@ def test_the_request_on_the_wire(call: Call) -> None:
         "cache-control": "no-cache",
         "ocp-apim-subscription-key": KEY,
         "user-agent": f"langchain-qwen-image/{__version__}",
+        "accept-encoding": "gzip, deflate",
         "host": gateway.base_url.removeprefix("http://"),
         "content-length": str(len(BODY)),
     }

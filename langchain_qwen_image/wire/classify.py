@@ -3,6 +3,8 @@
 Codes and texts are those of the API document, of Azure API Management and of DashScope.
 """
 
+import re
+
 from langchain_qwen_image.errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -15,33 +17,19 @@ from langchain_qwen_image.errors import (
     RateLimitError,
     ServerError,
 )
+from langchain_qwen_image.wire import verdict_words as words
 from langchain_qwen_image.wire.error_body import ErrorBody
 from langchain_qwen_image.wire.redaction import quote
 
-_CHECK_ACCOUNT = (
-    "The image may have been billed; do not ask for it again without checking the account."
+_MAY_BE_BILLED = (
+    "The image may have been billed, so the request is not retried automatically; check the "
+    "account before you repeat it."
 )
-
-_MODERATION_CODES = (
-    "datainspectionfailed",
-    "data_inspection_failed",
-    "ipinfringementsuspect",
-    "customroleblocked",
-    "faqruleblocked",
-)
-_MODERATION_TEXTS = ("inappropriate content", "green net check failed")
-_BILLING_CODES = ("arrearage", "commoditynotpurchased", "prepaidbilloverdue", "postpaidbilloverdue")
-_BILLING_TEXTS = (
-    "free allocated quota exceeded",
-    "out of call volume quota",
-    "out of credit",
-    "insufficient balance",
-    "insufficient credit",
-    "insufficient fund",
-    "not enough credit",
-    "balance is not enough",
-)
-_UPSTREAM_ACCOUNT_CODES = ("invalidapikey", "arrearage", "accessdenied")
+_UPSTREAM_CODES = (
+    "invalidapikey", "arrearage", "accessdenied", "allocationquota", "commoditynotpurchased",
+    "prepaidbilloverdue", "postpaidbilloverdue",
+)  # fmt: skip
+"""Codes of DashScope about whoever called it: behind the gateway, that is the gateway."""
 
 # What an error inside HTTP 200 would have had as its status: by code (DashScope), then by text
 # (the document's own sentences).
@@ -74,76 +62,54 @@ _STATUS_OF_TEXT = (
 )
 
 
+_KINDS_OF_TEXTS = (ContentRejectedError, QuotaExceededError)
+
+_CHECK_KEY = "Check the subscription key (PIXAZO_API_KEY or api_key=…)."
+_NOT_THE_GATEWAYS = "This page was not written by the gateway, but by something before it."
+_BEFORE_GATEWAY = (
+    "It was not written by the gateway: something before it, such as a firewall or a proxy, "
+    "refused the request. Try another network or proxy, and check base_url (PIXAZO_BASE_URL)."
+)
+_PAGE = 20_000
+"""Characters of a page in which a firewall's name is looked for."""
+_BY_STATUS: dict[int, tuple[type[QwenImageError], str]] = {
+    401: (AuthenticationError, _CHECK_KEY),
+    403: (PermissionDeniedError, "The subscription does not include this API or action."),
+    404: (NotFoundError, "Check base_url (PIXAZO_BASE_URL)."),
+    408: (InvalidRequestError, "The gateway gave up waiting."),
+    429: (RateLimitError, "Try again later."),
+}
+
+
 def error_from_body(error_body: ErrorBody) -> QwenImageError:
     """Return the error of the tree that a refusal means, with its facts and flags."""
     kind, advice = _classify(error_body)
-    error = kind(
-        _sentence(error_body, advice),
+    is_billed = _may_be_billed(error_body, kind)
+    wait = _wait(error_body, kind)
+    is_retryable = kind.is_retryable and error_body.status == 429
+    if error_body.asks_to_come_back:
+        is_retryable = kind in {RateLimitError, ServerError}
+    return kind(
+        _sentence(error_body, advice, wait, is_billed=is_billed),
+        is_retryable=is_retryable and not error_body.is_poll,
+        may_have_been_billed=is_billed,
         status_code=error_body.status,
         code=error_body.code,
         request_id=error_body.request_id,
-        retry_after=error_body.retry_after,
+        retry_after=wait,
     )
-    if kind is RateLimitError and error_body.status != 429:
-        error.is_retryable = False
+
+
+def _may_be_billed(error_body: ErrorBody, kind: type[QwenImageError]) -> bool:
+    if error_body.is_failed_task:
+        return False  # the owner: not charged
+    if error_body.is_poll and kind is not ContentRejectedError:
+        return True  # the POST was taken, and this answer says nothing of its end
     if error_body.asks_to_come_back:
-        error.is_retryable = kind in {RateLimitError, ServerError}
-        error.may_have_been_billed = False
-    elif _is_unclear(error_body):
-        error.may_have_been_billed = True
-    return error
-
-
-def _classify(error_body: ErrorBody) -> tuple[type[QwenImageError], str]:
-    code = (error_body.code or "").lower()
-    kind, advice = _kind_and_advice(error_body, code)
-    if code.startswith(_UPSTREAM_ACCOUNT_CODES):
-        advice = "This is about the gateway's own account upstream; report it to the gateway."
-    return kind, advice
-
-
-def _kind_and_advice(error_body: ErrorBody, code: str) -> tuple[type[QwenImageError], str]:
-    status = error_body.inner_status or error_body.status
-    text = error_body.text.lower()
-    if 200 <= status < 300 and not error_body.is_stated:
-        return MalformedResponseError, f"It holds no image that can be used. {_CHECK_ACCOUNT}"
-    if _is_moderation(code, text):
-        return ContentRejectedError, (
-            "Moderation refused the prompt or the image; change the wording or the subject."
-        )
-    if _is_billing(error_body, status, code, text):
-        advice = "Credits, quota or balance are used up; top up or wait, then check the account."
-        return QuotaExceededError, (
-            advice if _is_unclear(error_body) else f"{advice} Nothing was bought."
-        )
-    if 200 <= status < 300:
-        status = _guessed_status(code, text)
-    return _by_status(status)
-
-
-def _by_status(status: int) -> tuple[type[QwenImageError], str]:
-    if 300 <= status < 400:
-        return NotFoundError, (
-            "Redirects are not followed, because the key would travel; set base_url to the "
-            "address that answers."
-        )
-    if status == 401:
-        return AuthenticationError, "Check the subscription key (PIXAZO_API_KEY or api_key=…)."
-    if status == 403:
-        return PermissionDeniedError, "The subscription does not include this API or action."
-    if status == 404:
-        return NotFoundError, "Check base_url (PIXAZO_BASE_URL)."
-    if status == 429:
-        return RateLimitError, "Nothing was bought; try again later."
-    if status >= 500:
-        return ServerError, (
-            "The image may have been billed all the same, so it is not asked for again by itself."
-        )
-    if status == 408:
-        return InvalidRequestError, f"The gateway gave up waiting. {_CHECK_ACCOUNT}"
-    if 400 <= status < 500:
-        return InvalidRequestError, "Nothing was bought; change the request."
-    return MalformedResponseError, _CHECK_ACCOUNT
+        return False
+    if kind in _KINDS_OF_TEXTS and _is_unstated(error_body):
+        return True
+    return kind.may_have_been_billed or _is_unclear(error_body)
 
 
 def _is_unclear(error_body: ErrorBody) -> bool:
@@ -155,34 +121,129 @@ def _is_unclear(error_body: ErrorBody) -> bool:
     return error_body.status >= 500 or 408 in {error_body.status, error_body.inner_status}
 
 
-def _sentence(error_body: ErrorBody, advice: str) -> str:
-    code = f" ({error_body.code})" if error_body.code else ""
-    target = error_body.location if 300 <= error_body.status < 400 else None
-    said = quote(target or error_body.text, error_body.secret)
-    if error_body.asks_to_come_back:
-        advice = "Nothing was bought; try again later."
-    wait = f" It asks to wait {error_body.retry_after:g} s." if error_body.retry_after else ""
-    return f"The gateway answered {error_body.status}{code}{said}. {advice}{wait}"
+def _is_unstated(error_body: ErrorBody) -> bool:
+    """Say whether it is a success by its status, and no error by its own words."""
+    return 200 <= error_body.status < 300 and not error_body.is_stated
 
 
-def _is_moderation(code: str, text: str) -> bool:
-    """Say whether moderation spoke; `InvalidParameter.DataInspection` is not it (upstream)."""
-    return any(name in code for name in _MODERATION_CODES) or any(
-        words in text for words in _MODERATION_TEXTS
-    )
+def _wait(error_body: ErrorBody, kind: type[QwenImageError]) -> float | None:
+    """Return the seconds to wait; a text is believed where it is about a rate or a quota."""
+    if error_body.header_wait is not None or kind not in {RateLimitError, QuotaExceededError}:
+        return error_body.header_wait
+    return error_body.text_wait
 
 
-def _is_billing(error_body: ErrorBody, status: int, code: str, text: str) -> bool:
+def _classify(error_body: ErrorBody) -> tuple[type[QwenImageError], str]:
+    kind, advice = _kind_and_advice(error_body)
+    if (error_body.code or "").lower().startswith(_UPSTREAM_CODES):
+        advice = "This is about the gateway's own account upstream; report it to the gateway."
+    return kind, advice
+
+
+def _kind_and_advice(error_body: ErrorBody) -> tuple[type[QwenImageError], str]:
+    status = error_body.inner_status or error_body.status
+    if _is_unstated(error_body) and not error_body.has_named_texts:
+        return MalformedResponseError, "It holds no image that can be used."
+    if words.is_moderation(error_body.codes, error_body.texts, status=status):
+        return ContentRejectedError, (
+            "Moderation refused the prompt or the image; change the wording or the subject."
+        )
+    if _is_money(error_body, status):
+        return QuotaExceededError, (
+            "Credits, quota or balance are used up; top up or wait, then check the account."
+        )
+    if _is_unstated(error_body):
+        return MalformedResponseError, "It holds no image that can be used."
+    if 200 <= status < 300:
+        status = _guessed_status(error_body)
+    return _by_words(error_body, status) or _by_status(error_body, status)
+
+
+def _is_money(error_body: ErrorBody, status: int) -> bool:
     """Say whether money is the matter; a 403 with `Retry-After` is the gateway's quota (APIM)."""
+    is_quota = status == 403 and error_body.header_wait is not None and not error_body.is_page
     return (
         status == 402
-        or (status == 403 and error_body.retry_after is not None)
-        or any(name in code for name in _BILLING_CODES)
-        or (status < 500 and any(words in text for words in _BILLING_TEXTS))
+        or is_quota
+        or words.is_money(error_body.codes, error_body.texts, status=status)
     )
 
 
-def _guessed_status(code: str, text: str) -> int:
+def _by_words(error_body: ErrorBody, status: int) -> tuple[type[QwenImageError], str] | None:
+    """Return what words say that the status alone does not; None where they add nothing."""
+    codes, texts = error_body.codes, error_body.texts
+    if status in {400, 403, 404, 410, 422} and words.is_missing_model(codes, texts):
+        return NotFoundError, (
+            "The gateway does not offer this model, or not now. The prompt is not the cause: check "
+            "base_url (PIXAZO_BASE_URL) and the gateway's page of the model, or ask the gateway."
+        )
+    if status in {400, 403} and words.is_key_refused(codes, texts):
+        return AuthenticationError, _CHECK_KEY
+    if status == 403 and words.is_rate_limit(codes, texts):
+        return RateLimitError, "Try again later."
+    if 400 <= status < 500 and _is_before_gateway(error_body, status):
+        return PermissionDeniedError, _BEFORE_GATEWAY
+    return None
+
+
+def _is_before_gateway(error_body: ErrorBody, status: int) -> bool:
+    """Say whether a firewall or a proxy refused it, whose answers are no JSON (gateway-facts)."""
+    if status in {401, 404, 408, 429}:
+        return False
+    page = words.plain([error_body.message[:_PAGE]])
+    is_said = words.is_firewall(page)
+    return (
+        status == 407
+        or (status == 403 and (error_body.is_foreign or is_said))
+        or (error_body.is_foreign and is_said)
+    )
+
+
+def _by_status(error_body: ErrorBody, status: int) -> tuple[type[QwenImageError], str]:
+    if 300 <= status < 400:
+        return NotFoundError, (
+            "Redirects are not followed, because the key would travel; set base_url to the "
+            "address that answers."
+        )
+    if status >= 500:
+        return ServerError, ""
+    if status in _BY_STATUS:
+        kind, advice = _BY_STATUS[status]
+    elif 400 <= status < 500:
+        kind, advice = InvalidRequestError, "Read what it says, and change the request."
+    else:
+        kind, advice = MalformedResponseError, ""
+    if error_body.is_page and kind is not RateLimitError:
+        advice = f"{_NOT_THE_GATEWAYS} {advice}"
+    return kind, advice
+
+
+def _guessed_status(error_body: ErrorBody) -> int:
+    """Return what an error inside HTTP 200 would have had as its status."""
+    code = re.sub(r"[^a-z0-9]", "", (error_body.code or "").lower())
     by_code = (status for name, status in _STATUS_OF_CODE if code.startswith(name))
-    by_text = (status for words, status in _STATUS_OF_TEXT if words in text)
-    return next(by_code, None) or next(by_text, 200)
+    by_text = (status for text, status in _STATUS_OF_TEXT if text in error_body.texts)
+    named = next(by_code, None)
+    if named is None and words.is_missing_model(error_body.codes, error_body.texts):
+        return 404
+    return named or next(by_text, 500 if error_body.is_failed_task else 200)
+
+
+def _sentence(error_body: ErrorBody, advice: str, wait: float | None, *, is_billed: bool) -> str:
+    code = f" ({error_body.code})" if error_body.code else ""
+    target = error_body.location if 300 <= error_body.status < 400 else None
+    said = quote(target or error_body.message, error_body.secret)
+    asks = f"It asks to wait {wait:.10g} s." if wait else ""
+    outcome = _outcome(error_body, is_billed=is_billed)
+    sentences = " ".join(one for one in (advice, outcome, asks) if one)
+    return f"The gateway answered {error_body.status}{code}{said}. {sentences}"
+
+
+def _outcome(error_body: ErrorBody, *, is_billed: bool) -> str:
+    if error_body.is_failed_task:
+        return "A failed task is not charged. It is not retried automatically."
+    if error_body.is_poll and is_billed:
+        return "This was a question about a request in the queue; its image may still be billed."
+    if error_body.asks_to_come_back:
+        return "Nothing was bought; try again later."
+    return _MAY_BE_BILLED if is_billed else "Nothing was bought."

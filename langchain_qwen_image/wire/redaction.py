@@ -12,7 +12,38 @@ _SHORTEST_SECRET = 8
 """Characters of the key from which on it is hidden where a text ends in the middle of it."""
 _TAGS = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _LINK_QUERY = re.compile(r"(//[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
+_WINDOW = 8 * SIGHT
+_CUT_ESCAPE = re.compile(r"(?:\\+(?:u[0-9a-fA-F]{0,4})?|&[#\w]{0,10}|%[0-9a-fA-F]?)\Z")
 _JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/]))")
+
+_ORDINARY = frozenset(
+    "about above absent accept accepted access account activate active activity actual "
+    "address admin again algorithm alibaba allow allowed already amount anonymous answer "
+    "apikey application argument article authenticate authenticated authentication "
+    "authorization authorize authorized available azure backend balance because been before "
+    "billing blank blocked body call caller cannot card change changeme check client cloud "
+    "code configuration configured connection contact content correct could create credential "
+    "credit customer data default demo denied denies describe developer disabled document "
+    "does domain done dummy either empty enable enabled endpoint ensure error example exceed "
+    "exceeded exist exists expected expire expired failed failure false field file find first "
+    "follow forbidden form format found from gateway generate generation given have header "
+    "help here hidden host identifier image include included incorrect input instead "
+    "insufficient internal into invalid issue item just language later length limit link list "
+    "login long look maintenance make malformed management match maximum message method "
+    "minimum minute missing mode model more most must name need never none null number object "
+    "only operation other over page parameter parse pass password path payment permission "
+    "permitted phrase pixazo placeholder plan please policy portal prompt provide provided "
+    "proxy public quota qwen rate read reason received refused register rejected renew "
+    "replace request require required resource response restricted result retry sample "
+    "sandbox second secret secure send sent server service session should sign signature size "
+    "some something sorry started status string subscribe subscription success such support "
+    "supported system tenant test testing text than that their them there this time timeout "
+    "token true unable unauthenticated unauthorised unauthorized unavailable undefined "
+    "unexpected unknown update upgrade upstream usage user username valid validate value "
+    "verify version wait wallet want welcome were what when where which while with within "
+    "without wrong your".split(" ")
+)
+"""Words of gateways' own sentences, and of keys that stand in for one."""
 
 
 def quote(text: str | None, secret: str) -> str:
@@ -26,21 +57,56 @@ def quote(text: str | None, secret: str) -> str:
 
 def identifier(text: str | None, secret: str) -> str | None:
     """Return an identifier as the server gave it, fit to be printed."""
-    return text and (printable(hide_secret(text[:SIGHT], secret))[:QUOTE_LIMIT] or None)
+    return text and (printable(hide_secret(text, secret)[:SIGHT])[:QUOTE_LIMIT] or None)
 
 
 def hide_secret(text: str, secret: str) -> str:
-    """Undo the escapes of JSON and HTML, and hide the key in whatever form it was sent back."""
-    once = _JSON_ESCAPE.sub(_unescape, text)  # twice: JSON may hold the text of another answer
+    """Undo the escapes of JSON and HTML, and hide the key in whatever form it was sent back.
+
+    Only the beginning of a long text is looked at and returned: escapes shorten it by at most a
+    factor that still leaves `SIGHT` characters.
+    """
+    seen = text[:_WINDOW]
+    if len(text) > _WINDOW:
+        seen = _CUT_ESCAPE.sub("", seen)
+    once = _JSON_ESCAPE.sub(_unescape, seen)  # twice: JSON may hold the text of another answer
     plain = html.unescape(_JSON_ESCAPE.sub(_unescape, once))
-    if not secret:
-        return plain
-    for form in (secret, percent_encode(secret, safe="")):
-        plain = re.sub(re.escape(form), "[key]", plain, flags=re.IGNORECASE)
+    plain = without_secret(plain, secret)
     for length in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
         if plain.endswith(secret[:length]):
             return plain[:-length] + "[key]"
     return plain
+
+
+def without_secret(text: str, secret: str) -> str:
+    """Return a text with the key hidden, and otherwise unchanged."""
+    if not secret:
+        return text
+    pattern, flags = _pattern(secret)
+    return re.sub(pattern, "[key]", text, flags=flags)
+
+
+def _pattern(secret: str) -> tuple[str, int]:
+    """Return where a text has the key.
+
+    A key that is a word of ordinary sentences, as `invalid` or `test` is while somebody sets things
+    up, is hidden only in quotation marks: elsewhere it is the sentence's own word. No key that a
+    gateway gives out is such a word.
+    """
+    forms = "|".join(re.escape(form) for form in (secret, percent_encode(secret, safe="")))
+    if is_ordinary(secret):
+        return rf"(?<=[\"'`=“‘])(?:{forms})(?=[\"'`&”’])", 0
+    if len(secret) < _SHORTEST_SECRET:
+        return rf"(?<!\w)(?:{forms})(?!\w)", re.IGNORECASE
+    return forms, re.IGNORECASE
+
+
+def is_ordinary(secret: str) -> bool:
+    """Say whether a key can be a word, a number or a sign of a gateway's own sentence."""
+    word = secret.lower()
+    if word.isalpha():
+        return len(word) <= 3 or word in _ORDINARY or word.removesuffix("s") in _ORDINARY
+    return (word.isdecimal() and len(word) <= 6) or not any(c.isalnum() for c in word)
 
 
 def _unescape(escape: re.Match[str]) -> str:

@@ -35,6 +35,7 @@ def build_request(base_url: str, api_key: str, arguments: QwenImageInput) -> Wir
             "Cache-Control": "no-cache",
             KEY_HEADER: api_key,
             "User-Agent": USER_AGENT,
+            "Accept-Encoding": "gzip, deflate",  # what is decoded here, with bounds
         },
         body=TextToImageRequest.from_input(arguments).model_dump_json().encode(),
     )

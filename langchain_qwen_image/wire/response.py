@@ -1,21 +1,33 @@
-"""What an answer means: links of images, or an error of the tree."""
+"""What an answer means: images, a place in a queue, or an error of the tree.
 
-import json
-from collections.abc import Mapping
+Images are looked for in an order: in the API document's shape, in the owner's second shape, and
+then in whatever JSON came. An image in a documented place is paid for, so it wins over any text
+that is beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from langchain_qwen_image.errors import MalformedResponseError, QwenImageError
+from langchain_qwen_image.errors import MalformedResponseError
 from langchain_qwen_image.gateway_schemas import TextToImageResponse
 from langchain_qwen_image.wire.answer import QueuedAnswer, WireAnswer
+from langchain_qwen_image.wire.body_text import decode, json_values
 from langchain_qwen_image.wire.classify import error_from_body
-from langchain_qwen_image.wire.error_body import ErrorBody, states_an_error
-from langchain_qwen_image.wire.queue import pending_status, polling_address, polling_path
-from langchain_qwen_image.wire.redaction import identifier
+from langchain_qwen_image.wire.error_body import Context, ErrorBody, request_id_of, top_objects
+from langchain_qwen_image.wire.image_data import data_uri, image_type, inline_image
+from langchain_qwen_image.wire.links import absolute_link, is_inline
+from langchain_qwen_image.wire.queue import pending_state, polling_address, polling_path
+from langchain_qwen_image.wire.redaction import identifier, quote, without_secret
 from langchain_qwen_image.wire.retry import retry_after
+from langchain_qwen_image.wire.stated import states_an_error
+from langchain_qwen_image.wire.walk import find_images
 
 __all__ = ["QueuedAnswer", "WireAnswer", "parse_poll", "parse_response"]
+
+_MOST_BILLED = 10_000
+"""Images; a larger count in `usage` is no count."""
 
 
 def parse_response(
@@ -26,6 +38,7 @@ def parse_response(
     secret: str = "",
     now: datetime | None = None,
     base_url: str = "",
+    prompt: str = "",
 ) -> WireAnswer | QueuedAnswer:
     """Read any answer at all to the POST.
 
@@ -36,24 +49,13 @@ def parse_response(
         secret: The key; where a server echoes it, no message shows it.
         now: Clock for a `Retry-After` that is a date, where the answer has no `Date` of its own.
         base_url: Address of the gateway, to which relative links are joined.
+        prompt: What was asked for; where a server echoes it, its words are no verdict.
 
     Raises:
         QwenImageError: The answer does not hold an image; the class says what it means.
     """
-    text = body.decode("utf-8-sig", "replace")
-    data = _parse_json(text)
-    top = data if isinstance(data, dict) else {}
-    lower = {name.lower(): value for name, value in headers.items()}
-    if 200 <= status < 300 and not states_an_error(top):
-        response = TextToImageResponse.model_validate(top)
-        urls = tuple(url for url in response.image_urls() if _is_link(url))
-        if urls:
-            width, height = response.image_size()
-            return WireAnswer(urls, response.request_id, response.finish_reason(), width, height)
-        queued = _queued(top, lower, secret, now, base_url)
-        if queued is not None:
-            return queued
-    raise error_from_body(ErrorBody.read(status, top, text, lower, secret, now))
+    context = Context(secret, now, base_url, prompt)
+    return _read(_Answer.of(status, headers, body), context)
 
 
 def parse_poll(
@@ -64,9 +66,12 @@ def parse_poll(
     secret: str = "",
     now: datetime | None = None,
     base_url: str = "",
+    prompt: str = "",
     polling_path: str = "",
 ) -> WireAnswer | QueuedAnswer:
     """Read any answer at all to a GET of `QueuedAnswer.polling_path`.
+
+    A 2xx that is neither JSON nor an image says nothing of the request, so it is read as "not yet".
 
     Args:
         status: HTTP status.
@@ -75,62 +80,163 @@ def parse_poll(
         secret: The key; where a server echoes it, no message shows it.
         now: Clock for a `Retry-After` that is a date, where the answer has no `Date` of its own.
         base_url: Address of the gateway, to which relative links are joined.
+        prompt: What was asked for; where a server echoes it, its words are no verdict.
         polling_path: The path that was asked for; it stays where the answer names no other.
 
     Raises:
         QwenImageError: No image came. `retry.poll_delay` says whether the poll is repeated;
-            `may_have_been_billed` is false only where the gateway says that the task failed.
+            `may_have_been_billed` is false where the task failed or moderation refused it.
     """
-    try:
-        return parse_response(status, headers, body, secret=secret, now=now, base_url=base_url)
-    except QwenImageError as error:
-        error.is_retryable = False  # the POST has been made; only the poll may be repeated
-        error.may_have_been_billed = True
-        raise
+    context = Context(secret, now, base_url, prompt, is_poll=True)
+    answer = _Answer.of(status, headers, body)
+    if answer.is_success and not answer.values and not image_type(body[:16]):
+        return QueuedAnswer(None, polling_path, "UNKNOWN", retry_after(answer.headers, now))
+    return _read(answer, context, polling_path)
 
 
-def _queued(
-    top: Mapping[str, Any],
-    headers: Mapping[str, str],
-    secret: str,
-    now: datetime | None,
-    base_url: str,
-) -> QueuedAnswer | None:
-    state, address = pending_status(top), polling_address(top)
-    if state is None or address is None:
-        return None
-    request_id = top.get("request_id")
-    path = polling_path(address, base_url)
-    if path is None:
-        error = MalformedResponseError(
-            "The gateway put the request into a queue, at an address that is not its own; it was "
-            "not asked, because the key would travel. The image may have been billed.",
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer, taken out of what it was wrapped in."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    text: str = field(repr=False)
+    values: Sequence[object] = field(repr=False)
+    tops: Sequence[dict[str, Any]] = field(repr=False)
+
+    @classmethod
+    def of(cls, status: int, headers: Mapping[str, str], body: bytes) -> "_Answer":
+        lower = {name.lower(): value for name, value in headers.items()}
+        text = "" if image_type(body[:16]) else decode(body, lower.get("content-type", ""))
+        values = json_values(text)
+        return cls(status, lower, body, text, values, top_objects(values))
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    def request_id(self, secret: str) -> str | None:
+        return identifier(request_id_of(self.tops, self.headers), secret)
+
+
+def _read(answer: _Answer, context: Context, asked_path: str = "") -> WireAnswer | QueuedAnswer:
+    if answer.is_success:
+        found = (
+            _image_itself(answer, context)
+            or _documented(answer, context)
+            or _queued(answer, context, asked_path)
+            or _walked(answer, context)
         )
-        error.polling_url = address
-        raise error
-    return QueuedAnswer(
-        identifier(request_id if isinstance(request_id, str) else None, secret),
-        path,
-        state,
-        retry_after(headers, now),
+        if found is not None:
+            return found
+    raise error_from_body(_error_body(answer, context))
+
+
+def _error_body(answer: _Answer, context: Context) -> ErrorBody:
+    return ErrorBody.read(answer.status, answer.headers, answer.text, answer.values, context)
+
+
+def _image_itself(answer: _Answer, context: Context) -> WireAnswer | None:
+    media_type = image_type(answer.body[:16])
+    if media_type is None:
+        return None
+    link = data_uri(media_type, answer.body)
+    return WireAnswer((link,), answer.request_id(context.secret), None, None, None)
+
+
+def _documented(answer: _Answer, context: Context) -> WireAnswer | None:
+    for top in reversed(answer.tops):  # of several frames the last one is the whole
+        response = TextToImageResponse.model_validate(top)
+        links = (_usable(url, context.base_url) for url in response.image_urls())
+        urls = tuple(dict.fromkeys(link for link in links if link is not None))
+        if urls:
+            return WireAnswer(
+                urls,
+                answer.request_id(context.secret),
+                response.finish_reason(),
+                *response.image_size(),
+                warnings=_warnings(urls, top, answer, context),
+                billed_images=_billed(response.image_count()),
+            )
+    return None
+
+
+def _usable(url: str, base_url: str) -> str | None:
+    """Return what a documented place names, as it can be fetched; None for what cannot."""
+    return inline_image(url) or (
+        url.strip() if is_inline(url.strip()) else absolute_link(url, base_url)
     )
 
 
-def _parse_json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+def _billed(count: int | None) -> int:
+    return count if count is not None and 1 <= count <= _MOST_BILLED else 1
+
+
+def _warnings(
+    urls: Sequence[str], top: Mapping[str, Any], answer: _Answer, context: Context
+) -> tuple[str, ...]:
+    said = []
+    if states_an_error(top):
+        error_body = _error_body(answer, context)
+        code = f" ({error_body.code})" if error_body.code else ""
+        said.append(
+            "The gateway's answer has an image and an error beside it"
+            f"{code}{quote(error_body.message, context.secret)}."
+        )
+    if len(urls) > 1:
+        said.append(f"The gateway's answer has {len(urls)} images; one was asked for.")
+    return tuple(said)
+
+
+def _queued(answer: _Answer, context: Context, asked_path: str) -> QueuedAnswer | None:
+    """Return the place in a queue, judged by the body: a pending state and an address to ask."""
+    top = answer.tops[-1] if answer.tops else {}
+    state, address = pending_state(top), polling_address(top)
+    if state is None:
         return None
+    path = polling_path(address, context.base_url) if address else None
+    if path is None and address and not asked_path:
+        raise _foreign_queue(address, answer, context)
+    if not (path or asked_path):
+        return None
+    return QueuedAnswer(
+        answer.request_id(context.secret),
+        path or asked_path,
+        state,
+        retry_after(answer.headers, context.now),
+    )
 
 
-def _is_link(url: str) -> bool:
-    """Say whether this may be an image's link: http(s) with a host, or a `data:` URI."""
-    if url[:5].lower() == "data:":
-        return True
-    if not url.isprintable() or " " in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        return False
+def _foreign_queue(address: str, answer: _Answer, context: Context) -> MalformedResponseError:
+    error = MalformedResponseError(
+        f"The gateway answered {answer.status}: the request is in a queue, at an address that is "
+        "not the gateway's. It was not asked, because the key would travel there. The image may "
+        "have been billed; check the account before repeating the request.",
+        status_code=answer.status,
+        request_id=answer.request_id(context.secret),
+    )
+    error.polling_url = without_secret(address, context.secret)
+    return error
+
+
+def _walked(answer: _Answer, context: Context) -> WireAnswer | None:
+    if any(states_an_error(top) or pending_state(top) for top in answer.tops):
+        return None
+    if answer.values:
+        urls = find_images(answer.values, context.base_url)
+    else:
+        inline = inline_image(answer.text)
+        urls = (inline,) if inline else ()
+    if not urls:
+        return None
+    response = TextToImageResponse.model_validate(answer.tops[-1] if answer.tops else {})
+    return WireAnswer(
+        urls,
+        answer.request_id(context.secret),
+        response.finish_reason(),
+        *response.image_size(),
+        warnings=_warnings(urls, {}, answer, context),
+        is_candidate=True,
+        billed_images=_billed(response.image_count()),
+    )

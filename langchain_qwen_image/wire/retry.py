@@ -1,9 +1,10 @@
 """The retry rule: which failures are repeated, how often, and after how long."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from langchain_qwen_image.errors import (
     ConnectionFailedError,
@@ -51,6 +52,25 @@ _POLL_AGAIN = (
     ServerError,
 )
 
+_LONGEST_TEXT = 4000
+_UNITS = (
+    ("ms", 0.001), ("mil", 0.001), ("毫", 0.001), ("m", 60.0), ("分", 60.0), ("s", 1.0),
+    ("秒", 1.0), ("h", 3600.0), ("小", 3600.0), ("d", 86400.0), ("天", 86400.0),
+)  # fmt: skip
+"""Seconds by the beginning of a unit's name; the first that fits counts."""
+_UNIT = (
+    r"ms\b|milliseconds?|minutes?|mins?|m(?![a-z])|seconds?|secs?|s(?![a-z])|hours?|hrs?"
+    r"|h(?![a-z])|days?|d(?![a-z])|毫秒|秒|分钟?|小时|天"
+)
+_AMOUNT = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?)\s*({_UNIT})", re.IGNORECASE | re.ASCII)
+_ASKS_TO_WAIT = re.compile(
+    r"(?:again|retry(?:ing)?|retried|wait|replenish\w*|reset\w*|renew\w*|available|come back"
+    r"|重试|等待|请)\W{0,3}(?:[a-z]+\s){0,4}?\s?"
+    r"(?:(?:(\d{1,4})\.)?(\d{1,3}):(\d\d):(\d\d)(?![\d:])"
+    rf"|((?:\d{{1,9}}(?:\.\d{{1,9}})?\s*(?:{_UNIT})(?:\s|,|and)*)+))",
+    re.IGNORECASE | re.ASCII,
+)
+
 
 def poll_delay(outcome: QueuedAnswer | QwenImageError, *, poll: int, jitter: float) -> float | None:
     """Decide on the next poll of a queued request: the seconds to wait, or None for no other.
@@ -87,13 +107,51 @@ def retry_after(headers: Mapping[str, str], now: datetime | None) -> float | Non
         now: Clock for a date, where the answer has no `Date` of its own.
     """
     value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,15}(\.\d{1,9})?", value, re.ASCII):
-        return float(value)
+    seconds = _seconds(value)
+    if seconds is not None:
+        return seconds
     asked = http_date(value)
     sent = http_date(headers.get("date", "")) or now
     if asked is None or sent is None:
         return None
     return max(0.0, (asked - sent).total_seconds())
+
+
+def wait_in_json(tops: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the seconds that a field such as `retry_after` asks for, at the top or in `error`."""
+    for top in tops:
+        inner = top.get("error")
+        for part in [top, inner] if isinstance(inner, dict) else [top]:
+            for name in ("retry_after", "retryAfter", "retry_after_seconds", "retry-after"):
+                value = part.get(name)
+                if isinstance(value, int | float | str) and not isinstance(value, bool):
+                    seconds = _seconds(str(value).strip())
+                    if seconds is not None:
+                        return seconds
+    return None
+
+
+def wait_in_text(text: str) -> float | None:
+    """Return the seconds that a sentence asks to wait, or None.
+
+    Read are API Management's "Try again in 26 seconds." and "Quota will be replenished in
+    20.09:58:55." (d.hh:mm:ss), other units, and what stands behind "retry after" or "wait".
+    """
+    found = _ASKS_TO_WAIT.search(text[:_LONGEST_TEXT])
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.group(1, 2, 3, 4))
+    if found[3] is not None:
+        return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    return sum(
+        float(number) * next(size for name, size in _UNITS if unit.lower().startswith(name))
+        for number, unit in _AMOUNT.findall(found[5])
+    )
+
+
+def _seconds(value: str) -> float | None:
+    is_number = re.fullmatch(r"\d{1,15}(\.\d{1,9})?", value, re.ASCII)
+    return float(value) if is_number else None
 
 
 def http_date(value: str) -> datetime | None:

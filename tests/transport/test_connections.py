@@ -84,6 +84,7 @@ def test_headers_are_the_documents(recorder: _Recorder, call: Call) -> None:
             "cache-control",
             "ocp-apim-subscription-key",
             "user-agent",
+            "accept-encoding",
         }
         assert sent["content-type"] == "application/json"
         assert sent["cache-control"] == "no-cache"
