@@ -11,7 +11,7 @@ from dataclasses import replace
 from langchain_qwen_image.sandbox.answer import Answer, error_answer, json_answer
 from langchain_qwen_image.sandbox.links import ImageInfo
 from langchain_qwen_image.sandbox.queue import STATUS_PATH, poll_answer, queued_answer, read_task
-from langchain_qwen_image.sandbox.records import GivenImage, ReceivedRequest, record_of
+from langchain_qwen_image.sandbox.records import GivenImage, ReceivedRequest, Records, record_of
 from langchain_qwen_image.sandbox.request_check import (
     ImageRequest,
     check_body,
@@ -54,23 +54,21 @@ class Gateway:
         self._shape = shape
         self._storage = Storage(self._base_url, draw=draw, now=now, first_time=self._first_time)
         self._lock = threading.Lock()
-        self._requests: deque[ReceivedRequest] = deque(maxlen=record_limit)
-        self._images: deque[GivenImage] = deque(maxlen=record_limit)
+        self._requests: Records[ReceivedRequest] = Records(record_limit)
+        self._images: Records[GivenImage] = Records(record_limit)
         self._script: deque[Scenario] = deque()
-        self._met: OrderedDict[str, int] = OrderedDict()
+        self._met: OrderedDict[bytes, int] = OrderedDict()
         self._counts: Counter[str] = Counter()
 
     @property
     def requests(self) -> list[ReceivedRequest]:
         """Return the requests received, oldest first."""
-        with self._lock:
-            return list(self._requests)
+        return self._requests.all()
 
     @property
     def images(self) -> list[GivenImage]:
         """Return the images given out, oldest first, lost answers (cut short) included."""
-        with self._lock:
-            return list(self._images)
+        return self._images.all()
 
     @property
     def post_count(self) -> int:
@@ -103,8 +101,8 @@ class Gateway:
         lowered = {name.lower(): value for name, value in headers.items()}
         is_poll = method == "GET" and target.startswith(STATUS_PATH)
         self._count("poll" if is_poll else method)
-        if self._requests.maxlen:
-            self._requests.append(record_of(method, target, lowered, body))
+        if self._requests.limit:
+            self._requests.add(*record_of(method, target, lowered, body))
         if is_poll:
             return check_key(lowered) or self._serve_poll(target)
         if method == "GET" and target.startswith(IMAGES_PATH):
@@ -125,7 +123,7 @@ class Gateway:
             scenario = self._choose(request.prompt)
         except KeyError as error:
             return error_answer(400, str(error.args[0]))
-        if scenario.once and not self._first_time(f"POST {hashlib.sha256(body).hexdigest()}"):
+        if scenario.once and not self._first_time(b"POST " + body):
             scenario = find_scenario("ok")
         answer = scenario.answer or self._accept(request, scenario)
         return replace(answer, fault=scenario.fault, delay_seconds=scenario.delay_seconds)
@@ -137,14 +135,15 @@ class Gateway:
         name = prompt_scenario(prompt)
         return find_scenario("ok" if name is None else name)
 
-    def _first_time(self, event: str) -> bool:
+    def _first_time(self, event: bytes) -> bool:
         return self._times_met(event) == 0
 
-    def _times_met(self, event: str) -> int:
+    def _times_met(self, event: bytes) -> int:
         """Return how often an event was met before; the oldest of 10,000 is forgotten."""
+        key = hashlib.sha256(event).digest()
         with self._lock:
-            times = self._met.pop(event, 0)
-            self._met[event] = times + 1
+            times = self._met.pop(key, 0)
+            self._met[key] = times + 1
             if len(self._met) > _MEMORY:
                 self._met.popitem(last=False)
         return times
@@ -164,13 +163,13 @@ class Gateway:
         task = read_task(target)
         if task is None:
             return error_answer(404, "Request not found")
-        number = self._times_met(f"GET {target}")
+        number = self._times_met(f"GET {target}".encode())
         answer = poll_answer(task, number=number, now=self._now())
         return answer or self._finish(task.request_id, task.image)
 
     def _finish(self, request_id: str, image: ImageInfo) -> Answer:
         urls = [self._url(image)]
-        if self._first_time(f"done {request_id}"):
+        if self._first_time(f"done {request_id}".encode()):
             self._give(image.prompt, [image], urls)
         success = Success([image], urls, self._storage.paint)
         return json_answer(200, {"request_id": request_id, **task_shape(success)})
@@ -182,16 +181,9 @@ class Gateway:
         return f"data:{image.mime_type};base64,{content}"
 
     def _give(self, prompt: str, images: list[ImageInfo], urls: list[str]) -> None:
-        given = [
-            GivenImage(
-                prompt,
-                image.width,
-                image.height,
-                image.watermark,
-                image.mime_type,
-                url.partition(",")[0],
+        for image, url in zip(images, urls, strict=True):
+            shown = url.partition(",")[0]
+            given = GivenImage(
+                prompt, image.width, image.height, image.watermark, image.mime_type, shown
             )
-            for image, url in zip(images, urls, strict=True)
-        ]
-        with self._lock:
-            self._images.extend(given)
+            self._images.add(given, len(prompt) + len(shown))

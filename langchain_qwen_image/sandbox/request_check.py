@@ -148,7 +148,9 @@ def _only(value: object, where: str) -> object:
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
         _refuse(f"{where} must be a string, got {_quoted(value)}")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    try:
+        value.encode()
+    except UnicodeEncodeError:
         _refuse(f"{where} holds half of a surrogate pair, which is no character")
     return value
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from langchain_qwen_image.sandbox.answer import Answer, text_answer
 from langchain_qwen_image.sandbox.gateway import Gateway
-from langchain_qwen_image.sandbox.http1 import IncomingRequest, head, read_request
+from langchain_qwen_image.sandbox.http1 import IncomingRequest, discard, head, read_request
 from langchain_qwen_image.sandbox.records import GivenImage, ReceivedRequest
 from langchain_qwen_image.sandbox.storage import Draw
 from langchain_qwen_image.sandbox.success import Shape
@@ -127,6 +127,9 @@ class SandboxServer:
             while request := await read_request(reader, writer):
                 if not await self._deliver(request, reader, writer):
                     break
+            if request and request.refusal:
+                writer.write_eof()
+                await discard(reader)
             writer.close()
         except ConnectionError:
             pass  # The peer has gone: there is nobody to tell.
@@ -159,15 +162,15 @@ class SandboxServer:
 
     async def _ask(self, request: IncomingRequest) -> Answer:
         """Ask the gateway: in a thread where it may draw, at once where it decides only."""
-        if request.error_body:
-            return request.error_body
+        if request.refusal:
+            return request.refusal
         arguments = (request.method, request.target, request.headers, request.body)
         try:
             if request.method != "POST":
                 return await asyncio.to_thread(self.gateway.answer, *arguments)
             answer = self.gateway.answer(*arguments)
-        except ImportError as error:
-            return text_answer(500, str(error))
+        except Exception as error:  # whatever draws is not ours: its failure is an answer too
+            return text_answer(500, str(error) or type(error).__name__)
         await asyncio.sleep(max(answer.delay_seconds, self._latency_seconds))
         return answer
 

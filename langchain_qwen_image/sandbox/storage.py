@@ -51,7 +51,7 @@ class Storage:
         *,
         draw: Draw | None,
         now: Callable[[], float],
-        first_time: Callable[[str], bool],
+        first_time: Callable[[bytes], bool],
     ) -> None:
         """Take where the links lead, and what draws."""
         self._base_url = base_url
@@ -92,7 +92,7 @@ class Storage:
         failure = image.failure or ""
         if failure in FIXED:
             return FIXED[failure]
-        if failure == "image-500-once" and self._first_time(f"GET {target}"):
+        if failure == "image-500-once" and self._first_time(f"GET {target}".encode()):
             return FIXED["image-500"]
         if failure == "image-redirect":
             return Answer(302, headers={"Location": self.link(replace(image, failure=None))})

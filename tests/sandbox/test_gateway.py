@@ -1,7 +1,9 @@
 """The gateway's strictness, links, records and thread-safety, without any transport."""
 
+import base64
 import copy
 import json
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_qwen_image.sandbox import Answer, Gateway, draw_plain
+from langchain_qwen_image.sandbox.signed import pack, write_signed
 
 PATH = "/qwen-image/v1/generateMultimodeTextToImageRequest"
 KEY = "sk_live_0123456789abcdef"
@@ -250,6 +253,28 @@ def test_memory_is_bounded() -> None:
     assert gate.post_count == 5
 
 
+@pytest.mark.parametrize("valid", [False, True], ids=["refused", "accepted"])
+def test_memory_is_bounded_in_bytes(valid: bool) -> None:
+    """Large requests are counted and soon forgotten: 10,000 of them may not fill the memory."""
+    gate = gateway()
+    prompt = "a" * 60_000
+    body = json.dumps(changed("input/messages/0/content/0/text", prompt)).encode()
+    for _ in range(700):
+        gate.answer("POST", PATH, HEADERS, body if valid else b"[" * 64_000)
+    kept = sum(len(request.content) for request in gate.requests)
+    shown = sum(len(image.prompt) for image in gate.images)
+    assert gate.post_count == 700
+    assert 0 < kept <= 32 * 1024 * 1024
+    assert shown <= 32 * 1024 * 1024
+
+
+def test_a_large_body_is_not_remembered() -> None:
+    """Of a body larger than 64 KiB nothing is remembered but that it came."""
+    gate = gateway()
+    gate.answer("POST", PATH, HEADERS, b'"' + b"a" * 70_000 + b'"')
+    assert [(request.path, request.body) for request in gate.requests] == [(PATH, None)]
+
+
 def test_memory_of_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many bodies that met their trouble once, the oldest are forgotten."""
     monkeypatch.setattr("langchain_qwen_image.sandbox.gateway._MEMORY", 2)
@@ -305,6 +330,77 @@ def test_changed_link(change: Callable[[str], str]) -> None:
     answer = get(gate, change(target))
     assert (answer.status, answer.headers["Content-Type"]) == (403, "application/xml")
     assert b"<Code>SignatureDoesNotMatch</Code>" in answer.body
+
+
+def forged(**fields: object) -> str:
+    """Return a link that is signed well, as anybody can, for an image with other facts."""
+    fields = {
+        "prompt": "A teapot",
+        "width": 1024,
+        "height": 1024,
+        "watermark": True,
+        "seed": "0" * 32,
+        "image_format": "PNG",
+        "failure": None,
+    } | fields
+    signed = {"Expires": str(int(NOW) + 60), "OSSAccessKeyId": "sandbox", "Image": pack(fields)}
+    return write_signed("/images/20270115/x.png", signed)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"width": 12_000, "height": 12_000}, id="huge"),
+        pytest.param({"width": 1024, "height": 512}, id="not-square"),
+        pytest.param({"width": 0, "height": 0}, id="nothing"),
+        pytest.param({"width": -512, "height": -512}, id="negative"),
+        pytest.param({"width": "512", "height": "512"}, id="text"),
+        pytest.param({"width": 512.0, "height": 512.0}, id="float"),
+        pytest.param({"width": None}, id="null"),
+        pytest.param({"prompt": "a" * 302}, id="long-prompt"),
+        pytest.param({"prompt": ["a"]}, id="prompt-list"),
+        pytest.param({"watermark": "yes"}, id="watermark"),
+        pytest.param({"seed": "../../x"}, id="seed"),
+        pytest.param({"seed": 5}, id="seed-number"),
+        pytest.param({"image_format": "PDF"}, id="format"),
+        pytest.param({"image_format": []}, id="format-list"),
+        pytest.param({"failure": "rm"}, id="failure"),
+        pytest.param({"failure": {}}, id="failure-object"),
+        pytest.param({"depth": 3}, id="more"),
+    ],
+)
+def test_forged_link(fields: dict[str, object]) -> None:
+    """A well signed link that no sandbox can have given out is a 400 at once, never drawn."""
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise AssertionError
+
+    assert get(gateway(), forged()).status == 200
+    answer = get(gateway(draw=fail), forged(**fields))
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/xml")
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("%%%", id="no-base64"),
+        pytest.param("QUJD", id="no-zlib"),
+        pytest.param(pack({"prompt": "a" * 50_000_000}), id="bomb"),
+        pytest.param(pack({}), id="no-fields"),
+        pytest.param(base64.b64encode(zlib.compress(b"[1]")).decode(), id="array"),
+        pytest.param(base64.b64encode(zlib.compress(b"\xff")).decode(), id="no-text"),
+        pytest.param(base64.b64encode(zlib.compress(b"[" * 9_000)).decode(), id="deep"),
+    ],
+)
+@pytest.mark.parametrize("expires", ["1900000000", "", "soon", "9" * 5000, "¹", "-1"])
+def test_forged_content(packed: str, expires: str) -> None:
+    """Whatever a well signed address carries, it is an answer, without unpacking a bomb."""
+    gate = gateway()
+    link = write_signed("/images/20270115/x.png", {"Expires": expires, "Image": packed})
+    poll = write_signed("/v2/requests/status/x", {"Task": packed})
+    assert get(gate, link).status in {400, 403}
+    assert gate.answer("GET", poll, HEADERS, b"").status == 404
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(0, 200), (24 * 3600, 200), (24 * 3600 + 1, 403)])

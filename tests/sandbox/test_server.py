@@ -20,7 +20,7 @@ HEADERS = {"Cache-Control": "no-cache", "Ocp-Apim-Subscription-Key": "key-of-a-t
 
 BODY = b'{"model":"qwen-image","input":{"messages":[{"role":"user","content":[{"text":"a"}]}]}}'
 POST = (
-    f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     "Cache-Control: no-cache\r\nOcp-Apim-Subscription-Key: k\r\n"
     f"Content-Length: {len(BODY)}\r\n\r\n"
 ).encode() + BODY
@@ -150,17 +150,97 @@ def test_close_cuts_peers_that_do_not_read(name: str) -> None:
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404",
             id="expect",
         ),
-        pytest.param(b"hello\r\n\r\n", b"", id="not-http"),
-        pytest.param(b"GET / " + b"x" * 100_000, b"", id="endless"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+            b"HTTP/1.1 413",
+            id="length-of-5000-digits",
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            b"HTTP/1.1 400",
+            id="two-lengths",
+        ),
+        pytest.param(b"hello\r\n\r\n", b"HTTP/1.1 400", id="not-http"),
+        pytest.param(b"\r\n\r\n", b"HTTP/1.1 400", id="empty"),
+        pytest.param(b"GET / SMTP/1.1\r\n\r\n", b"HTTP/1.1 400", id="other-protocol"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"HTTP/1.1 505", id="http2"),
+        pytest.param(b"\x16\x03\x01\r\n\r\n", b"HTTP/1.1 400", id="tls"),
+        pytest.param(b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"HTTP/1.1 400", id="no-colon"),
+        pytest.param(b"GET / " + b"x" * 100_000, b"HTTP/1.1 431", id="endless"),
+        pytest.param(b"GET / HTTP/1.1\r\nx: " + b"y" * 2_000_000, b"HTTP/1.1 431", id="head"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nContent-Length: 8388608\r\n\r\n" + bytes(8388608),
+            b"HTTP/1.1 413",
+            id="large-and-sent",
+        ),
     ],
 )
 def test_odd_requests(server: SandboxServer, request_bytes: bytes, start: bytes) -> None:
-    """What cannot be read is refused and the connection closed; the server lives on."""
-    with contextlib.suppress(ConnectionResetError):
-        answer = talk(server, request_bytes)
-        assert answer.startswith(start)
-        assert bool(answer) == bool(start)
+    """What cannot be read is answered, never cut off; the server lives on, and recorded nothing."""
+    assert talk(server, request_bytes).startswith(start)
     assert b"404" in talk(server, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert len(server.requests) == (2 if b"404" in start else 1)
+
+
+def test_a_head_that_ends(server: SandboxServer) -> None:
+    """A peer that says no more within a head, and still listens, is answered."""
+    with connect(server) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("127.0.0.1", True),
+        ("127.0.0.1:8765", True),
+        ("127.8.9.10:1", True),
+        ("localhost", True),
+        ("LocalHost.:80", True),
+        ("qwen.localhost", True),
+        ("[::1]", True),
+        ("[::1]:99", True),
+        ("127.0.0.1:", True),
+        ("", False),
+        ("evil.example", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.nip.io", False),
+        ("127.0.0.1@evil.example", False),
+        ("evil.example#127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),
+        ("[::ffff:8.8.8.8]", False),
+        ("[::1", False),
+        ("2130706433", False),
+        ("127.0.0.1:80:80", False),
+        ("127.0.0.1 evil.example", False),
+        ("¹27.0.0.1", False),
+    ],
+)
+@pytest.mark.parametrize("request_bytes", [POST, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"])
+def test_host(server: SandboxServer, host: str, allowed: bool, request_bytes: bytes) -> None:
+    """Only names of this machine are answered as it: a page of the web can be made to lead here."""
+    changed = request_bytes.replace(
+        b"Host: 127.0.0.1", b"Connection: close\r\nHost: " + host.encode()
+    )
+    answer = talk(server, changed)
+    assert answer.startswith(b"HTTP/1.1 403") != allowed
+    assert len(server.requests) == allowed
+
+
+def test_two_hosts(server: SandboxServer) -> None:
+    """Two names are no name."""
+    doubled = POST.replace(b"Host: 127.0.0.1", b"Host: 127.0.0.1\r\nHost: evil.example")
+    assert talk(server, doubled).startswith(b"HTTP/1.1 400")
+
+
+def test_a_refused_upload_reads_its_answer(server: SandboxServer, client: httpx.Client) -> None:
+    """A client that sends too much gets the 413, not a broken connection, again and again."""
+    for _ in range(3):
+        answer = client.post(PATH, content=bytes(8 * 1024 * 1024), headers=HEADERS)
+        assert (answer.status_code, answer.text) == (413, "The sandbox takes at most 1 MiB.")
+    assert server.requests == []
 
 
 def test_head_has_no_body(server: SandboxServer) -> None:
@@ -257,6 +337,18 @@ def test_missing_pillow_is_said(client: httpx.Client, server: SandboxServer) -> 
     inline = client.post(PATH, json=content("sandbox:data-uri"), headers=HEADERS)
     assert (link.status_code, inline.status_code) == (500, 500)
     assert link.text == inline.text == "pip install 'langchain-qwen-image[sandbox]'"
+
+
+def test_a_failing_draw_is_an_answer(client: httpx.Client, server: SandboxServer) -> None:
+    """Whatever fails as an image is drawn is a 500 that says so, and the connection stays."""
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise ZeroDivisionError
+
+    server.gateway = Gateway(server.base_url, draw=fail)
+    client.post(PATH, json=content(), headers=HEADERS)
+    answers = [client.get(server.images[0].url) for _ in range(2)]
+    assert [(one.status_code, one.text) for one in answers] == [(500, "ZeroDivisionError")] * 2
 
 
 def test_heavy_images() -> None:
