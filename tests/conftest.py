@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cassettes import FOLDER, match_header_names, our_vcr_config
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
@@ -15,6 +16,21 @@ Call = Callable[..., Any]
 
 _OPERATORS_OWN = ("PIXAZO_", "LANGSMITH_", "LANGCHAIN_", "QWEN_IMAGE_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+# No example is too slow: that would depend on the machine. The quick run is the same for all.
+_ANY_MACHINE: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("quick", derandomize=True, **_ANY_MACHINE)
+settings.register_profile("thorough", max_examples=500, **_ANY_MACHINE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look for more examples, and for new ones, where the long tests run too."""
+    quick = config.getoption("markexpr") == "not long"
+    settings.load_profile("quick" if quick else "thorough")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -89,7 +89,7 @@ def qwen_image(command: str) -> str:
         text=True,
         env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"},
     ) as run:
-        timer = Timer(60, run.kill)
+        timer = Timer(600, run.kill)
         timer.start()
         lines = []
         for line in run.stdout or ():

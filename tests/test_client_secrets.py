@@ -169,7 +169,7 @@ def test_a_pickle_works_in_another_process() -> None:
             input=pickle.dumps(client),
             env={"PIXAZO_API_KEY": "key-of-the-environment"},
             capture_output=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, b"")

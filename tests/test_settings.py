@@ -281,7 +281,7 @@ def test_a_pickled_face_works_in_another_process(
         env=os.environ | {"PIXAZO_API_KEY": "key-of-another-process"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=True,
     )
     assert done.stdout.startswith("Done: 1 image generated, 512×512")

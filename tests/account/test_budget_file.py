@@ -138,7 +138,7 @@ for _ in range(10):
 print(passed)
 """
     processes = [run_python(program, path) for _ in range(3)]
-    answers = [process.communicate(timeout=60) for process in processes]
+    answers = [process.communicate(timeout=600) for process in processes]
     assert [errors for _, errors in answers] == [""] * 3
     assert sum(int(output) for output, _ in answers) == 10
     budget = Budget.file(path, max_images=10)
@@ -161,7 +161,7 @@ def test_what_a_killed_process_reserved_counts_as_spent(
 ) -> None:
     """After kill -9, what was reserved and not settled is spent; the rest is as committed."""
     process = run_python(f"{steps}\nos.kill(os.getpid(), signal.SIGKILL)", path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     budget = Budget.file(path, max_usd=1)
     assert (budget.spent_usd, budget.images, budget.reserved_usd) == (Decimal(spent), images, 0)
@@ -176,7 +176,7 @@ def test_what_a_living_process_reserved_is_reserved(path: Path) -> None:
     budget = Budget.file(path, max_usd=1)
     alive = (budget.reserved_usd, budget.spent_usd)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert (alive, budget.reserved_usd, budget.spent_usd) == ((PRICE, 0), 0, PRICE)
 
 

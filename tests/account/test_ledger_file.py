@@ -281,7 +281,7 @@ for thread in threading.enumerate():
 os.kill(os.getpid(), signal.SIGKILL)
 """
     process = run_python(program, path)
-    assert "Traceback" not in process.communicate(timeout=60)[1]
+    assert "Traceback" not in process.communicate(timeout=600)[1]
     assert SECRET.encode() not in bytes_beside(path)
 
 
@@ -385,7 +385,7 @@ for name, step in steps.items():
 def test_a_kill_after_a_commit_loses_no_step(path: Path, step: str) -> None:
     """What a step's caller was told is committed is there after kill -9, links included."""
     process = run_python(KILLED, path, step)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     ledger = Ledger(path)
     call = ledger.get("c1")
@@ -409,7 +409,7 @@ for number in range(100000):
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(100)]
         process.kill()
-        lines += process.communicate(timeout=60)[0].splitlines()
+        lines += process.communicate(timeout=600)[0].splitlines()
         ledger = Ledger(path)
         assert [call.id for call in ledger.calls()][: len(lines)] == [
             f"c{number}" for number in range(len(lines))
@@ -431,7 +431,7 @@ for number in range(300):
 {end}
 """
     process = run_python(program, path)
-    assert process.communicate(timeout=60) == ("", "")
+    assert process.communicate(timeout=600) == ("", "")
     assert len(list(Ledger(path).calls())) == 300 + ("atexit" in end)
 
 

@@ -111,14 +111,14 @@ def test_killed_five_times(moody: SandboxServer, tmp_path: Path) -> None:
         _killed_after(chance.randint(100, 350), moody, tmp_path)
 
     run = _start(moody, tmp_path)
-    said, _ = run.communicate(timeout=120)
+    said, _ = run.communicate(timeout=600)
     assert run.returncode == 1, "requests without an answer are left alone"
     left = [call for call in _current(tmp_path) if call.state != "saved"]
     assert {call.state for call in left} == {"unknown", "sent"}
     assert f"{_PROMPTS - len(left):,} of {_PROMPTS:,} images are in" in said
     for _ in range(20):
         run = _start(moody, tmp_path, "--retry-unknown")
-        run.communicate(timeout=120)
+        run.communicate(timeout=600)
         if run.returncode == 0:
             break
     assert run.returncode == 0
@@ -127,7 +127,7 @@ def test_killed_five_times(moody: SandboxServer, tmp_path: Path) -> None:
     _check_books(tmp_path, moody.gateway)
     posts = moody.gateway.post_count
     run = _start(moody, tmp_path)
-    run.communicate(timeout=120)
+    run.communicate(timeout=600)
     assert run.returncode == 0
     assert moody.gateway.post_count == posts, "what is there is not asked for again"
 

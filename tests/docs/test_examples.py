@@ -25,7 +25,7 @@ def _run(
         input=answer,  # for the one that asks a person
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 

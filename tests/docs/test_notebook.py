@@ -78,7 +78,7 @@ def _run(folder: Path, *sources: str) -> list[list[Any]]:
     """Run cells in a kernel, and return each cell's outputs."""
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
     NotebookClient(
-        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     ).execute()
     return [cell.outputs for cell in notebook.cells]
 

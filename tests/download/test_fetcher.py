@@ -811,7 +811,7 @@ def test_a_forked_child_fetches_too(host: Callable[..., Host]) -> None:
         [sys.executable, "-W", "error::ResourceWarning", "-c", FORKED, started.link()],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert (done.stdout, done.stderr) == (f"{len(PICTURE)}\n" * 2, "")
     assert started.connections == 2

@@ -86,7 +86,7 @@ def _process(world: str, step: str, folder: Path, server: SandboxServer) -> tupl
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert run.stderr == ""

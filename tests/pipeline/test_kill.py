@@ -92,7 +92,7 @@ def test_killed(step: str, server: SandboxServer, tmp_path: Path) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert run.returncode == -signal.SIGKILL, run.stderr
     state, posts, pictures = _BOOKS[step]

@@ -16,7 +16,7 @@ def test_benchmarks_run_and_ours_pays_once(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     text = results.read_text(encoding="utf-8")

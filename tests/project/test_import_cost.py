@@ -16,7 +16,7 @@ def modules_after(statement: str) -> set[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
     )
     return set(done.stdout.split())
 

@@ -390,7 +390,7 @@ def test_a_kill_leaves_nothing_that_looks_whole(
     tmp_path: Path, step: str, jsons: int, pictures: int
 ) -> None:
     """After a kill at any step: no half file under a final name, no image without sidecar."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step], timeout=60)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step], timeout=600)
     assert done.returncode == -9
     assert len(list(tmp_path.glob("2*.json"))) == jsons
     assert [path.read_bytes() for path in tmp_path.glob("2*.png")] == [b"halfwhole"] * pictures
@@ -424,7 +424,7 @@ except OSError as error:
 def test_a_real_limit_of_the_system_leaves_nothing(tmp_path: Path) -> None:
     """A write that the system refuses is an `OSError` for the caller, and no file is left."""
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=600
     )
     assert (done.stdout, done.stderr) == ("File too large\n", "")
     assert names(tmp_path) == []

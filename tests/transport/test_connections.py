@@ -193,7 +193,7 @@ os._exit(0)
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert (len(recorder.heads), len(recorder.peers)) == (3, 2)

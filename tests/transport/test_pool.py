@@ -241,7 +241,7 @@ def in_another_process(base_url: str, script: str) -> None:
         [sys.executable, "-W", "error", "-c", SCRIPT + script, base_url],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
