@@ -14,7 +14,9 @@
     ├── ConnectionFailedError       the request never left
     ├── RequestTimeoutError         it left, and no answer came
     ├── MalformedResponseError      2xx without a usable image
-    └── DownloadError               the image is paid for; its link could not be fetched
+    ├── DownloadError               the image is paid for; its link could not be fetched
+    └── SaveError                   the image is paid for; it could not be written to the disk
+        └── FileAlreadyExistsError  a file of that name exists, and was left as it is
 
 Every class is a `ToolException` (an agent can read it), a `ModelError` (middleware asks its
 `is_retryable`) and a `RuntimeError` (LangGraph's default `RetryPolicy` repeats exception classes
@@ -41,6 +43,7 @@ __all__ = [
     "ConnectionFailedError",
     "ContentRejectedError",
     "DownloadError",
+    "FileAlreadyExistsError",
     "InvalidRequestError",
     "MalformedResponseError",
     "NotFoundError",
@@ -49,6 +52,7 @@ __all__ = [
     "QwenImageError",
     "RateLimitError",
     "RequestTimeoutError",
+    "SaveError",
     "ServerError",
 ]
 
@@ -174,3 +178,15 @@ class DownloadError(QwenImageError):
     """
 
     not_an_image: bool = False
+
+
+class SaveError(QwenImageError, OSError):
+    """The image is paid for; it could not be written where it was to be saved.
+
+    It is not lost: the bytes are where they were, so that it can be saved elsewhere. `errno` is
+    that of the system, where the system refused.
+    """
+
+
+class FileAlreadyExistsError(SaveError, FileExistsError):
+    """The image is paid for; a file of that name exists, and was left as it is."""

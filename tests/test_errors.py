@@ -19,6 +19,7 @@ BASES = {
     "ConnectionFailedError": (errors.QwenImageError, core.ModelConnectionError),
     "ContentRejectedError": (errors.InvalidRequestError,),
     "DownloadError": (errors.QwenImageError,),
+    "FileAlreadyExistsError": (errors.SaveError, FileExistsError),
     "InvalidRequestError": (errors.QwenImageError, core.ModelInvalidRequestError),
     "MalformedResponseError": (errors.QwenImageError,),
     "NotFoundError": (errors.QwenImageError, core.ModelNotFoundError),
@@ -27,6 +28,7 @@ BASES = {
     "QwenImageError": (ToolException, core.ModelError, RuntimeError),
     "RateLimitError": (errors.QwenImageError, core.ModelRateLimitError),
     "RequestTimeoutError": (errors.QwenImageError, core.ModelTimeoutError),
+    "SaveError": (errors.QwenImageError, OSError),
     "ServerError": (errors.QwenImageError, core.ModelAPIError),
 }
 RETRYABLE = {errors.ConnectionFailedError, errors.RateLimitError}

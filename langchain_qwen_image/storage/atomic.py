@@ -3,12 +3,10 @@
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
-
-from langchain_qwen_image.concurrency.threads import in_thread
 
 _PREFIX = ".qwen-image-"
 _SUFFIX = ".part"
@@ -73,18 +71,26 @@ def write_new_file(path: Path, content: bytes) -> Path:
         FileExistsError: the name is taken; it is never overwritten.
         OSError: the disk is full, or the folder cannot be written.
     """
+    return _write(path, content, publish)
+
+
+def replace_file(path: Path, content: bytes) -> Path:
+    """Write a file, whole or not at all, in the place of what has its name.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; the old file is still there.
+    """
+    return _write(path, content, Path.replace)
+
+
+def _write(path: Path, content: bytes, put: Callable[[Path, Path], object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with part_file(path.parent) as (part, file):
         file.write(content)
         finish(file)
-        publish(part, path)
+        put(part, path)
     sync_folder(path.parent)
     return path
-
-
-async def awrite_new_file(path: Path, content: bytes) -> Path:
-    """Async twin of `write_new_file`."""
-    return await in_thread(write_new_file, path, content)
 
 
 def sync_folder(folder: Path) -> None:

@@ -49,7 +49,7 @@ def checked_folder(folder: str | os.PathLike[str]) -> Path:
     given = check_name(folder)
     try:
         path = Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100, no symlink is followed
-        existing = _existing(path / _LONGEST_NAME)
+        existing = nearest_existing(path / _LONGEST_NAME)
         is_folder = existing.is_dir()
     except (OSError, RuntimeError) as error:  # RuntimeError: that user has no home
         raise _cannot_be(given, getattr(error, "strerror", None) or str(error)) from None
@@ -57,6 +57,21 @@ def checked_folder(folder: str | os.PathLike[str]) -> Path:
     if not is_folder:
         what = "is a file" if existing.is_file() else "is not a folder"
         raise _cannot_be(given, f"{existing} {what}")
+    return path
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the path, or what exists nearest above it.
+
+    Raises:
+        OSError: It is too long, or its symbolic links lead in a circle.
+    """
+    for one in (path, *path.parents):
+        try:
+            one.lstat()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        return one
     return path
 
 
@@ -77,17 +92,6 @@ def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
         if max_bytes is not None and status.st_size > max_bytes:
             raise TooLargeError(f"it has more than {max_bytes:,} bytes")
         return file.read(-1 if max_bytes is None else max_bytes)
-
-
-def _existing(path: Path) -> Path:
-    """Return the path, or the nearest folder above it that exists."""
-    for one in (path, *path.parents):
-        try:
-            one.lstat()
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            continue
-        return one
-    return path
 
 
 def _check_encoding(given: str, path: str) -> None:

@@ -214,12 +214,14 @@ def test_images_are_found_by_their_id(tmp_path: Path, place: str) -> None:
 
 
 def test_a_new_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    """A file is written with its folder, and never over another one, by both twins."""
+    """A file is written with its folder, and over another one only by who says so."""
     path = tmp_path / "new" / "a.bin"
     assert atomic.write_new_file(path, b"one") == path
     with pytest.raises(FileExistsError):
-        asyncio.run(atomic.awrite_new_file(path, b"two"))
+        atomic.write_new_file(path, b"two")
     assert [one.read_bytes() for one in path.parent.iterdir()] == [b"one"]
+    assert atomic.replace_file(path, b"three") == path
+    assert [one.read_bytes() for one in path.parent.iterdir()] == [b"three"]
 
 
 # Trouble
