@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import langchain_qwen_image
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "langchain_qwen_image"
+TESTS = ROOT / "tests"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 _MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:root|work|home|Users|opt)/[\w.]|[A-Z]:\\Users\\")
@@ -25,6 +27,9 @@ _INDEX_ADDRESSES = re.compile(
 _LOCK_FILES = re.compile(
     r"(?:^|/)(?:uv\.lock|poetry\.lock|pdm\.lock|Pipfile\.lock|pylock.*\.toml|.*\.lock|pip\.conf)$"
 )
+
+_IF_THERE = {"IPython", "langgraph", "pytest"}
+"""Libraries that the package uses only where somebody has them, and never asks for."""
 
 _GALLERY = ("page.html", "gallery.css", "gallery.js")
 
@@ -77,9 +82,35 @@ def test_no_lock_file_is_committed() -> None:
 
 
 def test_base_install_is_three_packages() -> None:
-    """Without an extra, only LangChain's core, pydantic and httpx are installed."""
-    names = [re.split(r"[^\w-]", line)[0] for line in PROJECT["project"]["dependencies"]]
-    assert sorted(names) == ["httpx", "langchain-core", "pydantic"]
+    """Without an extra, only LangChain's core, pydantic and httpx are installed.
+
+    What comes with them and is imported by name is declared too.
+    """
+    names = {re.split(r"[^\w-]", line)[0] for line in PROJECT["project"]["dependencies"]}
+    comes_with = {
+        "anyio": "httpx",
+        "httpcore": "httpx",
+        "langsmith": "langchain-core",
+        "pydantic-core": "pydantic",
+    }
+    assert names == {"httpx", "langchain-core", "pydantic", *comes_with}
+    for name, owner in comes_with.items():
+        assert any(line.startswith(name) for line in requires(owner) or ())
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Each library that the package imports is a dependency or in an extra, by its own name."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    declared = [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]
+    names = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in declared}
+    foreign = {
+        library
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for library in _imported(node)
+        if library not in sys.stdlib_module_names
+    }
+    assert foreign <= {PACKAGE.name, "PIL" if "pillow" in names else "", *names, *_IF_THERE}
 
 
 def test_version_is_the_newest_of_the_changelog() -> None:
@@ -105,8 +136,8 @@ def test_names_of_modules_say_something() -> None:
 
 def _importers(library: str) -> list[str]:
     return [
-        file.name
-        for file in sorted(PACKAGE.glob("*.py"))
+        str(file.relative_to(PACKAGE))
+        for file in sorted(PACKAGE.rglob("*.py"))
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if library in _imported(node)
     ]
@@ -183,3 +214,8 @@ def test_wheel_holds_the_package_alone(tmp_path: Path) -> None:
     page = {f"langchain_qwen_image/gallery/{part}" for part in _GALLERY}
     assert page <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_shared_fixtures_have_one_home() -> None:
+    """There is one conftest.py: tests import from it, and a second would stand in its way."""
+    assert [file.parent for file in TESTS.rglob("conftest.py")] == [TESTS]
