@@ -24,6 +24,7 @@ _GZIP = b"\x1f\x8b\x08"
 _GZIP_WINDOW = 31
 _NOT_DECODED = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
 _PIECE = 1 << 16
+_DIGITS = 20
 
 
 class Body:
@@ -114,7 +115,8 @@ def until(call: Call, pieces: Iterable[bytes]) -> Iterator[bytes]:
 def content_length(headers: Mapping[str, str]) -> int | None:
     """Return how many bytes the host announced, if it did."""
     value = headers.get("content-length", "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    is_number = value.isascii() and value.isdigit() and len(value) < _DIGITS
+    return int(value) if is_number else None
 
 
 def _with_head(pieces: Iterable[bytes]) -> Iterator[bytes]:

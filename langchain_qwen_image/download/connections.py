@@ -1,18 +1,26 @@
-"""Connections to the hosts of images: guarded, without credentials, and silent about links."""
+"""Connections to the hosts of images: guarded, without credentials, and silent about links.
+
+Each host is reached directly, or by the proxy that the environment or a client of the caller's
+names for it. This machine itself is never reached by a proxy.
+"""
 
 import logging
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import BoundedSemaphore
+from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from langchain_qwen_image.concurrency.threads import THREADS
-from langchain_qwen_image.download.ssrf import GuardedBackend, plain_http
+from langchain_qwen_image.download.callers_client import AnyClient, context_for, proxy_for
+from langchain_qwen_image.download.ssrf import GuardedBackend, is_this_machine, plain_http
+from langchain_qwen_image.environment import base_url_from_environment
 from langchain_qwen_image.transport.call import Call, current_call
-from langchain_qwen_image.transport.deadline import DeadlineBackend, tls_context, use_backend
+from langchain_qwen_image.transport.deadline import DeadlineBackend, use_backend
 
 _LIMITS = httpx.Limits(max_connections=THREADS, keepalive_expiry=5.0)
 
@@ -20,27 +28,47 @@ _LIMITS = httpx.Limits(max_connections=THREADS, keepalive_expiry=5.0)
 class Connections:
     """The connections of one process, used again within five seconds."""
 
-    def __init__(self, *, allow_loopback: bool) -> None:
-        """Prepare; nothing is connected yet.
+    def __init__(self, gateway: str, *, allow_loopback: bool, clients: Sequence[AnyClient]) -> None:
+        """Prepare, with the gateway's address or ""; nothing is connected yet.
 
         Raises:
             ImportError, ValueError: the environment names a proxy that httpx cannot use.
+            OSError: the environment names certificates that cannot be read.
         """
         logging.getLogger("httpcore.http11").addFilter(_keeps_links_secret)
-        self._client = httpx.Client(verify=tls_context(), limits=_LIMITS)
+        self._clients = clients
+        self._context = context_for(clients)
+        self._client = httpx.Client(verify=self._context, limits=_LIMITS)
+        self._by_proxy: dict[str, httpx.HTTPTransport] = {}
         use_backend(self._client, DeadlineBackend())  # a proxy may well be on a private address
-        _guard(self._client._transport, allow_loopback=allow_loopback)
+        host = urlsplit(gateway or base_url_from_environment()).hostname or ""
+        backend = GuardedBackend(allow_loopback=allow_loopback, gateway=host)
+        _use_backend(self._client._transport, backend)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send through the transport for this host, a proxy of the environment or a direct one.
+        """Send through the transport for this host, a proxy's or the direct one.
 
         The client above the transports would log the whole link and collect cookies.
         """
-        return self._client._transport_for_url(request.url).handle_request(request)
+        return self._transport_for(request.url).handle_request(request)
+
+    def _transport_for(self, url: httpx.URL) -> httpx.BaseTransport:
+        if is_this_machine(url.host):
+            return self._client._transport
+        proxy = proxy_for(url, self._clients)
+        if proxy is None:
+            return self._client._transport_for_url(url)
+        name = f"{proxy.url} {proxy.raw_auth} {proxy.headers.raw}"
+        if name not in self._by_proxy:
+            made = httpx.HTTPTransport(verify=self._context, limits=_LIMITS, proxy=proxy)
+            _use_backend(made, DeadlineBackend())
+            self._by_proxy.setdefault(name, made)
+        return self._by_proxy[name]
 
     def close(self) -> None:
         """Close what is open, without the pool's lock: a forked child may find it held for ever."""
-        for transport in (self._client._transport, *self._client._mounts.values()):
+        mounted = self._client._mounts.values()
+        for transport in (self._client._transport, *mounted, *self._by_proxy.values()):
             if isinstance(transport, httpx.HTTPTransport):
                 for connection in transport._pool.connections:
                     connection.close()
@@ -49,9 +77,9 @@ class Connections:
 class ConnectionsOfProcess:
     """Connections made at first use, anew in a forked child, closed with their owner."""
 
-    def __init__(self, owner: object, *, allow_loopback: bool) -> None:
+    def __init__(self, owner: object, connect: Callable[[], Connections]) -> None:
         """Close them when `owner` is gone or the interpreter ends."""
-        self._allow_loopback = allow_loopback
+        self._connect = connect
         self._by_process: dict[int, Connections] = {}
         self._turns: dict[int, BoundedSemaphore] = {}
         weakref.finalize(owner, _close, self._by_process)
@@ -60,12 +88,11 @@ class ConnectionsOfProcess:
         """Return those of this process.
 
         Raises:
-            ImportError, ValueError: the environment names a proxy that httpx cannot use.
+            ImportError, ValueError, OSError: as `Connections` raises them.
         """
         connections = self._by_process.get(os.getpid())
         if connections is None:
-            made = Connections(allow_loopback=self._allow_loopback)
-            connections = self._by_process.setdefault(os.getpid(), made)
+            connections = self._by_process.setdefault(os.getpid(), self._connect())
         return connections
 
     @contextmanager
@@ -91,9 +118,9 @@ def bound_to(call: Call, *, is_plain: bool) -> Iterator[None]:
         current_call.reset(call_token)
 
 
-def _guard(transport: httpx.BaseTransport, *, allow_loopback: bool) -> None:
+def _use_backend(transport: httpx.BaseTransport, backend: httpcore.NetworkBackend) -> None:
     if isinstance(transport, httpx.HTTPTransport):
-        transport._pool._network_backend = GuardedBackend(allow_loopback=allow_loopback)
+        transport._pool._network_backend = backend
 
 
 def _close(by_process: dict[int, Connections]) -> None:

@@ -82,12 +82,18 @@ def disturbed(error: httpx.TransportError) -> Failure:
     """Say what a failed exchange means, in our own words: a server's may quote the link."""
     if isinstance(error, httpx.ConnectError):
         detail = " ".join(str(error).split())[:_DETAIL]
-        return Failure(f"no connection was made ({detail})", again=True)
+        return Failure(f"no connection was made ({detail}){_advice_on(detail)}", again=True)
     if isinstance(error, httpx.ProxyError):
         return Failure("the proxy did not make the connection", again=True)
     if isinstance(error, httpx.TimeoutException):
         return Failure("it did not come in time", again=True)
     return Failure("the connection broke before all of it had come", again=True)
+
+
+def _advice_on(detail: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" not in detail:
+        return ""
+    return "; let SSL_CERT_FILE, or the `verify` of an http_client, name the CA of this network"
 
 
 def _story(failure: Failure, link: str) -> str:

@@ -5,18 +5,17 @@ byte for byte. Every host is judged on every hop, all of its addresses, when it 
 What comes back is capped, bound to one deadline, and checked as it comes. Fetching is free, so it
 is tried again; nothing here can buy anything.
 
-Behind a proxy of the environment it is the proxy that resolves names: an address that stands in the
-link is judged all the same, a name is not, and whoever runs the proxy decides what it reaches.
+Behind a proxy it is the proxy that resolves names: an address in the link is judged all the same, a
+name is not, and whoever runs the proxy decides what it reaches.
 """
 
-import hashlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO, TypeVar, cast
 
 import httpx
@@ -34,10 +33,10 @@ from langchain_qwen_image.download.failures import (
 )
 from langchain_qwen_image.download.image_format import (
     DamagedImageError,
+    ImageInfo,
     NotAnImageError,
-    describe,
     media_type_of,
-    read_format,
+    write_image,
 )
 from langchain_qwen_image.download.ssrf import UnsafeAddressError
 from langchain_qwen_image.download.url import Target, place
@@ -65,18 +64,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger("langchain_qwen_image")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """An image that arrived whole: what its bytes say of it; width and height in pixels."""
-
-    mime_type: str
-    suffix: str
-    width: int
-    height: int
-    size_bytes: int
-    sha256: str
-
-
 class Fetcher:
     """Fetches images, from any number of threads, tasks and processes at once.
 
@@ -85,6 +72,9 @@ class Fetcher:
     Args:
         max_image_bytes: Largest image that is taken, in bytes.
         allow_loopback: Also allow loopback addresses, and plain http to them.
+        gateway: Address of the gateway that the links come from; by default the environment's, else
+            the public one. It tells whether a fake-IP resolver answers DNS (see `ssrf`).
+        clients: HTTP clients of the caller's, for their certificates and proxies and nothing else.
         transport: What answers instead of the network; it resolves no names, so only schemes and
             addresses that stand in the link are judged. Never closed here.
         timeout: Seconds for one fetch with all its attempts.
@@ -98,6 +88,8 @@ class Fetcher:
         *,
         max_image_bytes: int = MAX_IMAGE_BYTES,
         allow_loopback: bool = False,
+        gateway: str = "",
+        clients: Sequence[httpx.Client | httpx.AsyncClient] = (),
         transport: httpx.BaseTransport | None = None,
         timeout: float = 120.0,
         attempts: int = 4,
@@ -112,7 +104,8 @@ class Fetcher:
         self._attempts = attempts
         self._sleep = sleep
         self._random = random
-        self._connections = ConnectionsOfProcess(self, allow_loopback=allow_loopback)
+        connect = partial(Connections, gateway, allow_loopback=allow_loopback, clients=clients)
+        self._connections = ConnectionsOfProcess(self, connect)
 
     def fetch(self, url: str, into: BinaryIO) -> ImageInfo:
         """Fetch an image into a file, which is rewound and emptied before each attempt.
@@ -125,7 +118,7 @@ class Fetcher:
                 `not_an_image` says whether something else came.
             OSError: the file could not be written.
         """
-        return self._run(url, lambda pieces: _write(pieces, into))
+        return self._run(url, lambda pieces: write_image(pieces, into))
 
     def probe(self, url: str) -> str | None:
         """Look at the first bytes of what a link leads to, and keep nothing of them.
@@ -179,7 +172,7 @@ class Fetcher:
         except FetchError as error:
             return error.failure
         except UnsafeAddressError as error:
-            return Failure(f"it is not safe to fetch: {error}", lasting=True)
+            return Failure(f"it is not safe to fetch: {error}", lasting=error.lasting)
         except NotAnImageError as error:
             return Failure(f"what came is {error}", not_an_image=True)
         except DamagedImageError as error:
@@ -211,16 +204,20 @@ class Fetcher:
 
     def _get(self, target: Target, call: Call) -> httpx.Response:
         waits = _TIMEOUT.as_dict() | {"pool": max(0.0, call.deadline - time.monotonic())}
-        request = httpx.Request("GET", target.url, headers=_HEADERS, extensions={"timeout": waits})
+        headers = _HEADERS | {"Host": target.url.netloc.decode("ascii")}
+        request = httpx.Request("GET", target.url, headers=headers, extensions={"timeout": waits})
         request.url = target.url  # the constructor has put it in order
         return self._line().handle_request(request)
 
     def _line(self) -> httpx.BaseTransport | Connections:
         try:
             return self._transport or self._connections.get()
+        except OSError as error:
+            reason = error.strerror or "no certificate in it"
+            problem = f"certificates that cannot be read: see SSL_CERT_FILE ({reason})"
         except (ImportError, ValueError, httpx.InvalidURL):
-            failure = Failure("the environment names a proxy that cannot be used")
-        raise FetchError(failure)
+            problem = "a proxy that cannot be used"
+        raise FetchError(Failure(f"the environment names {problem}"))
 
     def _body(self, answer: httpx.Response, target: Target, call: Call) -> Body:
         pieces = iter(cast(httpx.SyncByteStream, answer.stream))
@@ -235,20 +232,3 @@ class Fetcher:
             coding=answer.headers.get("content-encoding", ""),
             length=content_length(answer.headers),
         )
-
-
-def _write(pieces: Iterable[bytes], into: BinaryIO) -> ImageInfo:
-    """Write, count and check the bytes of one image."""
-    into.seek(0)
-    into.truncate()
-    size, digest = 0, hashlib.sha256()
-    for piece in pieces:
-        if not size and media_type_of(piece) is None:
-            raise NotAnImageError(describe(piece))
-        size += len(piece)
-        into.write(piece)
-        digest.update(piece)
-    found = read_format(into)
-    return ImageInfo(
-        found.mime_type, found.suffix, found.width, found.height, size, digest.hexdigest()
-    )

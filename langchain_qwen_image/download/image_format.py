@@ -4,7 +4,9 @@ No image library touches the bytes, and they are never altered; the first of the
 whatever a header says. Sources: the PNG specification, ITU T.81 (JPEG), RFC 9649 (WebP).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from io import SEEK_CUR, SEEK_END, BytesIO
 from struct import Struct
 from typing import BinaryIO
@@ -42,6 +44,18 @@ class ImageFormat:
     height: int
 
 
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image that arrived whole: what its bytes say of it; width and height in pixels."""
+
+    mime_type: str
+    suffix: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+
+
 def media_type_of(head: bytes) -> str | None:
     """Return the media type that the first `HEAD_BYTES` bytes tell; None if they are no image's.
 
@@ -68,6 +82,31 @@ def describe(head: bytes) -> str:
     if text.startswith((b"{", b"[")):
         return "JSON"
     return "not a PNG, JPEG or WebP image"
+
+
+def write_image(pieces: Iterable[bytes], into: BinaryIO) -> ImageInfo:
+    """Write an image over what is in a file, and check it.
+
+    The first piece must have `HEAD_BYTES` bytes, if there are as many in all.
+
+    Raises:
+        NotAnImageError: the first bytes are not an image's; nothing of them is written.
+        DamagedImageError: bytes are missing, or contradict themselves.
+        OSError: the file could not be written.
+    """
+    into.seek(0)
+    into.truncate()
+    size, digest = 0, sha256()
+    for piece in pieces:
+        if not size and media_type_of(piece) is None:
+            raise NotAnImageError(describe(piece))
+        size += len(piece)
+        into.write(piece)
+        digest.update(piece)
+    found = read_format(into)
+    return ImageInfo(
+        found.mime_type, found.suffix, found.width, found.height, size, digest.hexdigest()
+    )
 
 
 def read_format(file: BinaryIO) -> ImageFormat:

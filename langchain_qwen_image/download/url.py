@@ -7,10 +7,14 @@ from urllib.parse import quote, urljoin
 
 import httpx
 
-from langchain_qwen_image.download.ssrf import UnsafeAddressError, check_host
+from langchain_qwen_image.download.ssrf import UnsafeAddressError, check_host, is_this_machine
 
 _LINK = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
-_HOST = re.compile(r"[a-z0-9][a-z0-9._-]*|[0-9a-f:.]*:[0-9a-f:.]*", re.IGNORECASE)
+_HOST = re.compile(
+    r"(?=[a-z0-9])([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f:.]*:[0-9a-f:.]*", re.IGNORECASE
+)
+_LONGEST_HOST = 254
+_PORT = re.compile(r":([0-9]{0,9})$")
 _AS_IT_CAME = ascii_letters + digits + punctuation
 _SHOWN = 120
 
@@ -22,6 +26,11 @@ class ExactURL(httpx.URL):
         """Take the whole URL, and its path and query as they are to be sent."""
         super().__init__(url)
         self._target = target.encode("ascii")
+
+    @property
+    def host(self) -> str:
+        """The host in ASCII; httpx would decode it, and raise at names that IDNA 2008 refuses."""
+        return self.raw_host.decode("ascii")
 
     @property
     def raw_path(self) -> bytes:
@@ -42,10 +51,10 @@ class Target:
             UnsafeAddressError: its scheme, its host or a part of it is not allowed.
         """
         scheme, authority, target = _split(link)
-        if scheme == "http" and not allow_loopback:
-            raise UnsafeAddressError("the link is not https")
         if set("@\\") & set(authority):
             raise UnsafeAddressError("the link names a user before its host")
+        if scheme == "http":
+            scheme, authority = _secured(authority, allow_loopback=allow_loopback)
         target = quote(target, safe=_AS_IT_CAME, errors="replace")
         self.link = f"{scheme}://{authority}{target}"
         self.is_plain = scheme == "http"
@@ -65,6 +74,23 @@ class Target:
         if further.is_plain and not self.is_plain:
             raise UnsafeAddressError("it was redirected from https to http")
         return further
+
+
+def _secured(authority: str, *, allow_loopback: bool) -> tuple[str, str]:
+    """Return scheme and authority for an http link: https on 443 in place of http on 80.
+
+    OSS's own samples are http links, and its signature does not cover the scheme. Plain http is
+    left for this machine, which other ports are held to when they are connected to.
+    """
+    found = _PORT.search(authority)
+    host, port = (authority[: found.start()], found[1]) if found else (authority, "")
+    if allow_loopback and is_this_machine(host):
+        return "http", authority
+    if not port or int(port) == 80:
+        return "https", host
+    if allow_loopback:
+        return "http", authority
+    raise UnsafeAddressError(f"the link is not https, and names port {int(port)}")
 
 
 def _joined(link: str, location: str) -> str:
@@ -91,9 +117,21 @@ def _exact_url(link: str, target: str) -> ExactURL:
     with suppress(httpx.InvalidURL, ValueError):
         url = ExactURL(link, target)
         port = 443 if url.port is None else url.port
-        if _HOST.fullmatch(url.raw_host.decode("ascii")) and 0 < port < 65_536:
+        if _is_host(url.host) and 0 < port < 65_536:
             return url
     raise UnsafeAddressError("its host cannot be read")
+
+
+def _is_host(host: str) -> bool:
+    """Say whether a host can be looked up and be named to TLS: labels of 63 characters at most.
+
+    Raises:
+        UnicodeError: a label in Punycode that means nothing.
+    """
+    if len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
+        return False
+    labels = host.lower().split(".")
+    return all(label[4:].encode().decode("punycode") for label in labels if label[:4] == "xn--")
 
 
 def place(link: str) -> str:

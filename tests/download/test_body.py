@@ -9,7 +9,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_fetcher import FACTS, PICTURE, failure, png
+from image_host import FACTS, PICTURE, failure, png
 
 from langchain_qwen_image.download.body import Body
 from langchain_qwen_image.download.fetcher import Fetcher

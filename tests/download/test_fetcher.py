@@ -1,7 +1,6 @@
 """Fetching images from a host that may be hostile, over real sockets on loopback."""
 
 import asyncio
-import base64
 import gc
 import gzip
 import io
@@ -12,174 +11,36 @@ import sys
 import threading
 import time
 import traceback
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
 
-import httpcore
 import httpx
 import pytest
 import vcr
-from hypothesis import given
-from hypothesis import strategies as st
+from image_host import (
+    FACTS,
+    IDLE_SECONDS,
+    PICTURE,
+    SIGNATURE,
+    SIGNED,
+    Answer,
+    Fetch,
+    Host,
+    failure,
+    never,
+    png,
+    quick,
+    redirect,
+    reply,
+)
 from waiting import wait_until
 
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download import ssrf as _guard
-from langchain_qwen_image.download.data_uri import decode_inline
 from langchain_qwen_image.download.fetcher import Fetcher, ImageInfo
 from langchain_qwen_image.download.url import Target, place
 from langchain_qwen_image.errors import DownloadError
-
-Answer = bytes | Callable[[socket.socket], object]
-Fetch = Callable[[Fetcher, str, BinaryIO], ImageInfo]
-
-SIGNATURE = "s3cr3tSIGNATURE%2Bx%3D"
-SIGNED = f"?Expires=4102444800&OSSAccessKeyId=sandbox&Signature={SIGNATURE}"
-IDLE_SECONDS = 120.0
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    """Return a PNG chunk with its checksum."""
-    return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
-
-
-def png(pixels: bytes = b"pixels") -> bytes:
-    """Return a PNG of 5 x 4 pixels whose chunks check out."""
-    header = (5).to_bytes(4) + (4).to_bytes(4) + b"\x08\x02\x00\x00\x00"
-    parts = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
-
-
-PICTURE = png()
-FACTS = ImageInfo("image/png", ".png", 5, 4, len(PICTURE), sha256(PICTURE).hexdigest())
-
-
-def reply(body: bytes = PICTURE, status: str = "200 OK", **headers: object) -> bytes:
-    """Return an answer on the wire; a header of None is left out."""
-    fields = {"content_type": "image/png", "content_length": len(body)} | headers
-    lines = [f"{k.replace('_', '-')}: {v}\r\n" for k, v in fields.items() if v is not None]
-    return f"HTTP/1.1 {status}\r\n{''.join(lines)}\r\n".encode() + body
-
-
-def redirect(location: str, status: str = "302 Found") -> bytes:
-    """Return an answer that leads elsewhere."""
-    return reply(b"", status, location=location)
-
-
-class Host:
-    """A host of images that plays answers in order, the last one again and again."""
-
-    def __init__(self, *answers: Answer) -> None:
-        """Listen on a free port of loopback."""
-        self.answers = answers
-        self.heads: list[bytes] = []
-        self.connections = 0
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._start(self._accept)
-
-    def link(self, target: str = f"/2026/a.png{SIGNED}") -> str:
-        """Return a link to this host."""
-        return self.url + target
-
-    def close(self) -> None:
-        """Stop listening, cut every connection and wait for the threads."""
-        for connection in (self._listener, *self._open):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
-        for thread in self._threads:
-            thread.join(IDLE_SECONDS)
-
-    def _start(self, work: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=work, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections += 1
-                self._open.append(connection)
-                self._start(self._serve, connection)
-
-    def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection, connection.makefile("rb") as reader:
-            while head := b"".join(_lines(reader)):
-                self.heads.append(head)
-                answer = self.answers[min(len(self.heads), len(self.answers)) - 1]
-                if callable(answer):
-                    answer(connection)
-                    return
-                connection.sendall(answer)
-
-
-def _lines(reader: BinaryIO) -> Iterator[bytes]:
-    while (line := reader.readline()).strip():
-        yield line
-
-
-@pytest.fixture
-def host() -> Iterator[Callable[..., Host]]:
-    """Start hosts that end with the test."""
-    with ExitStack() as stack:
-
-        def start(*answers: Answer) -> Host:
-            started = Host(*answers)
-            stack.callback(started.close)
-            return started
-
-        yield start
-
-
-def _sync(fetcher: Fetcher, url: str, into: BinaryIO) -> ImageInfo:
-    return fetcher.fetch(url, into)
-
-
-def _async(fetcher: Fetcher, url: str, into: BinaryIO) -> ImageInfo:
-    return asyncio.run(in_thread(fetcher.fetch, url, into))
-
-
-@pytest.fixture(params=[_sync, _async], ids=["sync", "async"])
-def fetch(request: pytest.FixtureRequest) -> Fetch:
-    """Fetch by either twin."""
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the proxies of this machine out of the tests."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-def quick(**settings: object) -> Fetcher:
-    """Return a fetcher for loopback that does not wait between attempts."""
-    return Fetcher(**{"allow_loopback": True, "sleep": lambda _: None, **settings})
-
-
-def never(request: httpx.Request) -> httpx.Response:
-    """Answer nothing: the test must not come this far."""
-    raise AssertionError("a request was sent")
-
-
-def failure(
-    fetcher: Fetcher, url: str, into: BinaryIO | None = None, *, probe: bool = False
-) -> DownloadError:
-    """Fetch, or only look, and return the error."""
-    with pytest.raises(DownloadError) as caught:
-        fetcher.probe(url) if probe else fetcher.fetch(url, into or io.BytesIO())
-    return caught.value
-
 
 # What comes
 
@@ -389,159 +250,6 @@ def test_the_wait_is_what_the_host_asks_for(
     assert error.status_code == 503
 
 
-# The link
-
-
-@pytest.mark.parametrize(
-    ("link", "words"),
-    [
-        ("http://images.example/a.png", "not https"),
-        ("ftp://images.example/a.png", "not https"),
-        ("file:///etc/passwd", "not https"),
-        ("gopher://127.0.0.1:6379/_FLUSHALL", "not https"),
-        ("//images.example/a.png", "not https"),
-        ("/etc/passwd", "not https"),
-        ("javascript:alert(1)", "not https"),
-        ("", "not https"),
-        ("https://", "cannot be read"),
-        ("https:///a.png", "cannot be read"),
-        ("https://user:pass@images.example/a.png", "names a user"),
-        ("https://images.example@127.0.0.1/a.png", "names a user"),
-        ("https://127.0.0.1\\@images.example/", "names a user"),
-        ("https://images.example:0/a.png", "cannot be read"),
-        ("https://images.example:70000/a.png", "cannot be read"),
-        ("https://images.example:x/a.png", "cannot be read"),
-        ("https://pic tures.example/a.png", "cannot be read"),
-        ("https://pic\r\ntures.example/a.png", "cannot be read"),
-        ("https://-images.example/a.png", "cannot be read"),
-        ("https://[::1/a.png", "cannot be read"),
-        ("https://[::1%25lo]/a.png", "cannot be read"),
-        ("https://\uff11\uff12\uff17.0.0.1/", "cannot be read"),
-        ("https://" + "a" * 70_000 + "/", "cannot be read"),
-        ("https://127.0.0.1/", "non-public"),
-        ("https://127.1/", "in disguise"),
-        ("https://0x7f000001/", "in disguise"),
-        ("https://2130706433/", "in disguise"),
-        ("https://0/", "in disguise"),
-        ("https://localhost/", "non-public"),
-        ("https://169.254.169.254/latest/meta-data/", "non-public"),
-        ("https://[::ffff:169.254.169.254]/", "non-public"),
-        ("https://[64:ff9b::a9fe:a9fe]/", "non-public"),
-        ("https://[2002:a9fe:a9fe::]/", "non-public"),
-        ("https://[fec0::1]/", "non-public"),
-    ],
-)
-def test_hostile_links_are_refused_unsent(fetch: Fetch, link: str, words: str) -> None:
-    """A link that is not a plain https link to a public host is refused before anything is sent."""
-    fetcher = Fetcher(transport=httpx.MockTransport(never))
-    with pytest.raises(DownloadError, match=words) as caught:
-        fetch(fetcher, link, io.BytesIO())
-    assert "not safe" in str(caught.value)
-    assert "will not help" in str(caught.value)
-    assert "pass@" not in str(caught.value)
-
-
-def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name is judged by what it resolves to, once, and not repeated."""
-    asked: list[str] = []
-
-    def getaddrinfo(name: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        asked.append(name)
-        return [(0, 0, 0, "", ("10.0.0.1", port))]
-
-    monkeypatch.setattr(_guard.socket, "getaddrinfo", getaddrinfo)
-    error = failure(Fetcher(), f"https://images.example/a.png{SIGNED}")
-    assert "leads to a non-public address, 10.0.0.1" in str(error)
-    assert asked == ["images.example"]
-
-
-def test_tls_is_for_the_name_and_not_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checked address is connected to, and the certificate must be the name's."""
-    seen: list[object] = []
-
-    class Stream(httpcore.MockStream):
-        def start_tls(self, *args: object, **kwargs: object) -> httpcore.NetworkStream:
-            seen.extend([*args, *kwargs.values()])
-            return self
-
-    def connect_tcp(_: object, address: str, *__: object, **___: object) -> httpcore.NetworkStream:
-        seen.append(address)
-        return Stream([reply()])
-
-    def getaddrinfo(name: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        return [(0, 0, 0, "", ("93.184.215.14", port))]
-
-    monkeypatch.setattr(_guard.socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect_tcp)
-    assert Fetcher().fetch("https://images.example/a.png", io.BytesIO()) == FACTS
-    assert seen[0] == "93.184.215.14"
-    assert "images.example" in seen
-
-
-TARGETS = [
-    "/a%2Fb.png?Signature=a%2Bb%3D&x=%7E~'|",
-    "/a/../b/./c.png?x=1",
-    "/%2e%2E/a%2fb.png?a=%2B&b=%2b",
-    '/a.png?x="<>`{}^',
-    "/a%20b.png?x=a%20b+c",
-    "/?",
-    "//x//y.png?&&=",
-    "/a.png?u=http://other.example/?x=1",
-]
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_link_goes_out_byte_for_byte(host: Callable[..., Host], target: str) -> None:
-    """Path and query reach the wire as they stand in the link, fragment excepted."""
-    started = host(redirect("/hop" + target), reply())
-    quick().fetch(started.link(target + "#part"), io.BytesIO())
-    lines = [head.split(b"\r\n")[0] for head in started.heads]
-    expected = [target, "/hop" + target]
-    assert lines == [f"GET {sent} HTTP/1.1".encode() for sent in expected]
-
-
-@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="#")))
-def test_printable_targets_are_never_altered(rest: str) -> None:
-    """Every printable character of a link's path and query stays as it is."""
-    target = Target(f"https://images.example/{rest}", allow_loopback=False)
-    assert target.url.raw_path == f"/{rest}".encode()
-
-
-@given(st.text())
-def test_any_text_is_a_target_or_refused(text: str) -> None:
-    """Whatever stands for a link, the one thing that can happen is the one error."""
-    fetcher = Fetcher(transport=httpx.MockTransport(lambda _: httpx.Response(404)))
-    for link in (text, f"https://{text}", f"https://h/{text}", f"data:{text}"):
-        with pytest.raises(DownloadError):
-            fetcher.fetch(link, io.BytesIO())
-
-
-def test_redirects_are_followed_thrice(host: Callable[..., Host]) -> None:
-    """Three redirects are followed, to other hosts too; each is a new bare GET."""
-    other = host(redirect("b.png"), reply())
-    first = host(redirect("/x/y?q=1"), redirect(other.link("/deep/a.png?z=%2B")))
-    assert quick().fetch(first.link(), io.BytesIO()) == FACTS
-    assert [head.split()[1] for head in other.heads] == [b"/deep/a.png?z=%2B", b"/deep/b.png"]
-
-
-def test_https_is_never_left(fetch: Fetch) -> None:
-    """A redirect from https to http is refused, even where http is allowed."""
-    answer = httpx.Response(302, headers={"location": "http://127.0.0.1/a.png"})
-    fetcher = quick(transport=httpx.MockTransport(lambda _: answer))
-    with pytest.raises(DownloadError, match="from https to http"):
-        fetch(fetcher, "https://images.example/a.png", io.BytesIO())
-
-
-def test_plain_http_goes_to_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allowing loopback does not send a signed link over the network unencrypted."""
-
-    def getaddrinfo(name: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        return [(0, 0, 0, "", ("93.184.215.14", port))]
-
-    monkeypatch.setattr(_guard.socket, "getaddrinfo", getaddrinfo)
-    assert "plain http" in str(failure(quick(), "http://images.example/a.png"))
-
-
 # Secrets
 
 
@@ -654,57 +362,6 @@ def test_a_link_without_expiry_says_what_upstream_keeps(host: Callable[..., Host
     error = failure(quick(), host(reply(EXPIRED_XML[:-9], "400 Bad")).link("/a.png"))
     assert "400 AccessDenied" in str(error)
     assert "24 hours" in str(error)
-
-
-# data: URIs
-
-DATA = [
-    pytest.param("data:image/png;base64," + base64.b64encode(PICTURE).decode(), id="base64"),
-    pytest.param(
-        "DATA:image/jpeg;BASE64," + base64.urlsafe_b64encode(PICTURE).decode().rstrip("="),
-        id="url-safe-unpadded",
-    ),
-    pytest.param(
-        "data:;base64," + base64.b64encode(PICTURE).decode().replace("=", "%3D"), id="escaped"
-    ),
-    pytest.param("data:image/png," + "".join(f"%{byte:02x}" for byte in PICTURE), id="percent"),
-]
-
-
-@pytest.mark.parametrize("uri", DATA)
-def test_inline_images_are_decoded_in_place(fetch: Fetch, uri: str) -> None:
-    """A `data:` URI of either encoding gives its image without a request."""
-    into = io.BytesIO()
-    assert fetch(Fetcher(transport=httpx.MockTransport(never)), uri, into) == FACTS
-    assert into.getvalue() == PICTURE
-
-
-@pytest.mark.parametrize(
-    ("uri", "words"),
-    [
-        pytest.param("data:image/png;base64", "without data", id="no-data"),
-        pytest.param("data:image/png;base64,A", "cannot be decoded", id="bad-base64"),
-        pytest.param("data:image/png;base64,iVBORw0KGgo=", "not whole", id="cut"),
-        pytest.param("data:text/html,<html>", "XML or HTML", id="html"),
-        pytest.param("data:;base64," + "A" * 8000, "larger than", id="large"),
-        pytest.param("data:," + png(bytes(2000)).decode("latin-1"), "larger than", id="decoded"),
-    ],
-)
-def test_inline_images_are_checked_like_others(uri: str, words: str) -> None:
-    """A `data:` URI that is no whole image under the cap is refused, and not quoted."""
-    error = failure(Fetcher(max_image_bytes=1900), uri)
-    assert words in str(error)
-    assert len(str(error)) < 400
-
-
-@given(st.binary())
-def test_inline_encodings_agree(data: bytes) -> None:
-    """Base64 and percent-encoding bring back the same bytes."""
-    for uri in (
-        "data:;base64," + base64.b64encode(data).decode(),
-        "data:," + "".join(f"%{byte:02X}" for byte in data),
-    ):
-        assert decode_inline(uri) == data
 
 
 # Connections, threads, processes
@@ -830,39 +487,7 @@ def test_a_full_disk_is_the_callers(host: Callable[..., Host], fetch: Fetch) -> 
     assert len(started.heads) == 1
 
 
-# Proxies and cassettes
-
-
-def test_a_proxy_of_the_environment_is_used(
-    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Plain http goes through the proxy in whole, byte for byte."""
-    proxy = host(reply())
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    assert quick().fetch("http://127.0.0.1:9/a/../b.png?x=%2B", io.BytesIO()) == FACTS
-    assert proxy.heads[0].startswith(b"GET http://127.0.0.1:9/a/../b.png?x=%2B HTTP/1.1")
-
-
-def test_a_proxy_may_be_on_loopback_and_its_refusal_is_failure(
-    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The guard does not judge the proxy; addresses in the link are judged all the same."""
-    proxy = host(reply(b"", "403 Forbidden"))
-    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    fetcher = Fetcher(sleep=lambda _: None, attempts=2)
-    assert "proxy" in str(failure(fetcher, f"https://images.example/a.png{SIGNED}"))
-    assert [head.split()[:2] for head in proxy.heads] == [[b"CONNECT", b"images.example:443"]] * 2
-    assert "non-public" in str(failure(fetcher, "https://10.0.0.1/a.png"))
-    assert len(proxy.heads) == 2
-    assert b"sandbox" not in b"".join(proxy.heads)
-
-
-def test_an_impossible_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxy settings that httpx cannot use are a `DownloadError`, and not quoted."""
-    monkeypatch.setenv("ALL_PROXY", "gopher://me:secret@proxy.example")
-    error = failure(Fetcher(), "https://images.example/a.png")
-    assert "proxy that cannot be used" in str(error)
-    assert "secret" not in str(error)
+# Cassettes
 
 
 def test_a_cassette_plays_without_network(

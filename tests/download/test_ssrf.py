@@ -15,6 +15,7 @@ from langchain_qwen_image.download.ssrf import (
     check_host,
     is_loopback,
     is_public,
+    is_this_machine,
     plain_http,
     resolve,
 )
@@ -148,6 +149,29 @@ def test_hosts_that_are_addresses_are_judged_unresolved(host: str) -> None:
 def test_names_and_public_addresses_pass_unresolved(host: str) -> None:
     """A name is left to the lookup, a public address is fine."""
     check_host(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("LocalHost", True),
+        ("localhost.", True),
+        ("files.localhost", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("::ffff:127.0.0.1", True),
+        ("images.example", False),
+        ("localhost.example", False),
+        ("127.1", False),
+        ("10.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_this_machine_is_known_by_its_own_names(host: str, expected: bool) -> None:
+    """A host is this machine by a loopback address or as localhost, not by what it resolves to."""
+    assert is_this_machine(host) == expected
 
 
 @pytest.mark.parametrize(

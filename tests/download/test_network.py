@@ -1,0 +1,310 @@
+"""Proxies and certificates: what the environment or a client of the caller's names."""
+
+import asyncio
+import io
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+from image_host import FACTS, SIGNED, Host, failure, quick, reply
+from loopback import self_signed
+
+from langchain_qwen_image.download.callers_client import context_for, proxy_for
+from langchain_qwen_image.download.fetcher import Fetcher
+from langchain_qwen_image.transport import deadline
+
+KEY = "0123456789abcdef0123456789abcdef"
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+URL = httpx.URL("https://images.example/a.png")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's context, and the certificate that only a client told of it trusts."""
+    return self_signed(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _own_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the process's TLS context be made anew, by the environment that the test sets up."""
+    deadline.tls_context.cache_clear()
+    yield
+    deadline.tls_context.cache_clear()
+
+
+# Proxies
+
+
+def test_a_proxy_may_be_on_loopback_and_its_refusal_is_failure(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard does not judge the proxy; addresses in the link are judged all the same."""
+    proxy = host(reply(b"", "403 Forbidden"))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    fetcher = Fetcher(sleep=lambda _: None, attempts=2)
+    assert "proxy" in str(failure(fetcher, f"https://images.example/a.png{SIGNED}"))
+    assert [head.split()[:2] for head in proxy.heads] == [[b"CONNECT", b"images.example:443"]] * 2
+    assert "non-public" in str(failure(fetcher, "https://10.0.0.1/a.png"))
+    assert len(proxy.heads) == 2
+    assert b"sandbox" not in b"".join(proxy.heads)
+
+
+@pytest.mark.parametrize("variable", PROXIES)
+def test_http_links_go_to_a_proxy_by_connect_alone(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """No proxy reads a signed link: what says http is asked for by https there too."""
+    proxy = host(reply(b"", "403 Forbidden"))
+    monkeypatch.setenv(variable, proxy.url)
+    real = socket.getaddrinfo
+
+    def lookup(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "127.0.0.1":
+            return real(name, *args, **kwargs)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    failure(Fetcher(attempts=1), f"http://images.example/a.png{SIGNED}")
+    assert [head.split()[0] for head in proxy.heads] in ([b"CONNECT"], [])
+    assert bool(proxy.heads) == (variable != "HTTP_PROXY")
+    assert b"a.png" not in b"".join(proxy.heads)
+
+
+@pytest.mark.parametrize("variable", [*PROXIES, "the client"])
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST"])
+def test_this_machine_is_never_reached_by_a_proxy(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    """An image of a local gateway is fetched directly, whatever proxy is named."""
+    started, proxy = host(reply()), host(reply())
+    client = httpx.Client(proxy=proxy.url if variable == "the client" else None)
+    if variable in PROXIES:
+        monkeypatch.setenv(variable, proxy.url)
+    link = started.link().replace("127.0.0.1", name)
+    with client:
+        assert quick(clients=(client,)).fetch(link, io.BytesIO()) == FACTS
+    assert proxy.heads == []
+
+
+def test_an_impossible_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxy settings that httpx cannot use are a `DownloadError`, and not quoted."""
+    monkeypatch.setenv("ALL_PROXY", "gopher://me:secret@proxy.example")
+    error = failure(Fetcher(), "https://images.example/a.png")
+    assert "proxy that cannot be used" in str(error)
+    assert "secret" not in str(error)
+
+
+def tunnel(to: ssl.SSLContext) -> Callable[[Any], None]:
+    """Play a proxy that grants a tunnel, and the host at its other end."""
+
+    def serve(connection: Any) -> None:
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with to.wrap_socket(connection, server_side=True) as inner:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += inner.recv(65_536)
+            assert KEY.encode() not in head
+            inner.sendall(reply())
+
+    return serve
+
+
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient], ids=["sync", "async"])
+def test_a_proxy_of_the_callers_client_is_used(
+    host: Callable[..., Host], certificate: tuple[ssl.SSLContext, Path], kind: Any
+) -> None:
+    """Where the caller's client needs a proxy to get out, the fetch gets out by it too."""
+    server, trusted = certificate
+    proxy = host(tunnel(server))
+    address = proxy.url.replace("//", "//me:secret@")
+    context = ssl.create_default_context(cafile=str(trusted))
+    client = kind(proxy=address, verify=context, headers={"Ocp-Apim-Subscription-Key": KEY})
+    fetcher = Fetcher(clients=(client,), attempts=1)
+    assert fetcher.fetch(f"https://gateway.test/a.png{SIGNED}", io.BytesIO()) == FACTS
+    assert proxy.heads[0].startswith(b"CONNECT gateway.test:443 ")
+    assert b"Proxy-Authorization: Basic" in proxy.heads[0]
+    assert KEY.encode() not in proxy.heads[0]
+
+
+def test_a_proxy_counts_for_the_hosts_that_it_is_mounted_for() -> None:
+    """A client that has a proxy for some hosts only has it for those."""
+    mounts = {"all://images.example": httpx.HTTPTransport(proxy="http://[::1]:3128")}
+    with httpx.Client(mounts=mounts) as client:
+        proxy = proxy_for(URL, [client])
+        assert proxy is not None
+        assert str(proxy.url) == "http://[::1]:3128"
+        assert proxy_for(httpx.URL("https://other.example"), [client]) is None
+
+
+def test_a_socks_proxy_of_the_callers_client_is_known() -> None:
+    """A SOCKS proxy is taken over with its user; httpx needs an extra to use one."""
+    pool = object.__new__(httpcore.SOCKSProxy)
+    pool.__dict__ |= {"_proxy_url": httpcore.URL("socks5://h:1080"), "_proxy_auth": (b"me", b"pw")}
+    transport = httpx.HTTPTransport()
+    transport._pool = pool
+    with httpx.Client() as client:
+        client._transport = transport
+        proxy = proxy_for(URL, [client])
+        client._transport = httpx.BaseTransport()
+    assert proxy is not None
+    assert (str(proxy.url), proxy.auth) == ("socks5://h:1080", ("me", "pw"))
+
+
+# Certificates
+
+
+def clients_that_trust(certificate: Path) -> dict[str, Callable[[], Any]]:
+    """Return the ways in which a caller's client can be told of a private CA."""
+
+    def context() -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(certificate))
+
+    return {
+        "client": lambda: httpx.Client(verify=context()),
+        "async-client": lambda: httpx.AsyncClient(verify=context()),
+        "path": lambda: httpx.Client(verify=context(), trust_env=False),
+        "transport": lambda: httpx.Client(transport=httpx.HTTPTransport(verify=context())),
+        "mounted": lambda: httpx.Client(
+            mounts={"https://": httpx.HTTPTransport(verify=context())}, trust_env=False
+        ),
+        "unverified": lambda: httpx.Client(verify=False),
+    }
+
+
+WAYS = list(clients_that_trust(Path()))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_the_callers_client_trusts_is_trusted(
+    host: Callable[..., Host], certificate: tuple[ssl.SSLContext, Path], way: str
+) -> None:
+    """A host whose certificate only the caller's client trusts is fetched from (httpx#475)."""
+    server, trusted = certificate
+    started = host(reply(), tls=server)
+    client = clients_that_trust(trusted)[way]()
+    assert quick(clients=(client,)).fetch(started.link(), io.BytesIO()) == FACTS
+
+
+def test_without_such_a_client_the_error_says_what_to_do(
+    host: Callable[..., Host], certificate: tuple[ssl.SSLContext, Path]
+) -> None:
+    """A certificate of an unknown CA is named as the cause, and so are the two ways out."""
+    error = failure(quick(attempts=1), host(reply(), tls=certificate[0]).link())
+    for words in ("certificate", "SSL_CERT_FILE", "http_client"):
+        assert words in str(error)
+
+
+def test_what_the_process_trusts_stays_trusted(
+    host: Callable[..., Host],
+    certificate: tuple[ssl.SSLContext, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client with certificates of its own, or none to show, takes nothing from the process's."""
+    server, trusted = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    started = host(reply(), tls=server)
+    bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    handler = httpx.MockTransport(lambda _: httpx.Response(200))
+    for client in (httpx.Client(verify=bare), httpx.Client(transport=handler)):
+        assert quick(clients=(client,)).fetch(started.link(), io.BytesIO()) == FACTS
+
+
+def test_nothing_else_of_the_callers_client_reaches_the_host(
+    host: Callable[..., Host], certificate: tuple[ssl.SSLContext, Path]
+) -> None:
+    """No header, cookie, user or certificate of the caller's goes to the host of an image."""
+    server, trusted = certificate
+    server.verify_mode = ssl.CERT_OPTIONAL
+    server.load_verify_locations(trusted)
+    context = ssl.create_default_context(cafile=str(trusted))
+    context.load_cert_chain(trusted, trusted.with_name("key.pem"))
+    client = httpx.Client(
+        verify=context,
+        headers={"Ocp-Apim-Subscription-Key": KEY, "Authorization": f"Bearer {KEY}"},
+        cookies={"session": KEY},
+        params={"key": KEY},
+        auth=("me", KEY),
+    )
+    started = host(reply(), tls=server)
+    assert quick(clients=(client,)).fetch(started.link(), io.BytesIO()) == FACTS
+    names = [line.split(b":")[0].lower() for line in started.heads[0].splitlines()[1:]]
+    assert sorted(names) == [b"accept", b"accept-encoding", b"host", b"user-agent"]
+    assert KEY.encode() not in started.heads[0]
+    assert started.certificates == [None]
+
+
+def test_a_context_that_cannot_be_read_is_made_anew() -> None:
+    """Of a context without a list of certificates, such as truststore's, another one is made."""
+
+    class SystemContext(ssl.SSLContext):
+        def get_ca_certs(self, binary_form: bool = False) -> Any:
+            raise NotImplementedError
+
+    theirs = SystemContext(ssl.PROTOCOL_TLS_CLIENT)
+    with httpx.Client(verify=theirs) as client:
+        ours = context_for([client])
+    assert type(ours) is SystemContext
+    assert ours is not theirs
+
+
+def test_old_proxies_that_the_client_tolerates_are_tolerated() -> None:
+    """Strictness that the caller switched off is off for fetches too, and nothing else is."""
+    theirs = ssl.create_default_context()
+    theirs.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
+    theirs.options |= 0x4  # OP_LEGACY_SERVER_CONNECT
+    theirs.check_hostname = False
+    with httpx.Client(verify=theirs) as client:
+        ours = context_for([client])
+    assert not ours.verify_flags & ssl.VerifyFlags.VERIFY_X509_STRICT
+    assert ours.options & 0x4
+    assert ours.check_hostname
+    assert ours.verify_mode == ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no certificate"], ids=["missing", "empty", "junk"]
+)
+@pytest.mark.parametrize("probe", [False, True], ids=["fetch", "probe"])
+def test_certificates_that_cannot_be_read_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, probe: bool
+) -> None:
+    """A bad SSL_CERT_FILE is a `DownloadError`, and the link is kept (anaconda-issues#13509)."""
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    error = failure(Fetcher(), f"https://images.example/a.png{SIGNED}", probe=probe)
+    assert "certificates that cannot be read" in str(error)
+    assert "SSL_CERT_FILE" in str(error)
+    assert "good until 2100" in str(error)
+    assert error.__cause__ is error.__context__ is None
+
+
+def test_a_client_does_without_the_certificates_of_the_environment(
+    host: Callable[..., Host],
+    certificate: tuple[ssl.SSLContext, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A client whose certificates are good serves fetches where SSL_CERT_FILE names nothing."""
+    server, trusted = certificate
+    client = httpx.Client(verify=ssl.create_default_context(cafile=str(trusted)))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    started = host(reply(), tls=server)
+    assert quick(clients=(client,)).fetch(started.link(), io.BytesIO()) == FACTS
+
+
+def test_httpx_shows_the_certificates_and_proxies_of_a_client() -> None:
+    """The private attributes that are read of a client exist in the installed httpx."""
+    with httpx.Client(proxy="http://proxy.example:3128") as client:
+        assert context_for([client]) is not deadline.tls_context()
+        assert proxy_for(URL, [client]) is not None
+    client = httpx.AsyncClient(proxy="http://proxy.example:3128")
+    assert context_for([client]) is not deadline.tls_context()
+    assert proxy_for(URL, [client]) is not None
+    asyncio.run(client.aclose())
