@@ -56,7 +56,8 @@ class QwenImageClient:
             timeout: Seconds for the whole answer to one POST.
             max_retries: Extra attempts, made only where the request provably bought nothing.
             price_usd: Price of one image in US dollars.
-            http_client: Your own client for the POST; never closed here.
+            http_client: Your own client for the POST; never closed here. Its certificates and its
+                proxy, and nothing else of it, serve to download images too.
             http_async_client: The same for asyncio, bound to your event loop.
             sleep: Waits between attempts, in seconds; tests put their own here.
             asleep: The same for asyncio.
@@ -80,7 +81,14 @@ class QwenImageClient:
         )
         self._pipeline = Pipeline(
             self._sender,
-            ImageSaver(make_fetcher(sandbox=sandbox, allow_loopback=self._sender.is_local)),
+            ImageSaver(
+                make_fetcher(
+                    sandbox=sandbox,
+                    allow_loopback=self._sender.is_local,
+                    gateway=self._sender.base_url,
+                    clients=(http_client, http_async_client),
+                )
+            ),
             blocking=Blocking(sleep),
             asyncio=Asyncio(asleep),
         )

@@ -104,7 +104,8 @@ class QwenImageSettings(BaseModel):
         default=None,
         exclude=True,
         repr=False,
-        description="Your own, for the POST; never closed here.",
+        description="Your own, for the POST; never closed here. Its certificates and its proxy, "
+        "and nothing else of it, serve to download images too.",
     )
     http_async_client: httpx.AsyncClient | None = Field(
         default=None, exclude=True, repr=False, description="The same for asyncio."
@@ -222,6 +223,8 @@ class QwenImageSettings(BaseModel):
         fetcher = make_fetcher(
             sandbox=self.sandbox,
             allow_loopback=sender.is_local,
+            gateway=sender.base_url,
+            clients=(self.http_client, self.http_async_client),
             max_image_bytes=self.max_image_bytes,
         )
         store = None if self.save_to is None else open_store(self.save_to)

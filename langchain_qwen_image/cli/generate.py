@@ -107,7 +107,8 @@ def _open_pipeline(output: Path | None, *, sandbox: bool, force: bool) -> "Pipel
     check_key(generator)
     if output is None:
         return generator.pipeline
-    fetcher = make_fetcher(sandbox=sandbox, allow_loopback=generator.pipeline.sender.is_local)
+    sender = generator.pipeline.sender
+    fetcher = make_fetcher(sandbox=sandbox, allow_loopback=sender.is_local, gateway=sender.base_url)
     saver = ImageSaver(fetcher, OneFile(path, overwrite=force))
     return replace(generator.pipeline, saver=saver, saves=True)
 

@@ -1,6 +1,7 @@
 """Reads images back: from where they are saved, else from their links."""
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, BinaryIO, Protocol, Self
 
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.defaults import SANDBOX_URL
+from langchain_qwen_image.download.callers_client import AnyClient
 from langchain_qwen_image.download.fetcher import MAX_IMAGE_BYTES, Fetcher, ImageInfo
 from langchain_qwen_image.errors import ConfigurationError, DownloadError
 from langchain_qwen_image.storage.image_store import ImageStore
@@ -121,16 +123,28 @@ def note_info(image: ReadableImage, info: ImageInfo) -> None:
 
 
 def make_fetcher(
-    *, sandbox: bool, allow_loopback: bool, max_image_bytes: int = MAX_IMAGE_BYTES
+    *,
+    sandbox: bool,
+    allow_loopback: bool,
+    gateway: str = "",
+    clients: Sequence[AnyClient | None] = (),
+    max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> Fetcher:
-    """Return what fetches the links of a gateway; the sandbox's answer without a network."""
+    """Return what fetches the links of a gateway; the sandbox's answer without a network.
+
+    `clients` are the caller's own, for their certificates and proxies.
+    """
     transport = None
     if sandbox:
         from langchain_qwen_image.sandbox import SandboxTransport
 
         transport = SandboxTransport()
     return Fetcher(
-        max_image_bytes=max_image_bytes, allow_loopback=allow_loopback, transport=transport
+        max_image_bytes=max_image_bytes,
+        allow_loopback=allow_loopback,
+        gateway=gateway,
+        clients=[client for client in clients if client is not None],
+        transport=transport,
     )
 
 
