@@ -1,12 +1,13 @@
 """A host of images on loopback, what it may answer, and a fetcher that asks it."""
 
+import asyncio
 import io
 import socket
 import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from hashlib import sha256
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ import httpcore
 import httpx
 import pytest
 
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import Fetcher, ImageInfo
 from langchain_qwen_image.errors import DownloadError
 
@@ -121,6 +123,33 @@ def _reader(connection: socket.socket) -> BinaryIO:
 def _lines(reader: BinaryIO) -> Iterator[bytes]:
     while (line := reader.readline()).strip():
         yield line
+
+
+@pytest.fixture
+def host() -> Iterator[Callable[..., Host]]:
+    """Start hosts that end with the test."""
+    with ExitStack() as stack:
+
+        def start(*answers: Answer, tls: ssl.SSLContext | None = None) -> Host:
+            started = Host(*answers, tls=tls)
+            stack.callback(started.close)
+            return started
+
+        yield start
+
+
+def _sync(fetcher: Fetcher, url: str, into: BinaryIO) -> ImageInfo:
+    return fetcher.fetch(url, into)
+
+
+def _async(fetcher: Fetcher, url: str, into: BinaryIO) -> ImageInfo:
+    return asyncio.run(in_thread(fetcher.fetch, url, into))
+
+
+@pytest.fixture(params=[_sync, _async], ids=["sync", "async"])
+def fetch(request: pytest.FixtureRequest) -> Fetch:
+    """Fetch by either twin."""
+    return request.param
 
 
 def quick(**settings: object) -> Fetcher:

@@ -4,6 +4,7 @@ import base64
 import io
 
 import httpx
+import image_host
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,9 @@ from image_host import (
 
 from langchain_qwen_image.download.data_uri import decode_inline
 from langchain_qwen_image.download.fetcher import Fetcher
+
+fetch = image_host.fetch
+
 
 DATA = [
     pytest.param("data:image/png;base64," + base64.b64encode(PICTURE).decode(), id="base64"),

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import image_host
 import pytest
 import vcr
 from image_host import (
@@ -41,6 +42,10 @@ from langchain_qwen_image.download import ssrf as _guard
 from langchain_qwen_image.download.fetcher import Fetcher, ImageInfo
 from langchain_qwen_image.download.url import Target, place
 from langchain_qwen_image.errors import DownloadError
+
+host = image_host.host
+fetch = image_host.fetch
+
 
 # What comes
 

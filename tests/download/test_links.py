@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpcore
 import httpx
+import image_host
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,9 @@ from langchain_qwen_image.download import ssrf as _guard
 from langchain_qwen_image.download.fetcher import Fetcher
 from langchain_qwen_image.download.url import Target
 from langchain_qwen_image.errors import DownloadError
+
+host = image_host.host
+fetch = image_host.fetch
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpcore
 import httpx
+import image_host
 import pytest
 from image_host import FACTS, SIGNED, Host, failure, quick, reply
 from loopback import self_signed
@@ -17,6 +18,9 @@ from loopback import self_signed
 from langchain_qwen_image.download.callers_client import context_for, proxy_for
 from langchain_qwen_image.download.fetcher import Fetcher
 from langchain_qwen_image.transport import deadline
+
+host = image_host.host
+
 
 KEY = "0123456789abcdef0123456789abcdef"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
