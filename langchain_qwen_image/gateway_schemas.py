@@ -5,6 +5,7 @@ bodies of a success for this route: the document's `output.choices[].message.con
 on the model's page and in the newest material, `images[].url`. Both are read as they should be.
 """
 
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
@@ -99,8 +100,14 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
+_MOST_PARTS = 4000
+"""Parts of one list that are read; one image is asked for."""
+
+
 def _as_list(value: object) -> object:
-    return [value] if isinstance(value, dict | str) else value
+    if isinstance(value, dict | str):
+        return [value]
+    return value[:_MOST_PARTS] if isinstance(value, list) else value
 
 
 def _spread(name: str) -> BeforeValidator:
@@ -110,7 +117,8 @@ def _spread(name: str) -> BeforeValidator:
         items = _as_list(value)
         if not isinstance(items, list):
             return items
-        return [part for item in items for part in _parts(name, item)]
+        parts = (part for item in items for part in _parts(name, item))
+        return list(islice(parts, _MOST_PARTS))
 
     return BeforeValidator(parts_of)
 

@@ -32,6 +32,8 @@ _BEFORE_JSON = re.compile(
 )
 _EVENT_FIELD = re.compile(r"(?:data|event|id|retry)?:")
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_OBJECT_ON_A_LINE = re.compile(r"[\r\n][ \t]*(?=\{)")
+_LONGEST_LOG = 4096
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -65,7 +67,7 @@ def is_markup(text: str) -> bool:
 
 def _values(text: str, strings: int) -> Iterator[object]:
     text = text.strip(_PADDING)
-    for value in _one_after_another(text) or _framed(text):
+    for value in _one_after_another(text) or _framed(text) or _after_a_log(text):
         inner = list(_values(value, strings - 1)) if isinstance(value, str) and strings else []
         yield from inner or [value]
 
@@ -91,7 +93,7 @@ def _framed(text: str) -> list[object]:
         return []
     values: list[object] = []
     data: list[str] = []
-    for line in [*_LINE_END.split(text), ""]:
+    for line in _lines(text):
         if line.startswith("data:"):
             data.append(line[5:].strip(_PADDING))
         elif not line and data:
@@ -100,6 +102,22 @@ def _framed(text: str) -> list[object]:
         if len(values) >= _MOST_VALUES:
             break
     return values
+
+
+def _lines(text: str) -> Iterator[str]:
+    start = 0
+    for end in _LINE_END.finditer(text):
+        yield text[start : end.start()]
+        start = end.end()
+    yield text[start:]
+    yield ""
+
+
+def _after_a_log(text: str) -> list[object]:
+    """Return an object that has a line of its own and ends the text: a server logged above."""
+    line = _OBJECT_ON_A_LINE.search(text, 0, _LONGEST_LOG)
+    found = _decoded(text, line.end()) if line and text.endswith("}") else None
+    return [found[0]] if found and found[1] == len(text) else []
 
 
 def _decoded(text: str, place: int) -> tuple[object, int] | None:

@@ -70,6 +70,10 @@ _BEFORE_GATEWAY = (
     "It was not written by the gateway: something before it, such as a firewall or a proxy, "
     "refused the request. Try another network or proxy, and check base_url (PIXAZO_BASE_URL)."
 )
+_EMPTY_403 = (
+    "It says no reason: the subscription may not include this, or a firewall before the gateway "
+    "refused it."
+)
 _PAGE = 20_000
 """Characters of a page in which a firewall's name is looked for."""
 _BY_STATUS: dict[int, tuple[type[QwenImageError], str]] = {
@@ -174,8 +178,8 @@ def _by_words(error_body: ErrorBody, status: int) -> tuple[type[QwenImageError],
     codes, texts = error_body.codes, error_body.texts
     if status in {400, 403, 404, 410, 422} and words.is_missing_model(codes, texts):
         return NotFoundError, (
-            "The gateway does not offer this model, or not now. The prompt is not the cause: check "
-            "base_url (PIXAZO_BASE_URL) and the gateway's page of the model, or ask the gateway."
+            "The gateway does not offer this model or route, or not now. The prompt is not the "
+            "cause: check base_url (PIXAZO_BASE_URL) and the model's page, or ask the gateway."
         )
     if status in {400, 403} and words.is_key_refused(codes, texts):
         return AuthenticationError, _CHECK_KEY
@@ -192,6 +196,8 @@ def _is_before_gateway(error_body: ErrorBody, status: int) -> bool:
         return False
     page = words.plain([error_body.message[:_PAGE]])
     is_said = words.is_firewall(page)
+    if not page.strip():
+        return False
     return (
         status == 407
         or (status == 403 and (error_body.is_foreign or is_said))
@@ -207,15 +213,18 @@ def _by_status(error_body: ErrorBody, status: int) -> tuple[type[QwenImageError]
         )
     if status >= 500:
         return ServerError, ""
-    if status in _BY_STATUS:
-        kind, advice = _BY_STATUS[status]
-    elif 400 <= status < 500:
-        kind, advice = InvalidRequestError, "Read what it says, and change the request."
-    else:
-        kind, advice = MalformedResponseError, ""
+    kind, advice = _BY_STATUS.get(status) or _of_class(status)
+    if status == 403 and not error_body.message.strip():
+        advice = _EMPTY_403
     if error_body.is_page and kind is not RateLimitError:
         advice = f"{_NOT_THE_GATEWAYS} {advice}"
     return kind, advice
+
+
+def _of_class(status: int) -> tuple[type[QwenImageError], str]:
+    if 400 <= status < 500:
+        return InvalidRequestError, "Read what it says, and change the request."
+    return MalformedResponseError, ""
 
 
 def _guessed_status(error_body: ErrorBody) -> int:

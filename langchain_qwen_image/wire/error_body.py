@@ -50,7 +50,7 @@ class ErrorBody:
         header_wait: Seconds of `Retry-After`; `text_wait` are those that the text says.
         is_stated: Whether the answer calls itself an error.
         is_failed_task: Whether the queue calls the task failed: it is not charged.
-        is_foreign: Whether it is no JSON, so that not the gateway wrote it.
+        is_foreign: Whether it is no JSON, whole or cut, so that not the gateway wrote it.
     """
 
     status: int
@@ -115,7 +115,7 @@ class ErrorBody:
             has_named_texts=bool(named),
             is_stated=any(map(states_an_error, tops)),
             is_failed_task=is_ok and any(map(says_failed, tops)),
-            is_foreign=not values,
+            is_foreign=not values and text[:200].lstrip()[:1] not in {"{", "["},
             is_page=is_page,
             is_poll=context.is_poll,
         )

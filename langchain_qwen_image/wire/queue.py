@@ -27,6 +27,11 @@ def pending_state(top: Mapping[str, Any]) -> str | None:
     return next((word for word in map(_word, _states(top)) if word in _PENDING), None)
 
 
+def has_state(top: Mapping[str, Any]) -> bool:
+    """Say whether an answer names any state."""
+    return any(True for _ in _states(top))
+
+
 def says_failed(top: Mapping[str, Any]) -> bool:
     """Say whether the queue calls the task failed: such a task is not charged.
 

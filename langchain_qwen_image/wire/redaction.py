@@ -78,6 +78,9 @@ def hide_secret(text: str, secret: str) -> str:
     return plain
 
 
+_LONGEST_ORDINARY = 40
+
+
 def without_secret(text: str, secret: str) -> str:
     """Return a text with the key hidden, and otherwise unchanged."""
     if not secret:
@@ -89,9 +92,9 @@ def without_secret(text: str, secret: str) -> str:
 def _pattern(secret: str) -> tuple[str, int]:
     """Return where a text has the key.
 
-    A key that is a word of ordinary sentences, as `invalid` or `test` is while somebody sets things
-    up, is hidden only in quotation marks: elsewhere it is the sentence's own word. No key that a
-    gateway gives out is such a word.
+    A key that is made of words of ordinary sentences, as `invalid` or `YOUR_KEY` is while somebody
+    sets things up, is hidden only in quotation marks: elsewhere it is the sentence's own word. No
+    key that a gateway gives out is such a word.
     """
     forms = "|".join(re.escape(form) for form in (secret, percent_encode(secret, safe="")))
     if is_ordinary(secret):
@@ -103,10 +106,14 @@ def _pattern(secret: str) -> tuple[str, int]:
 
 def is_ordinary(secret: str) -> bool:
     """Say whether a key can be a word, a number or a sign of a gateway's own sentence."""
-    word = secret.lower()
+    words = [word for word in re.split(r"[\W_]+", secret.lower()) if word]
+    return all(_is_ordinary_word(word) for word in words) and len(secret) <= _LONGEST_ORDINARY
+
+
+def _is_ordinary_word(word: str) -> bool:
     if word.isalpha():
         return len(word) <= 3 or word in _ORDINARY or word.removesuffix("s") in _ORDINARY
-    return (word.isdecimal() and len(word) <= 6) or not any(c.isalnum() for c in word)
+    return word.isdecimal() and len(word) <= 3
 
 
 def _unescape(escape: re.Match[str]) -> str:

@@ -19,6 +19,8 @@ class WireRequest:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes
+    prompt: str = field(default="", repr=False)
+    """What an answer may echo, so that its words are taken for no verdict."""
 
     @property
     def key(self) -> str:
@@ -38,6 +40,7 @@ def build_request(base_url: str, api_key: str, arguments: QwenImageInput) -> Wir
             "Accept-Encoding": "gzip, deflate",  # what is decoded here, with bounds
         },
         body=TextToImageRequest.from_input(arguments).model_dump_json().encode(),
+        prompt=arguments.prompt,
     )
 
 

@@ -18,7 +18,7 @@ from langchain_qwen_image.wire.classify import error_from_body
 from langchain_qwen_image.wire.error_body import Context, ErrorBody, request_id_of, top_objects
 from langchain_qwen_image.wire.image_data import data_uri, image_type, inline_image
 from langchain_qwen_image.wire.links import absolute_link, is_inline
-from langchain_qwen_image.wire.queue import pending_state, polling_address, polling_path
+from langchain_qwen_image.wire.queue import has_state, pending_state, polling_address, polling_path
 from langchain_qwen_image.wire.redaction import identifier, quote, without_secret
 from langchain_qwen_image.wire.retry import retry_after
 from langchain_qwen_image.wire.stated import states_an_error
@@ -193,6 +193,8 @@ def _queued(answer: _Answer, context: Context, asked_path: str) -> QueuedAnswer 
     """Return the place in a queue, judged by the body: a pending state and an address to ask."""
     top = answer.tops[-1] if answer.tops else {}
     state, address = pending_state(top), polling_address(top)
+    if answer.status == 202 and address and not has_state(top):
+        state = "ACCEPTED"
     if state is None:
         return None
     path = polling_path(address, context.base_url) if address else None

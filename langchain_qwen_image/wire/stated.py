@@ -34,10 +34,19 @@ def states_an_error(top: Mapping[str, Any]) -> bool:
 
 def _states_an_error(part: Mapping[str, Any]) -> bool:
     has_error = any(not _is_fine(part.get(name)) for name in _ERROR_NAMES)
-    has_code = any(_is_error_code(part.get(name)) for name in _CODE_NAMES)
+    codes = [part.get(name) for name in _CODE_NAMES]
+    if _says_success(part):  # then a number is that of a success, such as 1 or 1000
+        codes = [code for code in codes if isinstance(code, str) and not code.isdecimal()]
+    has_code = any(map(_is_error_code, codes))
     success = part.get("success")
     is_unsuccessful = success is False or (isinstance(success, str) and success.lower() == "false")
     return has_error or has_code or is_unsuccessful
+
+
+def _says_success(part: Mapping[str, Any]) -> bool:
+    words = [part.get(name) for name in ("message", "msg", "status", "state")]
+    said = any(isinstance(one, str) and one.strip() and is_fine_code(one) for one in words)
+    return said or part.get("success") is True
 
 
 def _is_fine(error: object) -> bool:

@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable
 
 _LONGEST = 8000
-"""Characters in which words are looked for."""
+_LONGEST_TEXT = 2000
+"""Characters in which words are looked for: of all texts, and of one."""
 _WORD_BORDER = re.compile(
     r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\w)\.(?=\w)|[_\-\t ]+"
 )
 _QUOTED = re.compile(
-    r"\"[^\"\n]{1,1500}\"|“[^”\n]{1,1500}”|「[^」\n]{1,1500}」|`[^`\n]{1,1500}`"
-    r"|(?<!\w)'[^\n]{1,1500}?(?<!\s)'(?!\w)|‘[^\n]{1,1500}?’(?!\w)"
+    r"\"[^\"\n]{1,800}\"|“[^”\n]{1,800}”|「[^」\n]{1,800}」|`[^`\n]{1,800}`"
+    r"|(?<!\w)'[^\n]{1,800}?(?<!\s)'(?!\w)|‘[^\n]{1,800}?’(?!\w)"
 )
 _QUOTES_AN_ERROR = re.compile(
     r"(?:error|message|msg|reason|detail|upstream|said|says|code|because|status)\W{0,4}\Z", re.I
@@ -88,6 +89,8 @@ _MODEL = _any(
     r"\bmodel\b[^.\n]{0,60}\b(?:not (?:be )?found|(?:not|n't) exists?|disabled"
     r"|not (?:be )?available|not enabled|unavailable|deprecated|decommissioned|retired|offline)",
     r"(?:unknown|no such|unsupported|invalid|unrecognized) model\b(?! (?:parameter|input|option))",
+    r"\b(?:endpoint|deployment|operation|route)\b[^.\n]{0,40}\b(?:not (?:be )?found|not exists?"
+    r"|disabled|unavailable)",
     r"模型(?:不存在|未找到|已下线|不可用)",
 )
 _KEY = _any(
@@ -118,6 +121,7 @@ def plain(texts: Iterable[str], prompt: str = "") -> str:
 
 
 def _without_echo(text: str, prompt: str) -> str:
+    text = text[:_LONGEST_TEXT]
     start = text.find(prompt[:12]) if len(prompt) >= 12 else -1
     if start >= 0:
         end = start

@@ -17,7 +17,7 @@ from langchain_qwen_image.wire.links import IMAGE_SUFFIX, absolute_link, path_of
 DEEPEST = 32
 _COST_OF_A_STRING = 8
 """Levels that JSON within a string counts for: each one is read over again."""
-MOST_NODES = 50_000
+MOST_NODES = 20_000
 MOST_IMAGES = 100
 
 _IMAGE_NAMES = frozenset({"image", "imageurl", "mediaurl", "outputurl", "resulturl"})
