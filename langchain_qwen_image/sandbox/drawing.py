@@ -6,13 +6,18 @@ import os
 import threading
 
 try:
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, features
     from PIL.PngImagePlugin import PngInfo
 except ImportError as error:
     raise ImportError(
         "the sandbox draws its images with Pillow, which is not installed: "
         "pip install 'langchain-qwen-image[sandbox]'"
     ) from error
+if not features.check("freetype2"):
+    raise ImportError(
+        "the sandbox letters its images with FreeType, which this Pillow was built without: "
+        "install Pillow's own wheel"
+    )
 
 from langchain_qwen_image.sandbox.lettering import legible, text_width, wrap, write
 from langchain_qwen_image.sandbox.links import ImageFormat
@@ -22,7 +27,6 @@ _INK, _PAPER, _PAPER_COVER = "#1d2330", "#ffffff", 232
 _LETTER_SIZES = (0.058, 0.046, 0.038, 0.032, 0.028)
 _PANEL_HEIGHT = 0.36
 _LINE_HEIGHT = 1.32
-_LONGEST_TEXT = 700
 # An image in the making takes about 50 MB; more at once than processors is no faster.
 _turns = threading.BoundedSemaphore(os.cpu_count() or 1)
 
@@ -92,27 +96,18 @@ def _write_prompt(image: Image.Image, prompt: str) -> None:
 
 
 def _fit(prompt: str, width: float, height: int) -> tuple[int, list[str]]:
-    """Return the largest letters, in pixels, with which the prompt fits, and its lines."""
-    text = legible(prompt[:_LONGEST_TEXT])
+    """Return the largest letters, in pixels, with which the prompt fits, and its lines.
+
+    What does not fit with the smallest either ends in an ellipsis.
+    """
+    text = legible(prompt)
     for share in _LETTER_SIZES:
         pixels = max(round(height * share), 13)
         most_lines = int(height * (_PANEL_HEIGHT - 0.06) / (pixels * _LINE_HEIGHT))
-        lines = wrap(text, pixels, width, most_lines)
-        if lines is not None and len(prompt) <= _LONGEST_TEXT:
+        lines = wrap(text, pixels, width)
+        if len(lines) <= most_lines:
             return pixels, lines
-    return pixels, _shorten(text, pixels, width, most_lines)
-
-
-def _shorten(text: str, pixels: int, width: float, most_lines: int) -> list[str]:
-    """Return as much of the text as fits, with an ellipsis at its end."""
-    fitting, too_long = 0, len(text)
-    while too_long - fitting > 1:
-        middle = (fitting + too_long) // 2
-        if wrap(f"{text[:middle]}…", pixels, width, most_lines) is None:
-            too_long = middle
-        else:
-            fitting = middle
-    return wrap(f"{text[:fitting].rstrip()}…", pixels, width, most_lines) or []
+    return pixels, [*lines[: most_lines - 1], f"{lines[most_lines - 1][:-1].rstrip()}…"]
 
 
 def _cover(

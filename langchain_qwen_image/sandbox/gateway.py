@@ -33,7 +33,7 @@ class Gateway:
 
     Args:
         base_url: Where the links of images shall lead, without a slash at the end.
-        draw: What draws the images; by default Pillow, loaded when the first is drawn.
+        draw: What draws the images; by default Pillow, or plain patterns where it is missing.
         record_limit: How many of the last requests and images to remember; 0 for none.
         now: The clock, in Unix seconds.
         shape: Which of the owner's two success bodies to answer with.
@@ -93,11 +93,7 @@ class Gateway:
             self._script.extend(scenarios)
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Answer one request; the target is the path with its query string as it came.
-
-        Raises:
-            ImportError: An image is to be drawn, and Pillow is not installed.
-        """
+        """Answer one request; the target is the path with its query string as it came."""
         lowered = {name.lower(): value for name, value in headers.items()}
         is_poll = method == "GET" and target.startswith(STATUS_PATH)
         self._count("poll" if is_poll else method)

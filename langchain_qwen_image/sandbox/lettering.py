@@ -7,38 +7,17 @@ shows is replaced by words, since a row of empty boxes says nothing.
 
 import functools
 import itertools
-import os
 import unicodedata
 from collections.abc import Iterator
-from pathlib import Path
+from typing import cast
 
 from PIL import ImageDraw, ImageFont
 
-_FOLDERS = (
-    "/usr/share/fonts",
-    "/usr/local/share/fonts",
-    "~/.local/share/fonts",
-    "~/.fonts",
-    "/System/Library/Fonts",
-    "/Library/Fonts",
-    "~/Library/Fonts",
-    "C:/Windows/Fonts",
-)
 _CHINESE = (
-    "NotoSansCJK-Regular",
-    "NotoSansCJKsc-Regular",
-    "NotoSansSC-Regular",
-    "SourceHanSansSC-Regular",
-    "SourceHanSans-Regular",
-    "wqy-microhei",
-    "wqy-zenhei",
-    "DroidSansFallbackFull",
-    "PingFang",
-    "Hiragino Sans GB",
-    "STHeiti Light",
-    "msyh",
-    "simhei",
-    "simsun",
+    *("NotoSansCJK-Regular", "NotoSansCJKsc-Regular", "NotoSansSC-Regular"),
+    *("SourceHanSansSC-Regular", "SourceHanSans-Regular", "wqy-microhei", "wqy-zenhei"),
+    *("DroidSansFallbackFull", "PingFang", "Hiragino Sans GB", "STHeiti Light"),
+    *("msyh", "simhei", "simsun"),
 )
 _GENERAL = ("DejaVuSans", "NotoSans-Regular", "LiberationSans-Regular", "Arial Unicode", "arial")
 _SYMBOLS = ("NotoEmoji-Regular", "Symbola", "seguisym", "Apple Symbols")
@@ -70,16 +49,13 @@ def legible(text: str) -> str:
     return "".join(pieces)
 
 
-def wrap(text: str, pixels: int, width: float, most_lines: int) -> list[str] | None:
-    """Break a legible text into lines of at most `width`; None when they are too many."""
+def wrap(text: str, pixels: int, width: float) -> list[str]:
+    """Break a legible text into lines of at most `width`."""
     lines: list[str] = []
-    rest = text
-    while rest:
-        if len(lines) == most_lines:
-            return None
-        end = _line_end(rest, pixels, width)
-        lines.append(rest[:end].strip())
-        rest = rest[end:].lstrip()
+    while text:
+        end = _line_end(text, pixels, width)
+        lines.append(text[:end].strip())
+        text = text[end:].lstrip()
     return lines
 
 
@@ -215,24 +191,26 @@ def _advance(number: int, pixels: int, character: str) -> float:
 def _font(number: int, pixels: int) -> ImageFont.FreeTypeFont:
     if number:
         return ImageFont.truetype(_font_files()[number - 1], pixels)
-    font = ImageFont.load_default(pixels)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise ImportError("Pillow was built without FreeType; install Pillow's own wheel")
-    return font
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(pixels))
 
 
 @functools.cache
 def _font_files() -> tuple[str, ...]:
-    """Return the fonts to fall back to: the first found of each list, Chinese first."""
-    found: dict[str, str] = {}
-    for folder in _FOLDERS:
-        for parent, _, names in sorted(os.walk(Path(folder).expanduser())):
-            for name in sorted(names):
-                file = Path(parent, name)
-                if file.suffix.lower() in {".ttf", ".ttc", ".otf"}:
-                    found.setdefault(file.stem.lower(), str(file))
-    wanted = (_CHINESE, _GENERAL, _SYMBOLS)
-    files = (
-        next((found[n.lower()] for n in names if n.lower() in found), None) for names in wanted
+    """Return the fonts to fall back to: the first of each list that Pillow finds, Chinese first."""
+    found = (
+        next(filter(None, map(find_font, names)), None) for names in (_CHINESE, _GENERAL, _SYMBOLS)
     )
-    return tuple(file for file in files if file)
+    return tuple(file for file in found if file)
+
+
+def find_font(name: str) -> str | None:
+    """Return the file of an installed font, or None."""
+    try:
+        return str(ImageFont.truetype(name, _PROBE_PIXELS).path)
+    except OSError:
+        return None
+
+
+def chinese_font() -> str | None:
+    """Return the file of the font that shows Chinese, or None where there is none."""
+    return next(filter(None, map(find_font, _CHINESE)), None)

@@ -117,17 +117,6 @@ def _peak(
         canvas.polygon(points, fill=snow)
 
 
-def _rings(
-    canvas: Canvas, width: int, height: int, palette: Palette, chance: random.Random
-) -> None:
-    x, y = width * chance.uniform(0.25, 0.75), height * chance.uniform(0.25, 0.4)
-    rings = chance.randint(9, 13)
-    for ring in range(rings, 0, -1):
-        colour = (*palette.shapes, palette.sky[0])[(ring * 2) % 5]
-        _disc(canvas, x, y, height * 0.95 * ring / rings, colour)
-    _disc(canvas, x, y, height * 0.05, palette.accent)
-
-
 def _city(canvas: Canvas, width: int, height: int, palette: Palette, chance: random.Random) -> None:
     _disc(canvas, width * chance.uniform(0.2, 0.8), height * 0.18, height * 0.09, palette.accent)
     for row, colour in enumerate(palette.shapes[1:]):
@@ -155,51 +144,4 @@ def _windows(
                 canvas.rectangle((x, y, x + pane, y + pane), fill=colour)
 
 
-def _tiles(
-    canvas: Canvas, width: int, height: int, palette: Palette, chance: random.Random
-) -> None:
-    count = chance.randint(4, 6)
-    side = width / count
-    colours = (*palette.shapes, palette.accent, palette.sky[0])
-    for place in range(count * -(-height * count // width)):
-        x, y = place % count * side, place // count * side
-        ground, figure = chance.sample(colours, 2)
-        canvas.rectangle((x, y, x + side, y + side), fill=ground)
-        _tile_figure(canvas, (x, y), side, figure, chance.randrange(12))
-
-
-def _tile_figure(
-    canvas: Canvas, corner: tuple[float, float], side: float, colour: str, figure: int
-) -> None:
-    """Draw a quarter disc, a triangle, or a disc, turned into one of four directions."""
-    x, y = corner
-    kind, turn = divmod(figure, 4)
-    corners = [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
-    if kind == 0:
-        pivot_x, pivot_y = corners[turn]
-        box = (pivot_x - side, pivot_y - side, pivot_x + side, pivot_y + side)
-        canvas.pieslice(box, 90 * turn, 90 * turn + 90, fill=colour)
-    elif kind == 1:
-        canvas.polygon(corners[turn:] + corners[: max(turn - 1, 0)], fill=colour)
-    else:
-        _disc(canvas, x + side / 2, y + side / 2, side * 0.34, colour)
-
-
-def _rays(canvas: Canvas, width: int, height: int, palette: Palette, chance: random.Random) -> None:
-    x, y = width * chance.uniform(0.3, 0.7), height * chance.uniform(0.45, 0.55)
-    rays, start = chance.randint(11, 17), chance.uniform(0, 30)
-    far = width + height
-    box = (x - far, y - far, x + far, y + far)
-    for ray in range(rays):
-        angle = start + 360 * ray / rays
-        canvas.pieslice(box, angle, angle + 180 / rays, fill=palette.shapes[ray % 2])
-    _disc(canvas, x, y, height * 0.2, palette.shapes[3])
-    _disc(canvas, x, y, height * 0.16, palette.accent)
-    canvas.rectangle((0, y, width, height), fill=palette.shapes[3])
-    for line in range(1, 9):
-        half, level = width * chance.uniform(0.05, 0.2), y + height * 0.055 * line
-        glint = (x - half, level, x + half, level + height * 0.012)
-        canvas.rounded_rectangle(glint, height * 0.006, fill=palette.shapes[line % 3])
-
-
-SCENES: tuple[Scene, ...] = (_hills, _waves, _peaks, _rings, _city, _tiles, _rays)
+SCENES: tuple[Scene, ...] = (_hills, _waves, _peaks, _city)

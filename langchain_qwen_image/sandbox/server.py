@@ -30,7 +30,8 @@ class SandboxServer:
 
     Args:
         port: The port on 127.0.0.1; 0 for a free one.
-        draw: What draws the images; by default Pillow. `draw_plain` is fast and needs none.
+        draw: What draws the images; by default Pillow, or plain patterns where it is missing.
+            `draw_plain` is fast.
         shape: Which of the owner's two success bodies to answer with.
         latency_seconds: How long every POST takes at least.
         drip_seconds: The pause before each byte of a dripping answer.

@@ -1,5 +1,7 @@
 """Be the object storage: give out images by their links, and fail where a link asks for it."""
 
+import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -13,7 +15,10 @@ from langchain_qwen_image.sandbox.links import (
     read_link,
     write_link,
 )
+from langchain_qwen_image.sandbox.plain import draw_sunset
 from langchain_qwen_image.sandbox.records import SECRET_HEADERS
+
+_log = logging.getLogger("langchain_qwen_image")
 
 IMAGES_PATH = "/images/"
 # OSS takes these into its own authentication, and refuses or mis-verifies the link.
@@ -40,7 +45,7 @@ class Storage:
 
     Args:
         base_url: Where the links lead, without a slash at the end.
-        draw: What draws the images; by default Pillow, loaded when the first is drawn.
+        draw: What draws the images; by default Pillow, or plain patterns where it is not installed.
         now: The clock, in Unix seconds.
         first_time: Returns whether an event is met for the first time, and remembers it.
     """
@@ -74,12 +79,8 @@ class Storage:
         return image if isinstance(image, Answer) else self._serve(target, image)
 
     def paint(self, image: ImageInfo) -> bytes:
-        """Return the bytes of an image.
-
-        Raises:
-            ImportError: Pillow is to draw it, and is not installed.
-        """
-        draw = self._draw or _pillow_draw()
+        """Return the bytes of an image."""
+        draw = self._draw or _default_draw()
         return draw(
             image.prompt,
             size=(image.width, image.height),
@@ -105,8 +106,12 @@ class Storage:
         return Answer(200, content, headers, fault=FAULTS.get(failure))
 
 
-def _pillow_draw() -> Draw:
-    """Load Pillow only now: it is optional, and not quick to import."""
-    from langchain_qwen_image.sandbox.drawing import draw
-
+@functools.cache
+def _default_draw() -> Draw:
+    """Return what draws best here; Pillow is optional, and not quick to import."""
+    try:
+        from langchain_qwen_image.sandbox.drawing import draw
+    except ImportError as error:
+        _log.warning("%s; until then its images are plain", error)
+        return draw_sunset
     return draw

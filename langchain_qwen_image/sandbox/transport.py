@@ -35,11 +35,7 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.gateway = gateway or Gateway(SANDBOX_BASE_URL, record_limit=0, shape=shape)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request of a sync client.
-
-        Raises:
-            ImportError: An image is to be drawn, and Pillow is not installed.
-        """
+        """Answer a request of a sync client."""
         _check_host(request)
         answer = self._ask(request, request.read())
         time.sleep(_pause_seconds(request, answer))

@@ -11,7 +11,7 @@ from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.download.callers_client import AnyClient
 from langchain_qwen_image.download.fetcher import MAX_IMAGE_BYTES, Fetcher, ImageInfo
-from langchain_qwen_image.errors import ConfigurationError, DownloadError
+from langchain_qwen_image.errors import DownloadError
 from langchain_qwen_image.storage.image_store import ImageStore
 from langchain_qwen_image.storage.paths import read_regular
 from langchain_qwen_image.wire.links import is_inline
@@ -108,11 +108,7 @@ class ImageReader:
             raise DownloadError(
                 f"Image {image.id} has no link any more. Look for its file and the ledger."
             )
-        try:
-            return self._fetcher.fetch(image.url, into)
-        except ImportError as error:  # the sandbox draws with Pillow, which is an extra
-            problem = str(error)
-        raise ConfigurationError(problem)
+        return self._fetcher.fetch(image.url, into)
 
 
 def note_info(image: ReadableImage, info: ImageInfo) -> None:

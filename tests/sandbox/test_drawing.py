@@ -5,23 +5,25 @@ import importlib
 import io
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFont
+from PIL import Image, ImageFont, features
 
 from langchain_qwen_image.sandbox import (
     SANDBOX_BASE_URL,
     Draw,
     SandboxTransport,
     draw_plain,
+    drawing,
     lettering,
 )
 from langchain_qwen_image.sandbox.drawing import draw
 from langchain_qwen_image.sandbox.links import ImageFormat
+from langchain_qwen_image.sandbox.plain import draw_sunset
 from langchain_qwen_image.sandbox.scenes import PALETTES, SCENES, paint_scene
 
 SIDES = (1328, 1024, 768, 512)
@@ -68,10 +70,10 @@ def no_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("drawing", [draw, draw_plain], ids=["drawn", "plain"])
-def test_png_of_the_asked_size(drawing: Draw, side: int) -> None:
+@pytest.mark.parametrize("draw", [draw, draw_plain, draw_sunset], ids=["drawn", "plain", "sunset"])
+def test_png_of_the_asked_size(draw: Draw, side: int) -> None:
     """An image is a whole PNG of exactly the asked size, below 300 KB."""
-    data = drawing("A teapot", size=(side, side), watermark=True, seed_text="a", image_format="PNG")
+    data = draw("A teapot", size=(side, side), watermark=True, seed_text="a", image_format="PNG")
     with Image.open(io.BytesIO(data)) as image:
         image.verify()
     assert (pixels(data).size, len(data) < 300_000) == ((side, side), True)
@@ -84,6 +86,15 @@ def test_every_text_can_be_drawn(prompt: str, fonts: str, request: pytest.Fixtur
     if fonts == "no-fonts":
         request.getfixturevalue("no_fonts")
     assert picture(prompt) == picture(prompt)
+
+
+def test_sunsets_can_be_told_apart() -> None:
+    """What is drawn without Pillow differs with the request, and is the same for the same."""
+    files = [
+        draw_sunset("a", size=(64, 64), watermark=True, seed_text=seed) for seed in ("a", "b", "a")
+    ]
+    assert files[0] == files[2] != files[1]
+    assert len(pixels(files[0]).convert("RGB").getcolors() or []) > 40
 
 
 def test_watermark_shows() -> None:
@@ -162,26 +173,39 @@ def test_no_empty_boxes(text: str) -> None:
 def test_wrapping_keeps_the_text(text: str, width: int) -> None:
     """Lines keep every character but spaces, and none is wider than asked by more than kerning."""
     legible = lettering.legible(text)
-    lines = lettering.wrap(legible, 20, width, 1000)
-    assert lines is not None
+    lines = lettering.wrap(legible, 20, width)
     assert "".join(lines).replace(" ", "") == legible.replace(" ", "")
     assert all(lettering.text_width(line, 20) <= width + 2 for line in lines)
 
 
-def test_wrapping_gives_up() -> None:
-    """A text of more lines than allowed is not wrapped."""
-    assert lettering.wrap("a b c d e f", 20, 20, 3) is None
+@pytest.mark.parametrize("prompt", ["a boat " * 200, "x" * 2000], ids=["words", "one-word"])
+def test_what_does_not_fit_ends_in_an_ellipsis(prompt: str) -> None:
+    """A prompt that is too long for the smallest letters is cut, and says so."""
+    _, lines = drawing._fit(prompt, 400, 512)
+    assert lines[-1].endswith("…")
+    assert (
+        "".join(lines).replace(" ", "")[:-1]
+        == prompt.replace(" ", "")[: len("".join(lines).replace(" ", "")) - 1]
+    )
+    _, whole = drawing._fit("a boat", 400, 512)
+    assert whole == ["a boat"]
 
 
-def test_fonts_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first font of a list that a folder has is taken, whatever its letter case."""
-    folder = tmp_path / "truetype"
-    folder.mkdir()
-    for name in ("WQY-ZenHei.ttc", "simsun.ttc", "DejaVuSans.ttf", "readme.txt"):
-        (folder / name).touch()
-    monkeypatch.setattr(lettering, "_FOLDERS", (str(tmp_path), "~/nowhere"))
-    found = [Path(file).name for file in lettering._font_files.__wrapped__()]
-    assert found == ["WQY-ZenHei.ttc", "DejaVuSans.ttf"]
+def test_fonts_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first font of a list that Pillow finds on the machine is taken, Chinese before others."""
+    there = {"wqy-zenhei": "/fonts/wqy-zenhei.ttc", "simsun": "s", "DejaVuSans": "/fonts/d.ttf"}
+
+    def truetype(name: str, _: float) -> SimpleNamespace:
+        if name not in there:
+            raise OSError("cannot open resource")
+        return SimpleNamespace(path=there[name])
+
+    monkeypatch.setattr(ImageFont, "truetype", truetype)
+    assert lettering._font_files.__wrapped__() == ("/fonts/wqy-zenhei.ttc", "/fonts/d.ttf")
+    assert lettering.chinese_font() == "/fonts/wqy-zenhei.ttc"
+    there.clear()
+    assert lettering._font_files.__wrapped__() == ()
+    assert lettering.chinese_font() is None
 
 
 def test_pillow_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +218,7 @@ def test_pillow_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pillow_without_freetype(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Pillow that cannot scale letters is an error that says so."""
-    monkeypatch.setattr(ImageFont, "load_default", lambda _: object())
+    monkeypatch.setattr(features, "check", lambda _: False)
+    monkeypatch.delitem(sys.modules, "langchain_qwen_image.sandbox.drawing")
     with pytest.raises(ImportError, match="FreeType"):
-        lettering._font.__wrapped__(0, 20)
+        importlib.import_module("langchain_qwen_image.sandbox.drawing")
