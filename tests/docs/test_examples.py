@@ -1,8 +1,10 @@
 """The programs in examples/ run as a reader would run them."""
 
-import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -15,19 +17,32 @@ COUNTS = {"agent_improves": 2}
 """Images that an example makes, where they are not one."""
 
 
-def _run(
-    program: Path, folder: Path, *arguments: str, answer: str = "y\n", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, program, *arguments],
-        cwd=folder,
-        env={**os.environ, **environment},
-        input=answer,  # for the one that asks a person
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+Run = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Run]:
+    """Run an example in this process, whose imports it then need not make."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+    def run_here(program: Path, *arguments: str, answer: str = "y\n", **environment: str) -> Run:
+        monkeypatch.setattr(sys, "argv", [str(program), *arguments])
+        monkeypatch.setattr(sys, "stdin", StringIO(answer))  # for the one that asks a person
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        status: object = None
+        try:
+            runpy.run_path(str(program), run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        said = f"{status}\n" if isinstance(status, str) else ""  # the interpreter prints it
+        return subprocess.CompletedProcess([], 1 if said else int(status or 0), out, err + said)
+
+    return run_here
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -37,7 +52,15 @@ def _pictures(folder: Path) -> list[Path]:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_example_runs_without_a_key(program: Path, tmp_path: Path) -> None:
     """Each example keeps its placeholder, says where, and says that it costs nothing."""
-    run = _run(program, tmp_path)
+    run = subprocess.run(
+        [sys.executable, program],
+        cwd=tmp_path,
+        input="y\n",  # for the one that asks a person
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
     pictures = _pictures(tmp_path)
     assert len(pictures) == COUNTS.get(program.stem, 1)
@@ -46,34 +69,38 @@ def test_example_runs_without_a_key(program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_live_example_pays_once(program: Path, tmp_path: Path, server: SandboxServer) -> None:
+def test_live_example_pays_once(
+    program: Path, run: Callable[..., Run], tmp_path: Path, server: SandboxServer
+) -> None:
     """With `--live`, each example names the price and sends one POST an image."""
     given = {"PIXAZO_API_KEY": "test-key-of-the-examples", "PIXAZO_BASE_URL": server.base_url}
-    run = _run(program, tmp_path, "--live", **given)
-    assert run.returncode == 0, run.stderr
+    done = run(program, "--live", **given)
+    assert done.returncode == 0, done.stderr
     count = COUNTS.get(program.stem, 1)
     price = f"This costs ${0.045 * count:.3f}."
-    assert run.stdout.index(price) < run.stdout.index(str(_pictures(tmp_path)[0]))
+    assert done.stdout.index(price) < done.stdout.index(str(_pictures(tmp_path)[0]))
     assert server.gateway.post_count == count
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""], ids=["no", "nobody"])
-def test_unapproved_image_is_not_paid(answer: str, tmp_path: Path, server: SandboxServer) -> None:
+def test_unapproved_image_is_not_paid(
+    answer: str, run: Callable[..., Run], server: SandboxServer
+) -> None:
     """The example that asks a person sends nothing without a y."""
     given = {"PIXAZO_API_KEY": "test-key-of-the-examples", "PIXAZO_BASE_URL": server.base_url}
-    run = _run(EXAMPLES / "agent_approval.py", tmp_path, "--live", answer=answer, **given)
-    assert run.returncode == 0, run.stderr
-    assert "[y/N]" in run.stdout
+    done = run(EXAMPLES / "agent_approval.py", "--live", answer=answer, **given)
+    assert done.returncode == 0, done.stderr
+    assert "[y/N]" in done.stdout
     assert server.gateway.post_count == 0
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_live_example_without_a_key_says_so(program: Path, tmp_path: Path) -> None:
+def test_live_example_without_a_key_says_so(program: Path, run: Callable[..., Run]) -> None:
     """With `--live` and no key, each example ends with one sentence, and nothing was sent."""
-    run = _run(program, tmp_path, "--live")
-    assert run.returncode == 1
-    assert run.stderr.startswith("A subscription key is needed")
-    assert run.stderr.count("\n") == 1
+    done = run(program, "--live")
+    assert done.returncode == 1
+    assert done.stderr.startswith("A subscription key is needed")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

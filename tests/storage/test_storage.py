@@ -446,24 +446,28 @@ def fetch(file):
     return ImageInfo("image/png", ".png", 3, 2, 1, "0" * 64)
 
 store = open_store(sys.argv[1])
-for _ in range(50):
+for _ in range(int(sys.argv[3])):
     store.save(fetch, Sidecar(image_id="same", prompt="a fox", created_at=datetime(2026, 1, 1)))
 """
 
 
-def test_processes_never_collide(tmp_path: Path) -> None:
-    """Eight processes that keep fifty images each under one id keep four hundred."""
+@pytest.mark.parametrize(
+    ("processes", "each"),
+    [pytest.param(3, 20, id="few"), pytest.param(8, 50, id="many", marks=pytest.mark.long)],
+)
+def test_processes_never_collide(tmp_path: Path, processes: int, each: int) -> None:
+    """Processes that save images under one id at the same time save all of them."""
     running = [
-        subprocess.Popen([sys.executable, "-c", MANY, str(tmp_path), str(number)])
-        for number in range(8)
+        subprocess.Popen([sys.executable, "-c", MANY, str(tmp_path), str(number), str(each)])
+        for number in range(processes)
     ]
-    assert [process.wait(PATIENCE) for process in running] == [0] * 8
+    assert [process.wait(600) for process in running] == [0] * processes
     pictures = list(tmp_path.glob("*.png"))
     assert sorted(path.read_bytes() for path in pictures) == sorted(
-        str(number).encode() for number in range(8) for _ in range(50)
+        str(number).encode() for number in range(processes) for _ in range(each)
     )
     assert {path.stem for path in tmp_path.glob("*.json")} == {path.stem for path in pictures}
-    assert len(names(tmp_path)) == 800
+    assert len(names(tmp_path)) == 2 * processes * each
 
 
 def test_threads_and_tasks_never_collide(tmp_path: Path) -> None:
