@@ -9,7 +9,6 @@ that in a child believes in locks which the child does not hold.
 """
 
 import asyncio
-import contextlib
 import os
 import sqlite3
 import threading
@@ -20,8 +19,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from langchain_qwen_image.account.connection import open_database
-from langchain_qwen_image.account.transaction import Job, run_together, truncate_log
+from langchain_qwen_image.account.connections import BAD_ROW, Connections, Job
 from langchain_qwen_image.errors import QwenImageError
 
 __all__ = ["Commit", "Database", "Job", "LedgerError"]
@@ -56,10 +54,9 @@ class Database:
         """Note the path; nothing is opened before the first use."""
         self.path = path
         self._pending: deque[tuple[Job[Any], Commit[Any]]] = deque()
-        self._opened: list[tuple[sqlite3.Connection, tuple[int, int]]] = []
+        self._connections = Connections(path)
         self._log_holds_secret = False
         self._make_locks()
-        weakref.finalize(self, _close_all, self._opened)
 
     @staticmethod
     def at(path: Path) -> "Database":
@@ -91,20 +88,24 @@ class Database:
 
         Raises:
             ConfigurationError: Something else is at the path.
-            LedgerError: The file cannot be read.
+            LedgerError: The file cannot be read, or holds what this package did not write.
         """
         try:
             with self._using:
-                if not self.path.is_symlink() and not self.path.exists():
-                    return missing
-                connection = self._connected()
-                connection.execute("BEGIN")
-                try:
-                    return job(connection)
-                finally:
-                    connection.rollback()
+                return self._connections.read(job, missing=missing)
         except (OSError, sqlite3.Error) as error:
-            raise LedgerError(f"{self.path} could not be read: {error}.") from None
+            problem = f"could not be read: {error}"
+        except BAD_ROW as error:
+            problem = f"holds an entry that this package did not write: {type(error).__name__}"
+        raise LedgerError(f"{self.path} {problem}.")
+
+    def hold_room(self) -> None:
+        """Hold room on the disk for the answer to a call; for a job to call before it is sent.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        self._connections.hold_room()
 
     def close(self) -> None:
         """Write what is pending and close the file; the next use opens it again."""
@@ -112,7 +113,7 @@ class Database:
         self._write_pending()
         self._clear_log()
         with self._using:
-            _close_all(self._opened)
+            self._connections.close()
         self._let_go()
 
     def _make_locks(self) -> None:
@@ -143,7 +144,7 @@ class Database:
     def _commit(self, work: list[tuple[Job[Any], Commit[Any]]]) -> None:
         try:
             with self._using:
-                outcomes = run_together(self._connected(), [job for job, _ in work])
+                outcomes = self._connections.write([job for job, _ in work])
         except BaseException as error:  # whoever waits is told, whatever it is
             for _, commit in work:
                 commit.set_exception(self._explained(error))
@@ -154,39 +155,16 @@ class Database:
             else:
                 commit.set_exception(self._explained(failure))
 
-    def _connected(self) -> sqlite3.Connection:
-        if self._opened and self._opened[0][1] != _identity(self.path):
-            _close_all(self._opened)  # deleted or replaced since it was opened
-        if not self._opened:
-            connection = open_database(self.path)
-            self._opened.append((connection, _identity(self.path)))
-        return self._opened[0][0]
-
     def _clear_log(self) -> None:
         """Empty the write-ahead log, or leave it for the next time while another reads it."""
-        if not self._log_holds_secret:
-            return
-        with self._using, contextlib.suppress(sqlite3.Error):
-            for connection, _ in self._opened:
-                self._log_holds_secret = not truncate_log(connection)
+        if self._log_holds_secret:
+            with self._using:
+                self._log_holds_secret = not self._connections.clear_log()
 
     def _explained(self, error: BaseException) -> BaseException:
-        if isinstance(error, (OSError, sqlite3.Error)):
+        if isinstance(error, (OSError, sqlite3.Error, UnicodeError)):
             return LedgerError(f"{self.path} could not be written: {error}.")
         return error.with_traceback(None)  # its frames hold links
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0)
-    return (found.st_dev, found.st_ino)
-
-
-def _close_all(opened: list[tuple[sqlite3.Connection, tuple[int, int]]]) -> None:
-    while opened:
-        opened.pop()[0].close()
 
 
 _registry: weakref.WeakValueDictionary[Path, Database] = weakref.WeakValueDictionary()
@@ -199,7 +177,7 @@ def _before_fork() -> None:
     _at_fork.extend(_registry.values())
     for database in _at_fork:
         database._using.acquire()
-        _close_all(database._opened)
+        database._connections.close_for_fork()
 
 
 def _after_fork_in_parent() -> None:
@@ -212,6 +190,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     for database in _at_fork:
         database._pending.clear()  # the parent writes them
+        database._connections.forget_room()
         database._make_locks()
     _at_fork.clear()
     _registry_lock.release()

@@ -75,11 +75,10 @@ def _reserve(
 
 
 def _settle(connection: sqlite3.Connection, token: str, usd: Decimal, images: int) -> None:
-    row = connection.execute(
-        "DELETE FROM reservations WHERE token = ? RETURNING day", (token,)
-    ).fetchone()
+    row = connection.execute("SELECT day FROM reservations WHERE token = ?", (token,)).fetchone()
     if row is None:
         return
+    connection.execute("DELETE FROM reservations WHERE token = ?", (token,))
     spent = connection.execute("SELECT usd FROM spent WHERE day = ?", (row["day"],)).fetchone()
     total = usd if spent is None else _add(Decimal(spent["usd"]), usd)
     connection.execute(

@@ -16,7 +16,15 @@ from typing import Any, Concatenate, ParamSpec
 
 from langchain_qwen_image.account import queries, raw_answers, run_lock, transitions
 from langchain_qwen_image.account.database import Commit, Database, LedgerError
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage, State, to_micros
+from langchain_qwen_image.account.records import (
+    LedgerCall,
+    LedgerImage,
+    State,
+    storable,
+    storable_link,
+    storable_path,
+    to_micros,
+)
 from langchain_qwen_image.account.spend import SpendDay, spend_by_day
 from langchain_qwen_image.account.transitions import AlreadyAskedError
 
@@ -33,7 +41,6 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
-_PAGE = 500
 
 
 class Ledger:
@@ -89,7 +96,7 @@ class Ledger:
         """
         row = {
             "id": call_id,
-            "prompt": _storable(prompt),
+            "prompt": storable(prompt),
             "parameters": json.dumps(dict(parameters)),
             "model": model,
             "base_url": base_url,
@@ -100,23 +107,30 @@ class Ledger:
         return self._submit(transitions.ask, row, pay_again)
 
     def sent(self, call_id: str) -> Commit[None]:
-        """Note that a POST is about to leave; wait for the commit before sending it."""
-        return self._submit(transitions.send, call_id)
+        """Note that a POST is about to leave; wait for the commit before sending it.
+
+        From then on, room for the answer is held on the disk.
+        """
+
+        def job(connection: sqlite3.Connection) -> None:
+            self._database.hold_room()
+            transitions.send(connection, call_id)
+
+        return self._database.submit(job)
 
     def waiting(self, call_id: str, error: str) -> Commit[None]:
         """Note that an attempt provably bought nothing and is to be repeated."""
-        return self._submit(transitions.wait, call_id, _storable(error))
+        return self._submit(transitions.wait, call_id, storable(error))
 
     def queued(self, call_id: str, *, polling_path: str, request_id: str | None) -> Commit[None]:
         """Note that the image is still being made, and the path at the gateway to ask for it."""
-        return self._submit(transitions.queue, call_id, _storable(polling_path), request_id)
+        return self._submit(transitions.queue, call_id, storable(polling_path), request_id)
 
     def raw_answer(self, call_id: str, *, body: bytes, content_type: str | None) -> Commit[None]:
         """Keep the answer to a paid call in which no image was found, as the secret that it is.
 
-        It takes the place of what was kept before, and is erased when all images of the call are
-        saved, when the call turns out to have bought nothing, and when one that was asked in its
-        place is paid for.
+        It is erased when all images of the call are saved, when the call turns out to have bought
+        nothing, and when one that was asked in its place is paid for.
         """
         return self._submit(raw_answers.keep, call_id, body, content_type, self.path)
 
@@ -130,7 +144,7 @@ class Ledger:
     ) -> Commit[None]:
         """Note what was bought: each image's new id, link, and when the link expires."""
         rows = [
-            (image_id, _link(url), None if expires_at is None else to_micros(expires_at))
+            (image_id, storable_link(url), None if expires_at is None else to_micros(expires_at))
             for image_id, url, expires_at in images
         ]
         return self._settle(transitions.answer, call_id, rows, request_id, str(cost_usd))
@@ -139,23 +153,25 @@ class Ledger:
         self, image_id: str, *, path: str | os.PathLike[str], sha256: str, size_bytes: int
     ) -> Commit[None]:
         """Note that an image is on disk; its link loses its query in the same transaction."""
-        return self._settle(transitions.save, image_id, os.fspath(path), sha256, size_bytes)
+        return self._settle(transitions.save, image_id, storable_path(path), sha256, size_bytes)
 
     def not_saved(self, image_id: str, error: str) -> Commit[None]:
         """Note why an image could not be fetched or written; its link stays for recovery."""
-        return self._submit(transitions.lose, image_id, _storable(error))
+        return self._submit(transitions.lose, image_id, storable(error))
 
     def refused(
         self, call_id: str, *, error: str, message: str, request_id: str | None = None
     ) -> Commit[None]:
         """Note that a call bought nothing; `error` is the class name."""
-        return self._fail("refused", call_id, error, message, request_id)
+        text = storable(message)
+        return self._settle(transitions.fail, call_id, "refused", error, text, request_id)
 
     def unknown(
         self, call_id: str, *, error: str, message: str, request_id: str | None = None
     ) -> Commit[None]:
         """Note that a call may have been billed and has no answer; `error` is the class name."""
-        return self._fail("unknown", call_id, error, message, request_id)
+        text = storable(message)
+        return self._submit(transitions.fail, call_id, "unknown", error, text, request_id)
 
     def claim(self, batch: str) -> Commit[None]:
         """Take a bulk run for this process; its commit fails if another one has it."""
@@ -175,13 +191,13 @@ class Ledger:
         return next(iter(self._select(queries.BY_ID, call_id)), None)
 
     def find_item(self, batch: str, batch_item: str) -> LedgerCall | None:
-        """Return the call that stands for a bulk run's item: the one not replaced."""
+        """Return the call of a bulk run's item that was not replaced."""
         return next(iter(self._select(queries.BY_ITEM, batch, batch_item)), None)
 
     def find_image(self, image_id_or_path: str | os.PathLike[str]) -> LedgerImage | None:
         """Return an image by its id or by the path that it is saved at."""
-        name = os.fspath(image_id_or_path)
-        return self._database.read(partial(queries.find_image, name=name), missing=None)
+        job = partial(queries.find_image, name=storable_path(image_id_or_path))
+        return self._database.read(job, missing=None)
 
     def calls(
         self, *, states: Collection[State] | None = None, batch: str | None = None
@@ -195,10 +211,11 @@ class Ledger:
             batch: Only calls of that bulk run, replaced ones included.
         """
         wanted = None if states is None else f",{','.join(states)},"
-        newest = self._database.read(queries.newest, missing=0)
-        for start in range(0, newest, _PAGE):
-            end = min(start + _PAGE, newest)
-            yield from self._select(queries.BY_PAGE, start, end, batch, wanted)
+        last, end = 0, self._database.read(queries.newest, missing=0)
+        while last < end:
+            page = partial(queries.page, after=last, until=end, batch=batch, states=wanted)
+            last, calls = self._database.read(page, missing=queries.Page(end, []))
+            yield from calls
 
     def close(self) -> None:
         """Write what is pending and close the file; the next use opens it again."""
@@ -208,41 +225,26 @@ class Ledger:
         self,
         step: Callable[Concatenate[sqlite3.Connection, P], None],
         *args: P.args,
-        **kwargs: P.kwargs,
+        **kw: P.kwargs,
     ) -> Commit[None]:
-        return self._database.submit(lambda connection: step(connection, *args, **kwargs))
+        return self._database.submit(lambda connection: step(connection, *args, **kw))
 
     def _settle(
         self,
         step: Callable[Concatenate[sqlite3.Connection, P], None],
         *args: P.args,
-        **kwargs: P.kwargs,
+        **kw: P.kwargs,
     ) -> Commit[None]:
-        """Hand over a step that may make secrets superfluous."""
+        """Hand over a step after which secrets may not be needed any more."""
 
         def job(connection: sqlite3.Connection) -> None:
-            step(connection, *args, **kwargs)
+            step(connection, *args, **kw)
             if raw_answers.erase_settled(connection, self.path) or step is transitions.save:
                 self._database.scrub()
 
         return self._database.submit(job)
 
-    def _fail(
-        self, to: State, call_id: str, error: str, message: str, request_id: str | None
-    ) -> Commit[None]:
-        fail = self._settle if to == "refused" else self._submit
-        return fail(transitions.fail, call_id, to, error, _storable(message), request_id)
-
     def _select(self, sql: str, *values: str | int | None) -> list[LedgerCall]:
         return self._database.read(
             partial(queries.select_calls, sql=sql, values=values), missing=[]
         )
-
-
-def _link(url: str) -> str:
-    return "data:" if url[:5].lower() == "data:" else url
-
-
-def _storable(text: str) -> str:
-    """Write out lone surrogates, which UTF-8 has no bytes for."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections import defaultdict
+from typing import NamedTuple
 
 from langchain_qwen_image.account.records import LedgerCall, LedgerImage, read_call, read_image
 
-__all__ = ["BY_ID", "BY_ITEM", "BY_PAGE", "find_image", "newest", "select_calls"]
+__all__ = ["BY_ID", "BY_ITEM", "Page", "find_image", "newest", "page", "select_calls"]
 
 _CALLS = (
     "SELECT calls.*, EXISTS (SELECT 1 FROM raw_answers"
@@ -13,7 +14,8 @@ _CALLS = (
 )
 BY_ID = _CALLS + "id = ?"
 BY_ITEM = _CALLS + "batch = ? AND batch_item = ? AND replaced_by IS NULL"
-BY_PAGE = _CALLS + (
+_PAGE = 500
+_BY_PAGE = _CALLS + (
     "seq > ?1 AND seq <= ?2 AND (?3 IS NULL OR batch = ?3)"
     " AND (?4 IS NULL OR instr(?4, ',' || state || ',')) ORDER BY seq"
 )
@@ -25,16 +27,36 @@ _BY_CALL = _IMAGES + "images.call BETWEEN ? AND ? ORDER BY images.call, position
 _BY_NAME = _IMAGES + "images.id = ?1 OR images.path = ?1"
 
 
+class Page(NamedTuple):
+    """The number of a page's last call, and calls of the page."""
+
+    end: int
+    calls: list[LedgerCall]
+
+
 def newest(connection: sqlite3.Connection) -> int:
     """Return the number of the call asked last; 0 if there is none."""
     seq: int = connection.execute("SELECT coalesce(max(seq), 0) FROM calls").fetchone()[0]
     return seq
 
 
+def page(
+    connection: sqlite3.Connection, after: int, until: int, batch: str | None, states: str | None
+) -> Page:
+    """Return those calls of a page that are wanted."""
+    # Numbers may have gaps of any size in a file that was tampered with.
+    end: int = connection.execute(
+        "SELECT coalesce(max(seq), ?2) FROM"
+        " (SELECT seq FROM calls WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)",
+        (after, until, _PAGE),
+    ).fetchone()[0]
+    return Page(end, select_calls(connection, _BY_PAGE, (after, end, batch, states)))
+
+
 def select_calls(
     connection: sqlite3.Connection, sql: str, values: tuple[str | int | None, ...]
 ) -> list[LedgerCall]:
-    """Return the calls that one of the statements above finds, with their images."""
+    """Return the calls that a statement finds, with their images."""
     rows = connection.execute(sql, values).fetchall()
     if not rows:
         return []

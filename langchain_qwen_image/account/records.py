@@ -1,6 +1,7 @@
 """Calls and images as the ledger hands them out."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -90,6 +91,22 @@ class LedgerCall:
     has_raw_answer: bool
 
 
+def storable(text: str) -> str:
+    """Write out lone surrogates, which UTF-8 has no bytes for."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def storable_path(path: str | os.PathLike[str]) -> str | bytes:
+    """Return a path as it is stored: as bytes if it has a name that is not UTF-8."""
+    name = os.fspath(path)
+    return name if name == storable(name) else os.fsencode(name)
+
+
+def storable_link(url: str) -> str:
+    """Return a link as it is stored: an image that came inside the answer is not."""
+    return "data:" if url[:5].lower() == "data:" else storable(url)
+
+
 def to_micros(moment: datetime) -> int:
     """Return a moment as microseconds since 1970, UTC."""
     return (moment - _EPOCH) // _MICROSECOND
@@ -108,7 +125,7 @@ def read_image(row: sqlite3.Row) -> LedgerImage:
         call_id=row["call_id"],
         url=row["url"],
         expires_at=None if expires_at is None else from_micros(expires_at),
-        path=row["path"],
+        path=None if row["path"] is None else os.fsdecode(row["path"]),
         sha256=row["sha256"],
         size_bytes=row["size_bytes"],
         error=row["error"],

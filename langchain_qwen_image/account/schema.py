@@ -9,7 +9,7 @@ from pathlib import Path
 
 from langchain_qwen_image.errors import ConfigurationError
 
-__all__ = ["SCHEMA_VERSION", "is_empty", "prepare_tables", "sqlite_problem"]
+__all__ = ["SCHEMA_VERSION", "create_tables", "prepare_tables", "read_version", "sqlite_problem"]
 
 APPLICATION_ID = 0x5157494D  # "QWIM"
 SCHEMA_VERSION = 2
@@ -114,13 +114,17 @@ def sqlite_problem(version: tuple[int, ...] | None = None) -> str | None:
     )
 
 
-def is_empty(connection: sqlite3.Connection, path: Path) -> bool:
-    """Say, on one snapshot, whether there are no tables yet; another process may be making them.
+def read_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return, of one snapshot, the version of a file's tables; 0 if it is empty and ours to fill.
 
     Raises:
         ConfigurationError: Another program or a newer version of this package wrote the file.
     """
-    return _version(connection, path) == 0
+    connection.execute("BEGIN")  # another process may be making the tables just now
+    try:
+        return _read_version(connection, path)
+    finally:
+        connection.rollback()
 
 
 def prepare_tables(connection: sqlite3.Connection, path: Path) -> None:
@@ -129,18 +133,24 @@ def prepare_tables(connection: sqlite3.Connection, path: Path) -> None:
     Raises:
         ConfigurationError: Another program or a newer version of this package wrote the file.
     """
-    if _version(connection, path) == SCHEMA_VERSION:
+    if read_version(connection, path) == SCHEMA_VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     with connection:  # commits, or rolls back
         version = _read_version(connection, path)  # another process may have been first
         if version == 0:
-            _execute(connection, _TABLES)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            create_tables(connection)
         else:
             for older in range(version, SCHEMA_VERSION):
                 _execute(connection, _UPGRADES[older])
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables of a file without any."""
+    _execute(connection, _TABLES)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _execute(connection: sqlite3.Connection, statements: str) -> None:
@@ -148,16 +158,7 @@ def _execute(connection: sqlite3.Connection, statements: str) -> None:
         connection.execute(statement)
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    connection.execute("BEGIN")
-    try:
-        return _read_version(connection, path)
-    finally:
-        connection.rollback()
-
-
 def _read_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the version of the file's tables; 0 if it is empty, and so ours to fill."""
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

@@ -138,7 +138,7 @@ def answer(
 
 
 def save(
-    connection: sqlite3.Connection, image_id: str, path: str, sha256: str, size_bytes: int
+    connection: sqlite3.Connection, image_id: str, path: str | bytes, sha256: str, size_bytes: int
 ) -> None:
     """Note that an image is on disk, and erase the secret of its link."""
     image = _get_image(connection, image_id)

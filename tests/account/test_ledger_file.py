@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from langchain_qwen_image.account import connection as _schema
-from langchain_qwen_image.account import database as _sqlite
+from langchain_qwen_image.account import database as _database
+from langchain_qwen_image.account import opening as _opening
 from langchain_qwen_image.account.ledger import Commit, Ledger, LedgerError
 from langchain_qwen_image.errors import ConfigurationError
 
@@ -208,7 +208,7 @@ def test_a_full_disk_fails_every_step_of_the_transaction(path: Path) -> None:
     ask(ledger, "before").result(30)
     database = ledger._database
     with database._using:
-        database._opened[0][0].execute("PRAGMA max_page_count = 1")
+        database._connections._to_write().execute("PRAGMA max_page_count = 1")
     commits = [
         ledger.asked(f"c{number}", **(FACTS | {"prompt": "fox" * 5000}))  # type: ignore[arg-type]
         for number in range(5)
@@ -477,7 +477,7 @@ def test_a_forked_child_writes_to_the_same_books(path: Path) -> None:
 def test_a_step_that_comes_as_the_writer_ends_is_written(path: Path) -> None:
     """A step handed over while nobody may write is written once the hand is free."""
     ledger = Ledger(path)
-    database = _sqlite.Database.at(path)
+    database = _database.Database.at(path)
     assert database._draining.acquire(timeout=30)
     commit = ask(ledger)
     assert not commit.done()
@@ -499,11 +499,11 @@ def test_an_unused_ledger_is_closed_when_forgotten(path: Path) -> None:
 def test_a_child_starts_with_free_locks_and_an_empty_queue(path: Path) -> None:
     """What was on its way at a fork is the parent's to write; the child writes its own."""
     ledger = Ledger(path)
-    database = _sqlite.Database.at(path)
+    database = _database.Database.at(path)
     assert database._draining.acquire(timeout=30)
     ask(ledger, "of-the-parent")
-    _sqlite._before_fork()
-    _sqlite._after_fork_in_child()
+    _database._before_fork()
+    _database._after_fork_in_child()
     ask(ledger, "of-the-child").result(30)
     assert [call.id for call in ledger.calls()] == ["of-the-child"]
 
@@ -525,8 +525,8 @@ def test_a_busy_file_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
             raise answer
         return answer
 
-    assert _schema.patiently(action)
-    monkeypatch.setattr(_schema, "BUSY_SECONDS", -1.0)
+    assert _opening.patiently(action, Path())
+    monkeypatch.setattr(_opening, "BUSY_SECONDS", -1.0)
     answers.append(busy())
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        _schema.patiently(action)
+        _opening.patiently(action, Path())
