@@ -5,7 +5,9 @@ import base64
 import copy
 import hashlib
 import json
+import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -274,12 +276,59 @@ def test_form_of_the_copy(mode: str, form: str, tmp_path: Path, call: Call) -> N
     assert shown(look(call, toolkit, image_id)).format == form
 
 
-def test_bomb_is_not_unpacked(tmp_path: Path, call: Call) -> None:
+@pytest.mark.parametrize(
+    ("size", "is_shown"),
+    [
+        pytest.param((8200, 8200), False, id="67-million"),
+        pytest.param((4096, 4097), False, id="one-row-too-many"),
+        pytest.param((4096, 4096), True, id="just-enough"),
+    ],
+)
+def test_bomb_is_not_unpacked(size: Any, is_shown: bool, tmp_path: Path, call: Call) -> None:
     """A small file of very many pixels is refused before they are unpacked."""
-    image_id = put(tmp_path, "bomb", Image.new("1", (8200, 8200)))
+    image_id = put(tmp_path, "bomb", Image.new("1", size))
     message = look(call, QwenImageToolkit(sandbox=True, save_to=tmp_path), image_id)
+    assert message.status == ("success" if is_shown else "error")
+    assert ("cannot be shown" in message.text) is not is_shown
+
+
+@pytest.mark.parametrize("name_of", [lambda file: "k3v9q2xd", str], ids=["id", "path"])
+def test_file_that_is_too_large_is_not_read(name_of: Any, tmp_path: Path, call: Call) -> None:
+    """A file of more bytes than an image has is refused without being read, and it is said why."""
+    put(tmp_path, "fox", Image.new("RGB", (9, 9)))
+    file = next(tmp_path.glob("*.png"))
+    os.truncate(file, 1 << 36)
+    toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path)
+    message = look(call, toolkit, name_of(file))
     assert message.status == "error"
-    assert "cannot be shown" in message.text
+    assert "cannot be shown: it has more than 67,108,864 bytes" in message.text
+
+
+@pytest.mark.parametrize("suffix", [".png", ".json"], ids=["image", "sidecar"])
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder", "link-to-a-pipe"])
+def test_only_regular_files_are_opened(
+    kind: str, suffix: str, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe, a socket, a device or a folder under an image's name is refused at once."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "fox", Image.new("RGB", (9, 9)))
+    file = next(tmp_path.glob(f"*{suffix}"))
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as unix:
+            unix.bind(file.name)
+    elif kind == "folder":
+        file.mkdir()
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(tmp_path / f"pipe{suffix}")
+        file.symlink_to(f"pipe{suffix}")
+    toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path)
+    assert look(call, toolkit, "k3v9q2xd").status == "error"
+    assert look(call, toolkit, str(file.with_suffix(".png"))).status == "error"
 
 
 def test_damaged_image_is_an_error_to_read(tmp_path: Path, call: Call) -> None:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 MAX_BYTES = 64 * 2**20
 """Of a file that is opened here; `max_image_bytes` is 32 MiB by default."""
 MAX_PIXELS = 4096 * 4096
-"""Of an image that is opened here. Pillow takes some 20 bytes for each; Qwen-Image generates 1.8
-million, and no model of its family more than these."""
+"""Of an image that is opened here; Qwen-Image generates 1.8 million.
+
+Scaling as many took 20 (palette) to 290 MiB (WebP), and 64 million took 1 GiB.
+"""
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 

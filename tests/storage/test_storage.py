@@ -575,6 +575,19 @@ def test_a_full_byte_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ("狐" * 10_000, "狐" * 32),
         ("x" * 10_000, "x" * 48),
         ("\ud800 lone", "lone"),
+        ("a\u200bb\u200d\u2060c", "a-b-c"),
+        ("\u202efox\u202c \u2066gnp\u2069", "fox-gnp"),
+        ("\u3164\u115f\uffa0", "image"),
+        ("❤\ufe0f fox", "fox"),
+        ("\U000e0041\U000e0001", "image"),
+        ("fo\u034fx\ufe0f", "fox"),
+        ("NUL", "nul"),
+        ("com1.txt", "com1-txt"),
+        ("aux:", "aux"),
+        ("fox. . .", "fox"),
+        ("\x1b[31mred\x07", "31mred"),
+        ("fox\u2028snow\x85\x00", "fox-snow"),
+        ("$(rm -rf ~) `id`", "rm-rf-id"),
     ],
 )
 def test_slugs_are_readable(prompt: str, expected: str) -> None:
@@ -582,18 +595,48 @@ def test_slugs_are_readable(prompt: str, expected: str) -> None:
     assert filenames.normalize("NFC", slug(prompt)) == filenames.normalize("NFC", expected)
 
 
-@given(st.text(), st.text(), st.booleans())
-@example("ﷺ" * 400, "", False)
-@example("İ" * 60, "x" * 17, False)
-def test_every_name_is_safe(prompt: str, image_id: str, ascii_only: bool) -> None:
-    """A name is short, of letters, digits and hyphens, whatever prompt and id are."""
-    name = stem(prompt, image_id, NOON, ascii_only=ascii_only)
+@given(st.text(), st.text(), st.none() | st.text(), st.booleans())
+@example("ﷺ" * 400, "", "ﷺ" * 400, False)
+@example("İ" * 60, "x" * 17, "İ" * 60, False)
+@example("", "", "\u202e../\ufe0f", False)
+def test_every_name_is_safe(
+    prompt: str, image_id: str, item_id: str | None, ascii_only: bool
+) -> None:
+    """A name is short, of letters, digits and hyphens, whatever prompt and ids are."""
+    name = stem(prompt, image_id, NOON, item_id=item_id, ascii_only=ascii_only)
     assert name.startswith("2026-11-23-")
+    assert name.endswith(f"-{short(image_id)}")
+    assert "--" not in name
     assert len(name.encode()) <= 130
     assert name == name.lower()
     assert not set(name) & set("./\\:*?\"<>|'`$&;()~ \0\n\r\t")
     assert name.isprintable()
     assert name.isascii() or not ascii_only
+
+
+@pytest.mark.parametrize(
+    ("item_id", "expected"),
+    [
+        ("SKU-1", "2026-11-23-a-red-fox-sku-1-k3v9q2xd"),
+        ("4711/2", "2026-11-23-a-red-fox-4711-2-k3v9q2xd"),
+        ("Größe L", "2026-11-23-a-red-fox-größe-l-k3v9q2xd"),
+        ("../../etc/passwd", "2026-11-23-a-red-fox-etc-passwd-k3v9q2xd"),
+        ("CON", "2026-11-23-a-red-fox-con-k3v9q2xd"),
+        ("\u202e\u3164 ...", NAME.replace("-in-the-snow", "")),
+        ("", NAME.replace("-in-the-snow", "")),
+        (None, NAME.replace("-in-the-snow", "")),
+        ("9" * 99, f"2026-11-23-a-red-fox-{'9' * 32}-k3v9q2xd"),
+    ],
+)
+def test_an_id_of_the_callers_is_in_the_name(
+    tmp_path: Path, save: Keep, item_id: str | None, expected: str
+) -> None:
+    """The request's own id is in the file name, made safe, and in the sidecar as it was given."""
+    store = open_store(tmp_path)
+    path = save(store, prompt="A red fox", item_id=item_id).path
+    assert Path(path).stem == expected
+    assert store.read_sidecar(path).item_id == item_id
+    assert set(store.find("k3v9q2xd")) == {path}
 
 
 @given(st.text())
