@@ -1,6 +1,7 @@
 """The arguments of a call, with descriptions that are written for a model to read."""
 
 import re
+import unicodedata
 from typing import Annotated, Literal, TypedDict, get_args
 
 from pydantic import (
@@ -20,6 +21,10 @@ NEGATIVE_PROMPT_LIMIT = 500
 ImageSize = Literal["1328*1328", "1024*1024", "768*768", "512*512"]
 SIZES: tuple[ImageSize, ...] = get_args(ImageSize)
 
+# Hangul fillers, the blank Braille pattern, the null notehead, and the two signs that stand for
+# something that is missing: Unicode calls them letters or symbols.
+_EMPTY_SIGNS = frozenset("\u115f\u1160\u3164\uffa0\u2800\U0001d159\ufffc\ufffd")
+
 _SIZE_AS_WRITTEN = re.compile(r"\s*(\d+)\s*[*xX×]\s*(\d+)\s*", re.ASCII)
 
 
@@ -28,9 +33,29 @@ def _normalise_size(value: object) -> object:
     return f"{match[1]}*{match[2]}" if match else value
 
 
+def is_blank(text: str) -> bool:
+    """Say whether a text has nothing that can be seen: an image of it is an image of nothing.
+
+    Separators, control and format characters are not seen, nor are marks without a letter to
+    stand on, and a few letters and signs that are empty by definition. A character that this
+    Python's Unicode does not know yet may be a new emoji, and counts as seen.
+    """
+    return all(_is_unseen(character) for character in text)
+
+
+def _is_unseen(character: str) -> bool:
+    category = unicodedata.category(character)
+    if category == "Cn":
+        code = ord(character)
+        return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF  # Unicode's noncharacters
+    return category[0] in "CZM" or character in _EMPTY_SIGNS
+
+
 def _refuse_blank(prompt: str) -> str:
-    if not prompt.strip():
-        raise ValueError("it is blank; describe the image to generate")
+    if not prompt or prompt.isspace():
+        raise ValueError("it is empty; describe the image to generate")
+    if is_blank(prompt):
+        raise ValueError("it has no visible character; describe the image to generate")
     return prompt
 
 
@@ -55,14 +80,14 @@ class QwenImageInput(BaseModel):
     prompt: Annotated[_Encodable, AfterValidator(_refuse_blank)] = Field(
         description=(
             "What the image shows: subject, setting, style, light, composition. Put any text "
-            "that shall appear in the image in quotation marks; Chinese and English text render "
+            "that should appear in the image in quotation marks; Chinese and English text render "
             f"well. At most {PROMPT_LIMIT} characters take effect."
         ),
     )
     negative_prompt: _Encodable = Field(
         default="",
         description=(
-            "What the image must not show, such as 'blurry, extra fingers'. "
+            "What to keep out of the image, such as 'blurry, extra fingers'. "
             f"At most {NEGATIVE_PROMPT_LIMIT} characters take effect."
         ),
     )
@@ -70,7 +95,7 @@ class QwenImageInput(BaseModel):
         default=True,
         description=(
             "Whether the service may rewrite the prompt into a richer one. "
-            "Set to false when the wording must be followed to the letter."
+            "Set to false when the wording must be followed exactly."
         ),
     )
     watermark: bool = Field(

@@ -79,12 +79,15 @@ def test_every_kind_of_prompt_is_taken(server: SandboxServer, call: Call, given:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        pytest.param("", "blank", id="empty"),
+        pytest.param("", "prompt: it is empty", id="empty"),
+        pytest.param("\u200b", "no visible character", id="zero-width space"),
+        pytest.param({"prompt": "\ufeff \u2060"}, "no visible character", id="byte order mark"),
         pytest.param([], "human message", id="no message"),
         pytest.param([SystemMessage("Be bold."), AIMessage("a fox")], "human", id="no human one"),
         pytest.param(HumanMessage(PICTURE_ONLY), "without text", id="only an image"),
         pytest.param([HumanMessage(PICTURE_ONLY)], "without text", id="only an image, in a list"),
         pytest.param(HumanMessage(" \n"), "without text", id="blank message"),
+        pytest.param(HumanMessage("\u3164\u200d"), "without text", id="invisible message"),
         pytest.param(AIMessage(""), "without text", id="a model that said nothing"),
         pytest.param(
             ImagePromptValue(image_url={"url": "https://images.example/a.png"}),

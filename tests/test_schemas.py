@@ -116,6 +116,41 @@ def test_a_request_is_the_documents_or_refused(body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "prompt",
+    [
+        pytest.param("\u200b", id="zero-width space"),
+        pytest.param("\ufeff\ufeff", id="byte order marks"),
+        pytest.param(" \u00a0\u3000\u2028", id="spaces and separators"),
+        pytest.param("\x00\x1a\x7f\x85", id="control characters"),
+        pytest.param("\u200e\u202e\u2066", id="directions of writing"),
+        pytest.param("\u00ad\u2060\u2064", id="soft hyphen, joiners"),
+        pytest.param("\u034f\ufe0f\U000e0100", id="marks alone"),
+        pytest.param("\u0301", id="an accent alone"),
+        pytest.param("\U000e0041\U000e007f", id="tags"),
+        pytest.param("\u115f\u1160\u3164\uffa0", id="Hangul fillers"),
+        pytest.param("\u2800", id="Braille blank"),
+        pytest.param("\ufffd\ufffc", id="replacement characters"),
+        pytest.param("\ufffe\uffff\ufdd0", id="noncharacters"),
+        pytest.param("\ue000\U0010fffd", id="private use"),
+    ],
+)
+def test_a_prompt_of_invisible_characters_is_blank(prompt: str) -> None:
+    """What has nothing to see is refused; one visible character makes it a prompt."""
+    with pytest.raises(ValidationError, match=r"it is empty|no visible character"):
+        QwenImageInput(prompt=prompt)
+    assert QwenImageInput(prompt=f"{prompt}a{prompt}").prompt == f"{prompt}a{prompt}"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["狐", "ع", "क", "7", "?", "€", "→", "❤\ufe0f", "🦊", "👩\u200d🚀", "🇨🇳", "\U0001fae8"],
+)
+def test_a_short_prompt_is_a_prompt(prompt: str) -> None:
+    """One sign is enough, also an emoji that is newer than this Python's Unicode."""
+    assert QwenImageInput(prompt=prompt).prompt == prompt
+
+
+@pytest.mark.parametrize(
     ("written", "size"),
     [
         pytest.param(size.replace("*", sign), size, id=f"{size}{sign}")

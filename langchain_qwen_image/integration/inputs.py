@@ -7,7 +7,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messag
 from langchain_core.prompt_values import PromptValue
 
 from langchain_qwen_image.errors import InvalidRequestError
-from langchain_qwen_image.schemas import QwenImageInput
+from langchain_qwen_image.schemas import QwenImageInput, is_blank
 
 GeneratorInput = (
     str | PromptValue | BaseMessage | Sequence[Any] | Mapping[str, Any] | QwenImageInput
@@ -64,7 +64,7 @@ def _last_human(messages: Sequence[BaseMessage]) -> BaseMessage:
 
 def _text_of(message: BaseMessage) -> str:
     text = str(message.text)
-    if text.strip():
+    if not is_blank(text):
         return text
     raise InvalidRequestError(
         f"Expected a {message.type} message with text to use as the prompt, got one without "
