@@ -1,6 +1,6 @@
 """The runnable that a chain or a notebook calls."""
 
-from collections.abc import AsyncIterable, Awaitable, Iterable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
@@ -17,7 +17,7 @@ from langchain_qwen_image.wire.arguments import check_arguments, check_parameter
 
 if TYPE_CHECKING:
     from langchain_qwen_image.bulk.caller import Work
-    from langchain_qwen_image.bulk.run import BulkRun
+    from langchain_qwen_image.bulk.run import BulkRun, Requests
     from langchain_qwen_image.pipeline.pipeline import Pipeline
     from langchain_qwen_image.pipeline.recorder import BulkItem
 
@@ -101,7 +101,7 @@ class QwenImageGenerator(
 
     def generate_many(
         self,
-        requests: Iterable[GeneratorInput] | AsyncIterable[GeneratorInput],
+        requests: "Requests",
         *,
         concurrency: int = CONCURRENCY,
         resume: bool = True,
@@ -120,7 +120,8 @@ class QwenImageGenerator(
         for what is missing. The same request twice is two images.
 
         Args:
-            requests: What `invoke` takes, read as needed; one that waits should be asynchronous.
+            requests: What `invoke` takes, or `BulkRequest`s, read as needed; an iterable that
+                waits should be asynchronous.
             concurrency: Maximum number of parallel requests.
             resume: Reuse what earlier runs in this folder bought; False pays for everything anew.
             retry_unknown: Repeat requests with no known answer; may be billed twice.

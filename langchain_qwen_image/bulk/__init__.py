@@ -7,10 +7,12 @@ from langchain_qwen_image._lazy import attach
 if TYPE_CHECKING:
     from langchain_qwen_image.bulk.estimate import Estimate, estimate_cost
     from langchain_qwen_image.bulk.lookup import BulkStatus
+    from langchain_qwen_image.bulk.request import BulkRequest
     from langchain_qwen_image.bulk.run import BulkOutcome, BulkRun
 
 _HOMES = {
     "BulkOutcome": "run",
+    "BulkRequest": "request",
     "BulkRun": "run",
     "BulkStatus": "lookup",
     "Estimate": "estimate",
@@ -19,6 +21,7 @@ _HOMES = {
 
 __all__ = [
     "BulkOutcome",
+    "BulkRequest",
     "BulkRun",
     "BulkStatus",
     "Estimate",

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from langchain_qwen_image.bulk.caller import Checker
 from langchain_qwen_image.bulk.lookup import Lookup, RetryOptions, batch_name
+from langchain_qwen_image.bulk.request import BulkRequest
 from langchain_qwen_image.bulk.request_ids import RequestIds
 from langchain_qwen_image.integration.inputs import GeneratorInput
 
@@ -35,7 +36,7 @@ class Estimate:
 
 def estimate_cost(
     generator: Checker,
-    requests: Iterable[GeneratorInput],
+    requests: Iterable[GeneratorInput | BulkRequest],
     *,
     retry_unknown: bool = False,
     retry_lost: bool = False,
@@ -52,7 +53,9 @@ def estimate_cost(
     counts: Counter[str] = Counter()
     with closing(RequestIds()) as ids:
         for request in requests:
-            prior = lookup.look_up(ids.next_id(generator.checked(request)), _raise)
+            prior = lookup.look_up(
+                ids.next_id(generator.checked(BulkRequest.of(request).input)), _raise
+            )
             counts["new" if prior is None or retry.wants(prior) else prior.status] += 1
     return Estimate(
         requests=counts.total(),

@@ -18,6 +18,7 @@ BulkStatus = Literal["saved", "reused", "unsaved", "unknown", "lost", "failed"]
 """What became of a request; `BulkOutcome` says what each means."""
 
 _NO_ANSWER = "It was sent and no answer is known; it may have been billed"
+_QUEUED = "The gateway has it in its queue: qwen-image recover asks for the image"
 _MISSING_FILE = (
     "It was paid for and saved as {path}, which does not exist any more. It is not paid for again; "
     "for another image, add the same request once more"
@@ -96,30 +97,42 @@ class Lookup:
         self._batch = batch
         self._dry_run = dry_run
 
-    def look_up(self, item: str, on_failure: Callable[[OSError], None]) -> PriorState | None:
+    def look_up(
+        self, item: str, on_failure: Callable[[OSError], None], item_id: str | None = None
+    ) -> PriorState | None:
         """Return how things stand with a request; None if it has bought nothing so far.
 
         Args:
             item: The request's id in the run.
             on_failure: Called with the error of a disk that an image cannot be written to.
+            item_id: The caller's own id of the request, for images that are saved now.
         """
-        call = self._ledger.find_item(self._batch, item)
+        call = self.find(item)
         if call is None or call.state in ("asked", "refused"):
             return None
         if call.state in ("sent", "queued", "unknown"):
             said = f": {call.message}" if call.message else ""
             return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
+        if call.state == "queued":  # paid for, and there is an address to ask: never sent again
+            return PriorState("unsaved", reason=_QUEUED)
         if call.state == "answered":
-            findings = self._settle(call, on_failure)
+            findings = self._settle(call, on_failure, item_id)
             call = self._ledger.get(call.id) or call
             if call.state == "answered":
                 return self._without_image(call, findings)
         return self._saved(call)
 
-    def _settle(self, call: LedgerCall, on_failure: Callable[[OSError], None]) -> list[Finding]:
+    def find(self, item: str) -> LedgerCall | None:
+        """Return the call that stands for a request, if there is one."""
+        return self._ledger.find_item(self._batch, item)
+
+    def _settle(
+        self, call: LedgerCall, on_failure: Callable[[OSError], None], item_id: str | None
+    ) -> list[Finding]:
         def fetch(call: LedgerCall, image: LedgerImage) -> str | None:
             try:
-                return self._pipeline.fetch(result_of(call, [image])).image.path
+                result = self._pipeline.fetch(result_of(call, [image]), item_id=item_id)
+                return result.image.path
             except OSError as error:
                 on_failure(error)
                 raise

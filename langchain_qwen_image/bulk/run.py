@@ -20,6 +20,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_qwen_image.account.ledger import LedgerError
 from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.lookup import BulkStatus, Lookup, RetryOptions, batch_name
+from langchain_qwen_image.bulk.request import BulkRequest
 from langchain_qwen_image.bulk.request_ids import RequestIds
 from langchain_qwen_image.bulk.worker import RunStoppedError, Worker
 from langchain_qwen_image.concurrency.threads import in_thread
@@ -28,6 +29,10 @@ from langchain_qwen_image.errors import ConfigurationError, QwenImageError
 from langchain_qwen_image.integration.inputs import GeneratorInput
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
+
+_Given = GeneratorInput | BulkRequest
+Requests = Iterable[_Given] | AsyncIterable[_Given]
+"""What a run is made of; both kinds may be unbounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class BulkOutcome:
         error: What the gateway or the disk said, where this run met it.
         reason: Why there is no image, in a sentence.
         cost_usd: What this run paid for it, or may have where it is `unknown`, in US dollars.
+        id: The caller's own id of the request, where it came with one.
     """
 
     number: int
@@ -54,6 +60,7 @@ class BulkOutcome:
     error: QwenImageError | None = None
     reason: str | None = None
     cost_usd: float = 0.0
+    id: str | None = None
 
     @property
     def is_there(self) -> bool:
@@ -72,7 +79,7 @@ class BulkRun:
     def __init__(
         self,
         caller: Caller,
-        requests: Iterable[GeneratorInput] | AsyncIterable[GeneratorInput],
+        requests: Requests,
         *,
         concurrency: int = CONCURRENCY,
         resume: bool = True,
@@ -182,17 +189,20 @@ class BulkRun:
             self._worker.end(error)
         await done.put(None)
 
-    async def _settle(self, number: int, given: GeneratorInput, ids: RequestIds) -> BulkOutcome:
+    async def _settle(self, number: int, request: BulkRequest, ids: RequestIds) -> BulkOutcome:
         try:
-            arguments = self._caller.checked(given)
+            arguments = self._caller.checked(request.input)
         except QwenImageError as error:
-            return BulkOutcome(number, "failed", None, error=error, reason=str(error))
+            reason = str(error)
+            return BulkOutcome(number, "failed", None, error=error, reason=reason, id=request.id)
         item = ids.next_id(arguments)
         prior = None
         if self._lookup is not None:
-            prior = await in_thread(self._lookup.look_up, item, self._worker.end)
+            prior = await in_thread(self._lookup.look_up, item, self._worker.end, request.id)
         if prior is None or self._retry.wants(prior):
-            prior = await self._worker.buy(arguments, item, pay_again=prior is not None)
+            prior = await self._worker.buy(
+                arguments, item, pay_again=prior is not None, item_id=request.id
+            )
         return BulkOutcome(
             number,
             prior.status,
@@ -201,6 +211,7 @@ class BulkRun:
             prior.error,
             prior.reason,
             prior.cost_usd,
+            request.id,
         )
 
 
@@ -211,7 +222,7 @@ class _Source:
     same.
     """
 
-    def __init__(self, requests: Iterable[GeneratorInput] | AsyncIterable[GeneratorInput]) -> None:
+    def __init__(self, requests: Requests) -> None:
         self.failure: Exception | None = None
         self._ahead = aiter(
             requests if isinstance(requests, AsyncIterable) else _one_by_one(requests)
@@ -219,11 +230,11 @@ class _Source:
         self._taking = asyncio.Lock()
         self._numbers = count()
 
-    async def take(self) -> tuple[int, GeneratorInput] | None:
+    async def take(self) -> tuple[int, BulkRequest] | None:
         """Return the next request with its number, or None at the end."""
         async with self._taking:
             try:
-                return next(self._numbers), await anext(self._ahead)
+                return next(self._numbers), BulkRequest.of(await anext(self._ahead))
             except StopAsyncIteration:
                 return None
             except Exception as error:
@@ -231,6 +242,6 @@ class _Source:
                 return None
 
 
-async def _one_by_one(requests: Iterable[GeneratorInput]) -> AsyncIterator[GeneratorInput]:
+async def _one_by_one(requests: Iterable[_Given]) -> AsyncIterator[_Given]:
     for request in requests:
         yield request

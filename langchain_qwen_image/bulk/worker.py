@@ -101,24 +101,27 @@ class Worker:
         finally:
             self._idle.discard(task)
 
-    async def buy(self, arguments: QwenImageInput, item: str, *, pay_again: bool) -> PriorState:
+    async def buy(
+        self, arguments: QwenImageInput, item: str, *, pay_again: bool, item_id: str | None = None
+    ) -> PriorState:
         """Buy one image and save it.
 
         Args:
             arguments: What to ask for.
             item: The request's id in the run.
             pay_again: Send it although an earlier call may have been billed.
+            item_id: The caller's own id of the request.
 
         Raises:
             RunStoppedError: It bought nothing, and the run ends.
         """
-        recorded_as = BulkItem(self.batch, item, uuid4().hex, pay_again)
+        recorded_as = BulkItem(self.batch, item, uuid4().hex, pay_again, item_id)
         try:
             work = partial(self._call, recorded_as)
             result = await self._caller.as_run(work, arguments, self._config)
         except QwenImageError as error:
             return self._failed(error)
-        return await self._bought(result)
+        return await self._bought(result, item_id)
 
     async def _call(self, item: BulkItem, arguments: QwenImageInput) -> ImageGenerationResult:
         while True:
@@ -170,13 +173,13 @@ class Worker:
             return PriorState("unknown", reason=str(error), error=error, cost_usd=price)
         return PriorState("failed", reason=str(error), error=error)
 
-    async def _bought(self, result: ImageGenerationResult) -> PriorState:
+    async def _bought(self, result: ImageGenerationResult, item_id: str | None) -> PriorState:
         pipeline = self._caller.pipeline
         saved = PriorState("saved", result, cost_usd=result.cost_usd)
         if not pipeline.saves or all(image.path is not None for image in result.images):
             return saved
         try:  # free of charge, and says whether it was the link or the disk
-            return saved._replace(result=await pipeline.afetch(result))
+            return saved._replace(result=await pipeline.afetch(result, item_id=item_id))
         except DownloadError as error:
             return saved._replace(status="unsaved", reason=str(error), error=error)
         except OSError as error:

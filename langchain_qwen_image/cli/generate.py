@@ -1,24 +1,28 @@
 """`qwen-image generate`: one prompt, one image."""
 
+import asyncio
 import json
 import shlex
 import sys
 import warnings
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langchain_qwen_image.cli.terminal import INTERRUPTED, check_key, fail, note, shown, waiting
+from langchain_qwen_image.cli.interrupts import run_interruptible
+from langchain_qwen_image.cli.terminal import check_key, fail, note, shown, waiting
 
 if TYPE_CHECKING:
+    from langchain_qwen_image.cli.output import Output
+    from langchain_qwen_image.pipeline.cancellation import CallState
     from langchain_qwen_image.pipeline.pipeline import Pipeline
     from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
     from langchain_qwen_image.schemas import QwenImageInput
 
-_SUFFIXES = {"image/png": {".png"}, "image/jpeg": {".jpg", ".jpeg"}, "image/webp": {".webp"}}
+_FORMATS = {"image/png": {".png"}, "image/jpeg": {".jpg", ".jpeg"}, "image/webp": {".webp"}}
+_AGAIN = "press Ctrl-C again to leave without it"
 
 
 def generate(
@@ -26,7 +30,7 @@ def generate(
         str, typer.Argument(metavar="PROMPT", help="What the image shows; - reads it from stdin.")
     ],
     negative_prompt: Annotated[
-        str, typer.Option(metavar="TEXT", help="What the image must not show.")
+        str, typer.Option(metavar="TEXT", help="What to keep out of the image.")
     ] = "",
     size: Annotated[
         str, typer.Option(metavar="SIZE", help="1328*1328, 1024*1024, 768*768 or 512*512.")
@@ -35,14 +39,19 @@ def generate(
         bool, typer.Option("--no-watermark", help="Leave the watermark off.")
     ] = False,
     no_prompt_extend: Annotated[
-        bool, typer.Option("--no-prompt-extend", help="Follow the prompt to the letter.")
+        bool, typer.Option("--no-prompt-extend", help="Do not let the service rewrite the prompt.")
     ] = False,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Draw a placeholder: no key, no network, no cost.")
     ] = False,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the image to this file."),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="File to write, a folder (existing, or ending in /), or - for standard output.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Let -o overwrite a file.")] = False,
     as_json: Annotated[
@@ -51,10 +60,13 @@ def generate(
 ) -> None:
     """Generate an image for $0.045.
 
-    Prints its path, size and cost. Without -o it becomes a new file in the current folder, beside
-    a .json that tells of it. The call is recorded in .qwen-image.db in the image's folder:
-    `qwen-image recover` reads that, should anything go wrong after the image is paid for.
+    Prints its path, size and cost. Without -o it becomes a new file in the current folder, next to
+    a .json file describing it. The call is recorded in .qwen-image.db in the image's folder:
+    `qwen-image recover` reads that, should anything go wrong after the image is paid for. Ctrl-C
+    waits for an image that may be billed; a second Ctrl-C does not.
     """
+    from langchain_qwen_image.cli.output import Output
+
     arguments = _checked(
         prompt=_read_prompt(prompt),
         negative_prompt=negative_prompt,
@@ -62,10 +74,12 @@ def generate(
         watermark=not no_watermark,
         prompt_extend=not no_prompt_extend,
     )
-    pipeline = _open_pipeline(output, sandbox=sandbox, force=force)
-    with closing(pipeline):
-        result = _generate(pipeline, arguments)
-    _finish(pipeline, result, output, as_json=as_json)
+    place = Output(output, force=force, as_json=as_json)
+    pipeline = _open_pipeline(place, sandbox=sandbox)
+    result, status = _generate(pipeline, arguments)
+    _finish(pipeline, result, place, as_json=as_json)
+    if status:
+        raise typer.Exit(status)
 
 
 def _read_prompt(prompt: str) -> str:
@@ -89,52 +103,80 @@ def _checked(**given: Any) -> "QwenImageInput":
         raise typer.BadParameter(f"{explain(error)}.") from None
 
 
-def _open_pipeline(output: Path | None, *, sandbox: bool, force: bool) -> "Pipeline":
-    """Check where the image goes and who pays, and return what makes it."""
-    from langchain_qwen_image.cli.output import OneFile, check_folder, checked_output
+def _open_pipeline(place: "Output", *, sandbox: bool) -> "Pipeline":
+    """Check who pays, and return what makes the image."""
     from langchain_qwen_image.generator import QwenImageGenerator
-    from langchain_qwen_image.pipeline.saver import ImageSaver
     from langchain_qwen_image.settings import LEDGER_NAME
-    from langchain_qwen_image.storage.reader import make_fetcher
 
-    if output is None:
-        folder = Path.cwd()
-        check_folder(folder)
-        generator = QwenImageGenerator(sandbox=sandbox, save_to=folder)
-    else:
-        path = checked_output(output, force=force)
-        generator = QwenImageGenerator(sandbox=sandbox, ledger=path.parent / LEDGER_NAME)
+    generator = QwenImageGenerator(
+        sandbox=sandbox, save_to=place.save_to, ledger=place.folder / LEDGER_NAME
+    )
     check_key(generator)
-    if output is None:
-        return generator.pipeline
-    sender = generator.pipeline.sender
-    fetcher = make_fetcher(sandbox=sandbox, allow_loopback=sender.is_local, gateway=sender.base_url)
-    saver = ImageSaver(fetcher, OneFile(path, overwrite=force))
-    return replace(generator.pipeline, saver=saver, saves=True)
+    return generator.pipeline
 
 
-def _generate(pipeline: "Pipeline", arguments: "QwenImageInput") -> "ImageGenerationResult":
+def _generate(
+    pipeline: "Pipeline", arguments: "QwenImageInput"
+) -> "tuple[ImageGenerationResult, int]":
+    """Return the result, and the exit status of a signal that came meanwhile, or 0."""
     from langchain_qwen_image.pipeline.cancellation import CallState
     from langchain_qwen_image.wire.request import cut_off_warnings
 
     for sentence in cut_off_warnings(arguments):
         note(f"Note: {sentence}")
     call_state = CallState()
-    try:
-        with warnings.catch_warnings(action="ignore"), waiting("Waiting for the image,"):
-            return pipeline.generate(arguments, call_state)
-    except KeyboardInterrupt:
-        billed = call_state.paying and not pipeline.sender.sandbox
-        fail(
-            "Interrupted; the image may have been billed all the same. " + _look_there(pipeline)
-            if billed
-            else "Interrupted; nothing was bought.",
-            INTERRUPTED,
+    with warnings.catch_warnings(action="ignore"), waiting("Waiting for the image,") as say:
+        result, status = run_interruptible(
+            _call(pipeline, arguments, call_state), _finisher(call_state, say)
         )
+    if result is None:
+        fail(f"Interrupted. {_what_it_cost(pipeline, arguments, call_state)}", status)
+    return result, status
+
+
+async def _call(
+    pipeline: "Pipeline", arguments: "QwenImageInput", call_state: "CallState"
+) -> "ImageGenerationResult | None":
+    from langchain_qwen_image.errors import QwenImageError
+
+    result = None
+    try:
+        result = await pipeline.agenerate(arguments, call_state)
+    except QwenImageError as error:
+        if not call_state.abandoned or call_state.may_be_billed(error):
+            raise
+    finally:
+        if not call_state.paying or result is not None:
+            await pipeline.aclose()
+    return result
+
+
+def _finisher(
+    call_state: "CallState", say: Callable[[str], None]
+) -> "Callable[[asyncio.Task[Any]], None]":
+    """Return what the first Ctrl-C does: nothing leaves any more, what left is waited for."""
+
+    def finish(task: "asyncio.Task[Any]") -> None:
+        if not call_state.paying:
+            task.cancel()
+            return
+        call_state.abandon()
+        say(f"Waiting for the image, which may be billed; {_AGAIN}")
+
+    return finish
+
+
+def _what_it_cost(
+    pipeline: "Pipeline", arguments: "QwenImageInput", call_state: "CallState"
+) -> str:
+    if not call_state.paying or pipeline.sender.sandbox:
+        return "Nothing was bought."
+    usd = f"${pipeline.sender.price_usd:.4g}"
+    return f"The image may have been billed, {usd} at most. {_look_there(pipeline)}"
 
 
 def _finish(
-    pipeline: "Pipeline", result: "ImageGenerationResult", output: Path | None, *, as_json: bool
+    pipeline: "Pipeline", result: "ImageGenerationResult", place: "Output", *, as_json: bool
 ) -> None:
     """Say what came, and of what could not be saved where it still is."""
     lost = [image for image in result.images if image.path is None]
@@ -143,11 +185,12 @@ def _finish(
     if as_json:
         typer.echo(json.dumps(result.to_artifact(), ensure_ascii=False, indent=2))
     else:
+        say = note if place.is_stdout else typer.echo
         for image in result.images:
-            typer.echo(_description(image))
-        typer.echo("$0, sandbox" if result.sandbox else f"${result.cost_usd:.4g}")
-    for image in result.images:
-        _warn_of_suffix(image, output)
+            say(_description(image))
+        say("$0, sandbox" if result.sandbox else f"${result.cost_usd:.4g}")
+    for sentence in (*result.warnings, *filter(None, map(_suffix_warning, result.images))):
+        note(f"Note: {sentence}")
     if lost:
         fail(f"Error: {reasons} {_look_there(pipeline)}")
 
@@ -176,14 +219,16 @@ def _reason(image: "GeneratedImage") -> str:
     return reason if "paid for" in reason else f"The image is paid for, but not saved: {reason}."
 
 
-def _warn_of_suffix(image: "GeneratedImage", output: Path | None) -> None:
-    if output is None or image.path is None or image.mime_type is None:
-        return
+def _suffix_warning(image: "GeneratedImage") -> str | None:
+    if image.path is None or image.mime_type is None:
+        return None
     path = Path(image.path)
-    if path.suffix.lower() not in _SUFFIXES[image.mime_type]:
-        note(f"Note: {path.name} holds {image.mime_type}, whatever its suffix says.")
+    if not path.suffix or path.suffix.lower() in _FORMATS[image.mime_type]:
+        return None
+    kind = image.mime_type.removeprefix("image/").upper()
+    return f"{path.name} contains a {kind} despite its extension."
 
 
 def _look_there(pipeline: "Pipeline") -> str:
     folder = pipeline.ledger.path.parent if pipeline.ledger else Path.cwd()
-    return f"See what can be had with: qwen-image recover {shlex.quote(shown(folder))}"
+    return f"See what can be recovered: qwen-image recover {shlex.quote(shown(folder))}"

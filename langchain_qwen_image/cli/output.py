@@ -1,6 +1,9 @@
-"""The file that the user named for an image."""
+"""Where the user wants an image: a file, a folder, or standard output."""
 
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
@@ -9,13 +12,50 @@ from pathlib import Path
 import typer
 
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sync_folder
-from langchain_qwen_image.storage.opening import Fetch, ImageStore, SavedImage
-from langchain_qwen_image.storage.paths import read_regular
+from langchain_qwen_image.storage.opening import Fetch, FolderStore, ImageStore, SavedImage
+from langchain_qwen_image.storage.paths import read_regular, scheme_of
 from langchain_qwen_image.storage.sidecar import Sidecar
 
 
+class Output:
+    """The place that the user named, checked before anything is paid for.
+
+    Attributes:
+        save_to: What the generator takes.
+        folder: Where the ledger is.
+        is_stdout: Whether standard output is for the image's bytes alone.
+    """
+
+    def __init__(self, output: str | None, *, force: bool, as_json: bool) -> None:
+        """Take what was given with `-o`.
+
+        Args:
+            output: A file, a folder, `-`, or None for the current folder.
+            force: Let a file be overwritten.
+            as_json: Whether standard output is wanted for something else.
+
+        Raises:
+            typer.BadParameter: It cannot be written.
+        """
+        self.is_stdout = output == "-"
+        self.folder = Path.cwd()
+        self.save_to: Path | ImageStore = self.folder
+        if output is None:
+            check_folder(self.folder)
+        elif self.is_stdout:
+            _check_stdout(as_json=as_json)
+            check_folder(self.folder)
+            self.save_to = StandardOutput(self.folder)
+        elif is_folder(output):
+            self.save_to = self.folder = checked_new_folder(output)
+        else:
+            path = checked_output(output, force=force)
+            self.folder = path.parent
+            self.save_to = OneFile(path, overwrite=force)
+
+
 class OneFile(ImageStore):
-    """Keeps an image at a path of the user's, without a sidecar.
+    """Saves an image at a path of the user's, without a sidecar.
 
     What comes after the first image, or finds the name taken meanwhile, goes beside it as
     `NAME-2`, `NAME-3`, …: it is paid for.
@@ -29,9 +69,9 @@ class OneFile(ImageStore):
     def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
         folder = self._path.parent
         with part_file(folder) as (part, file):
-            picture = fetch(file)
+            info = fetch(file)
             finish(file)
-            saved = SavedImage(str(self._publish(part)), picture)
+            saved = SavedImage(str(self._publish(part)), info)
         sync_folder(folder)
         return saved
 
@@ -68,21 +108,81 @@ class OneFile(ImageStore):
             yield self._path.with_stem(f"{self._path.stem}-{number}")
 
 
-def checked_output(output: Path, *, force: bool) -> Path:
-    """Return the absolute path that an image may be written to.
+class StandardOutput(ImageStore):
+    """Writes an image's bytes to standard output, whole; a second image goes into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder for what else is paid for."""
+        self._others = FolderStore(folder)
+        self._is_used = False
+
+    def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
+        if self._is_used:
+            return self._others._save(fetch, first_name, sidecar)
+        with tempfile.TemporaryFile() as file:
+            info = fetch(file)
+            file.seek(0)
+            self._is_used = True
+            try:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:  # who reads has gone; the interpreter flushes at its end too
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise
+        return SavedImage("-", info)
+
+    def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
+        """Raise `FileNotFoundError`: what was written to standard output is gone."""
+        raise FileNotFoundError("the image was written to standard output")
+
+    def read_sidecar(self, path: str) -> Sidecar:
+        """Raise `FileNotFoundError`: there is none."""
+        raise FileNotFoundError("the image was written to standard output")
+
+    def find(self, image_id: str) -> Iterator[str]:
+        """Yield nothing."""
+        return iter(())
+
+    def locate(self, path: str) -> str | None:
+        """Return None."""
+        return None
+
+
+def is_folder(output: str) -> bool:
+    """Say whether a path that the user gave is a folder's: one that exists, or ends in `/`."""
+    ends = ("/", os.sep, os.altsep or "/")
+    return output.endswith(ends) or Path(output).is_dir()
+
+
+def checked_new_folder(output: str) -> Path:
+    """Return the absolute path of a folder, which need not exist yet.
+
+    Raises:
+        typer.BadParameter: It cannot be written, or is none.
+    """
+    _check_path(output)
+    folder = Path(os.path.abspath(output))  # noqa: PTH100, no symlink is followed
+    existing = next(one for one in (folder, *folder.parents) if _exists(one, output))
+    if not existing.is_dir():
+        raise typer.BadParameter(f"{existing} is not a folder.")
+    check_folder(existing)
+    return folder
+
+
+def checked_output(output: str, *, force: bool) -> Path:
+    """Return the absolute path of a file that an image may be written to.
 
     Raises:
         typer.BadParameter: It may not, or cannot.
     """
+    _check_path(output)
     path = Path(os.path.abspath(output))  # noqa: PTH100, no symlink is followed
-    try:
-        is_there = _is_there(path)
-    except OSError as error:
-        raise typer.BadParameter(f"{output} cannot be written: {error.strerror}.") from None
-    if path.is_dir() or (is_there and not path.is_file() and not path.is_symlink()):
-        raise typer.BadParameter(f"{output} is not a file.")
-    if is_there and not force:
-        raise typer.BadParameter(f"{output} is there already; --force overwrites it.")
+    exists = _exists(path, output)
+    if exists and not path.is_file() and not path.is_symlink():
+        hint = "; use -o - for standard output" if path.is_char_device() or path.is_fifo() else ""
+        raise typer.BadParameter(f"{output} is not a file{hint}.")
+    if exists and not force:
+        raise typer.BadParameter(f"{output} exists; --force overwrites it.")
     check_folder(path.parent)
     return path
 
@@ -99,10 +199,31 @@ def check_folder(folder: Path) -> None:
         raise typer.BadParameter(f"The folder {folder} cannot be written.")
 
 
-def _is_there(path: Path) -> bool:
+def _check_stdout(*, as_json: bool) -> None:
+    if as_json:
+        raise typer.BadParameter("-o - and --json both write to standard output; give one.")
+    if sys.stdout.isatty():
+        raise typer.BadParameter(
+            "-o - writes the image's bytes to standard output, which is a terminal; redirect it "
+            "to a file or a program."
+        )
+
+
+def _check_path(output: str) -> None:
+    if not output:
+        raise typer.BadParameter("-o needs the path of a file or a folder.")
+    if (scheme := scheme_of(output)) is not None:
+        raise typer.BadParameter(f"{output} is an address ({scheme}:), not a path.")
+
+
+def _exists(path: Path, output: str) -> bool:
     """Say whether anything has the name, also a symbolic link that leads nowhere."""
     try:
         path.lstat()
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise typer.BadParameter(f"{output} cannot be written: {error.strerror}.") from None
+    except ValueError:
+        raise typer.BadParameter(f"{output!r} cannot be a path.") from None
     return True

@@ -1,4 +1,4 @@
-"""What a bulk run has come to: a bar or a line a minute, and a table at the end."""
+"""What a bulk run has come to: a bar or one line per minute, and a table at the end."""
 
 import sys
 import threading
@@ -6,15 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from langchain_qwen_image.cli.terminal import note, one_line, show_table, shown
+from langchain_qwen_image.cli.prompts import Row
+from langchain_qwen_image.cli.terminal import amount, note, one_line, show_table, shown
 
 if TYPE_CHECKING:
+    from langchain_qwen_image.account.run_spend import RunSpend
     from langchain_qwen_image.bulk import BulkOutcome, BulkStatus
 
 _LINE_SECONDS = 60.0
@@ -30,10 +31,12 @@ _WORDS: "dict[BulkStatus, str]" = {
 
 
 class Tally:
-    """Counts outcomes; of images that are missing it keeps only as many as it shows.
+    """Counts outcomes as they come; of what is odd it remembers only as many as it shows.
+
+    The money in it is for the bar alone: what is said at the end comes from the ledger.
 
     Attributes:
-        interrupted: Whether the user has had enough.
+        interrupted: Whether the user wants the run to end.
     """
 
     def __init__(self, total: int) -> None:
@@ -41,27 +44,20 @@ class Tally:
         self.interrupted = False
         self._total = total
         self._counts: Counter[str] = Counter()
-        self._paid = self._perhaps = Decimal(0)
-        self._bought = 0
+        self._usd = 0.0
         self._missing: list[BulkOutcome] = []
+        self._warned: list[tuple[int, str]] = []
         self._started = time.monotonic()
-
-    @property
-    def missing(self) -> int:
-        """Images that are not there, of those that had their turn or not."""
-        return self._total - self._counts["saved"] - self._counts["reused"]
 
     def add(self, outcome: "BulkOutcome") -> None:
         """Count one."""
         self._counts[outcome.status] += 1
-        cost = Decimal(str(outcome.cost_usd))
-        if outcome.status == "unknown":
-            self._perhaps += cost
-        elif cost:
-            self._paid += cost
-            self._bought += 1
+        self._usd += outcome.cost_usd
         if not outcome.is_there and len(self._missing) < _ROWS_SHOWN:
             self._missing.append(outcome)
+        for sentence in outcome.result.warnings if outcome.result is not None else ():
+            if len(self._warned) < _ROWS_SHOWN:
+                self._warned.append((outcome.number, sentence))
 
     @contextmanager
     def shown(self, in_flight: Callable[[], int]) -> Iterator[None]:
@@ -82,17 +78,22 @@ class Tally:
                 ticker.join()
                 say(self._counts.total(), self._text(in_flight()))
 
-    def show_missing(self, rows: Iterable[tuple[int, dict[str, Any]]]) -> None:
-        """Print what is missing and why."""
+    def show_missing(self, rows: Iterable[Row], name: str) -> None:
+        """Print what is missing and why, and what was unusual about answers."""
+        numbers = {one.number for one in self._missing} | {number for number, _ in self._warned}
+        lines = _lines_of(rows, numbers) if numbers else {}
+        for number, sentence in sorted(self._warned):
+            note(f"Note: {name}, line {lines.get(number, '?')}: {sentence}")
         if not self._missing:
             return
-        lines = self._lines_of(rows)
         self._missing.sort(key=lambda outcome: outcome.number)
+        with_ids = any(one.id is not None for one in self._missing)
         show_table(
-            ("line", "outcome", "prompt", "why"),
+            ("line", *(["id"] if with_ids else []), "outcome", "prompt", "why"),
             [
                 (
                     str(lines.get(one.number, "")),
+                    *([one.id or ""] if with_ids else []),
                     _WORDS.get(one.status, one.status),
                     one_line(one.request.prompt, _PROMPT_CHARACTERS) if one.request else "",
                     one.reason or "",
@@ -104,23 +105,34 @@ class Tally:
         if left:
             typer.echo(f"… and {left:,} more.")
 
-    def show_sum(self, out: Path) -> None:
-        """Print what is there, and what it cost."""
-        there = self._total - self.missing
+    def show_sum(self, out: Path, spend: "RunSpend") -> int:
+        """Print what is saved and what it cost, and return how many images are missing.
+
+        Args:
+            out: Where the images are.
+            spend: The run's money, from the ledger.
+        """
         reused = self._counts["reused"]
+        there = reused + spend.saved
         before = f" ({reused:,} from earlier runs)" if reused else ""
-        typer.echo(f"{there:,} of {self._total:,} images are in {shown(out.absolute())}{before}.")
-        paid = f"${self._paid:,.3f} for {self._bought:,} new ones" if self._bought else "nothing"
-        typer.echo(f"Paid {paid}.")
-        if self._perhaps:
+        typer.echo(
+            f"{there:,} of {amount(self._total, 'image')} "
+            f"{'is' if self._total == 1 else 'are'} in {shown(out.absolute())}{before}."
+        )
+        if spend.images and spend.usd:
+            typer.echo(f"Paid ${spend.usd:,.3f} for {amount(spend.images, 'new image')}.")
+        elif not spend.usd_unknown:
+            typer.echo("Paid nothing.")
+        if spend.usd_unknown:
             typer.echo(
-                f"Perhaps ${self._perhaps:,.3f} more for requests whose answer never came; "
-                "--retry-unknown asks for them again."
+                f"{amount(spend.unknown, 'request')} with no known answer may have been billed: "
+                f"${spend.usd_unknown:,.3f} at most."
             )
+        return self._total - there
 
     def _text(self, in_flight: int) -> str:
         if self.interrupted and in_flight:
-            return f"stopping: {in_flight} on the way, paid for; Ctrl-C again gives up on them"
+            return stopping(in_flight)
         missing = sum(self._counts[status] for status in _WORDS)
         speed = self._counts["saved"] / max(time.monotonic() - self._started, 0.001)
         left = self._total - self._counts.total()
@@ -128,15 +140,23 @@ class Tally:
             f"{missing:,} missing" if missing else "",
             f"{in_flight} in flight",
             f"{speed:.2g}/s",
-            f"${self._paid + self._perhaps:,.2f}",
+            f"${self._usd:,.2f}",
             f"{_duration(left / speed)} left" if speed and left else "",
         ]
         return ", ".join(part for part in parts if part)
 
-    def _lines_of(self, rows: Iterable[tuple[int, dict[str, Any]]]) -> dict[int, int]:
-        """Read the file once more, for the lines of what is missing."""
-        wanted = {one.number for one in self._missing}
-        return {number: line for number, (line, _) in enumerate(rows) if number in wanted}
+
+def stopping(in_flight: int) -> str:
+    """Say what a run waits for after the first Ctrl-C."""
+    return (
+        f"Stopping: waiting for {amount(in_flight, 'request')} that may be billed; "
+        "press Ctrl-C again to leave without the answer"
+    )
+
+
+def _lines_of(rows: Iterable[Row], wanted: set[int]) -> dict[int, int]:
+    """Read the file once more, for the lines of what is missing."""
+    return {number: row.line for number, row in enumerate(rows) if number in wanted}
 
 
 _Say = Callable[[int, str], None]

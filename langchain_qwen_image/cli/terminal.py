@@ -34,6 +34,11 @@ def note(sentence: str) -> None:
     typer.echo(one_line(sentence), err=True)
 
 
+def amount(number: int, what: str) -> str:
+    """Return a number with what it counts, such as `1 image` or `2,000 images`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def one_line(text: str, longest: int | None = None) -> str:
     """Return text in one line, without control characters, at most so many characters long."""
     words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -49,18 +54,21 @@ def shown(path: Path) -> str:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show on stderr that something goes on, with its seconds; nothing when piped."""
+def waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """Show on stderr that something goes on, with its seconds; nothing when piped.
+
+    Yields what replaces the text; when piped, that is said as a sentence.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda text: note(f"{text}.")
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    columns = SpinnerColumn(), TextColumn(what), TextColumn("{task.elapsed:.0f} s")
+    columns = SpinnerColumn(), TextColumn("{task.description} {task.elapsed:.0f} s")
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        progress.add_task("", total=None)
-        yield
+        task = progress.add_task(what, total=None)
+        yield lambda text: progress.update(task, description=f"{text},")
 
 
 @contextmanager
@@ -81,7 +89,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
 def show_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
 ) -> None:
-    """Print a table on stdout; in a pipe as aligned text, a row a line.
+    """Print a table on stdout; in a pipe as aligned text, one row per line.
 
     `numbers` puts all columns but the first flush right.
     """

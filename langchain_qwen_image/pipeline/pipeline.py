@@ -81,21 +81,27 @@ class Pipeline:
         with waiting():
             return await finish_in_background(steps, call_state, self.detached, name)
 
-    def fetch(self, result: ImageGenerationResult | Mapping[str, Any]) -> ImageGenerationResult:
+    def fetch(
+        self, result: ImageGenerationResult | Mapping[str, Any], *, item_id: str | None = None
+    ) -> ImageGenerationResult:
         """Save the images of an earlier result, or artifact, that are not saved yet.
+
+        Args:
+            result: Where the links are.
+            item_id: The caller's own id of the request, for file names and sidecars.
 
         Raises:
             DownloadError: One could not be fetched, or was not safe to fetch.
             ConfigurationError: There is no `save_to`.
             OSError: The disk is full, or the folder cannot be written.
         """
-        return run_blocking(self._fetch(self.blocking, result))
+        return run_blocking(self._fetch(self.blocking, result, item_id))
 
     async def afetch(
-        self, result: ImageGenerationResult | Mapping[str, Any]
+        self, result: ImageGenerationResult | Mapping[str, Any], *, item_id: str | None = None
     ) -> ImageGenerationResult:
         """Async twin of `fetch`."""
-        return await finish_in_background(self._fetch(self.asyncio, result), CallState())
+        return await finish_in_background(self._fetch(self.asyncio, result, item_id), CallState())
 
     def close(self) -> None:
         """Close connections and ledger; a later call opens them again."""
@@ -134,19 +140,23 @@ class Pipeline:
             await watch.recorder.failed(error, billed=call_state.may_be_billed(error))
             raise
         result = self._result(arguments, answer)
+        item_id = None if item is None else item.item_id
         await watch.recorder.succeeded(result)
         await watch.progress.tell("received")
         for image in result.images:
             image.bind(self.saver)
             if self.saver.wants(image, inline=inline):
-                await runtime.beside(self.saver.save, image, result)
+                await runtime.beside(self.saver.save, image, result, item_id=item_id)
                 await watch.recorder.saved(image)
                 if image.path is not None:
                     await watch.progress.tell("saved", image_id=image.id, path=image.path)
         return result
 
     async def _fetch(
-        self, runtime: Runtime, given: ImageGenerationResult | Mapping[str, Any]
+        self,
+        runtime: Runtime,
+        given: ImageGenerationResult | Mapping[str, Any],
+        item_id: str | None,
     ) -> ImageGenerationResult:
         if not self.saves:
             raise ConfigurationError(
@@ -161,7 +171,7 @@ class Pipeline:
         for image in result.images:
             image.bind(self.saver)
             if self.saver.wants(image, inline=True):
-                await runtime.beside(self.saver.save_or_raise, image, result)
+                await runtime.beside(self.saver.save_or_raise, image, result, item_id=item_id)
                 await recorder.saved(image)
         return result
 

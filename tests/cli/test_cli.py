@@ -1,10 +1,13 @@
 """What lies under the commands: the named file, the terminal, and errors that nobody expects."""
 
+import asyncio
 import errno
 import io
 import logging
 import os
 import re
+import signal
+import subprocess
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +21,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
+from waiting import PATIENCE
 
 from langchain_qwen_image.__main__ import main
 from langchain_qwen_image.account.ledger import Ledger
@@ -82,13 +86,13 @@ def test_a_name_taken_meanwhile_is_left_alone(
     gateway: SandboxServer, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that appears while the image is made stays, and the image goes beside it."""
-    generate = Pipeline.generate
+    generate = Pipeline.agenerate
 
-    def generate_late(*args: Any, **kwargs: Any) -> Any:
+    async def generate_late(*args: Any, **kwargs: Any) -> Any:
         (here / "fox.png").write_text("mine")
-        return generate(*args, **kwargs)
+        return await generate(*args, **kwargs)
 
-    monkeypatch.setattr(Pipeline, "generate", generate_late)
+    monkeypatch.setattr(Pipeline, "agenerate", generate_late)
     done = run("generate", "a fox", "-o", "fox.png")
     assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "fox-2.png")
     assert (here / "fox.png").read_text() == "mine"
@@ -111,16 +115,119 @@ def test_a_named_file_is_booked(gateway: SandboxServer, here: Path) -> None:
         pytest.param("file/x.png", False, "cannot be written: Not a directory", id="under a file"),
         pytest.param("/dev/null", True, "is not a file", id="device"),
         pytest.param("dangling", False, "--force overwrites it", id="dangling link"),
-        pytest.param("linked folder", True, "is not a file", id="link to a folder"),
+        pytest.param("", False, "needs the path", id="nothing"),
+        pytest.param("s3://bucket/x.png", False, "is an address", id="object store"),
+        pytest.param("no folder/x.png", False, "There is no folder", id="no folder"),
+        pytest.param("pipe", True, "use -o - for standard output", id="pipe"),
+        pytest.param("a\0b.png", False, "cannot be", id="null character"),
     ],
 )
 def test_names_that_cannot_be(here: Path, name: str, force: bool, says: str) -> None:
     """A name that cannot take an image is refused beforehand."""
     (here / "file").touch()
     (here / "dangling").symlink_to("nowhere")
-    (here / "linked folder").symlink_to(here)
+    os.mkfifo(here / "pipe")
     with pytest.raises(typer.BadParameter, match=says):
-        checked_output(Path(name), force=force)
+        checked_output(name, force=force)
+
+
+@pytest.mark.parametrize(
+    ("output", "folder"),
+    [
+        pytest.param("new/", "new", id="new folder"),
+        pytest.param("new/deep/", "new/deep", id="new folders"),
+        pytest.param("old", "old", id="folder that exists"),
+        pytest.param("link", "link", id="link to a folder"),
+        pytest.param(".", ".", id="current folder"),
+    ],
+)
+def test_a_folder_takes_an_image_under_a_name_of_ours(here: Path, output: str, folder: str) -> None:
+    """`-o` with a folder, or what ends in `/`, saves as without `-o`, with a sidecar."""
+    (here / "old").mkdir()
+    (here / "link").symlink_to("old")
+    done = run("generate", "a fox", "--sandbox", *_SMALL, "-o", output)
+    assert done.exit_code == 0
+    [image] = (here / folder).glob("*-a-fox-*.png")
+    assert Path(done.stdout.splitlines()[0]).resolve() == image.resolve()
+    assert image.with_suffix(".json").is_file()
+    assert (here / folder / ".qwen-image.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        pytest.param("file/", "file is not a folder", id="a file"),
+        pytest.param("file/new/", "Not a directory", id="under a file"),
+        pytest.param("gs://bucket/", "is an address", id="object store"),
+        pytest.param("dangling/", "not a folder", id="dangling link"),
+    ],
+)
+def test_folders_that_cannot_be(gateway: SandboxServer, here: Path, output: str, says: str) -> None:
+    """A folder that cannot take an image is a usage error, and nothing is sent."""
+    (here / "file").touch()
+    (here / "dangling").symlink_to("nowhere")
+    done = run("generate", "a fox", "-o", output)
+    assert (done.exit_code, gateway.requests) == (2, [])
+    assert says in " ".join(done.stderr.split())
+
+
+def test_standard_output_gets_the_bytes_alone(gateway: SandboxServer, here: Path) -> None:
+    """`-o -` writes the image to standard output, and what else is said to stderr."""
+    done = run("generate", "a fox", "-o", "-")
+    assert done.exit_code == 0
+    assert done.stdout_bytes.startswith(b"\x89PNG")
+    assert done.stdout_bytes.endswith(b"IEND\xaeB`\x82")
+    assert "1328×1328 PNG" in done.stderr
+    assert "$0.045" in done.stderr
+    [call] = Ledger(here / ".qwen-image.db").calls()
+    assert (call.state, call.images[0].path) == ("saved", "-")
+    assert not list(here.glob("*.png"))
+
+
+def test_a_second_image_is_not_mixed_into_standard_output(here: Path) -> None:
+    """What else an answer has is saved in the current folder."""
+    done = run("generate", "sandbox:two-images", "--sandbox", *_SMALL, "-o", "-")
+    assert done.exit_code == 0
+    assert done.stdout_bytes.count(b"IEND") == 1
+    [other] = here.glob("*.png")
+    assert other.name in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        pytest.param(["--json"], "--json both write", id="json"),
+        pytest.param([], "which is a terminal", id="terminal"),
+    ],
+)
+def test_standard_output_that_cannot_take_an_image(
+    gateway: SandboxServer, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    """A terminal, or JSON beside it, is a usage error, and nothing is sent."""
+    monkeypatch.setattr("langchain_qwen_image.cli.output.sys", SimpleNamespace(stdout=_Terminal()))
+    done = run("generate", "a fox", "-o", "-", *options)
+    assert (done.exit_code, gateway.requests) == (2, [])
+    assert says in " ".join(done.stderr.split())
+
+
+def test_a_reader_that_has_gone_leaves_the_link(gateway: SandboxServer, here: Path) -> None:
+    """An image that standard output did not take is told of, and can be recovered."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "langchain_qwen_image", "generate", "a fox", "-o", "-"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=PATIENCE,
+    )
+    os.close(writing)
+    assert done.returncode == 1
+    [error] = [line for line in done.stderr.decode().splitlines() if line.startswith("Error")]
+    assert "The image is paid for, but not saved" in error
+    assert "qwen-image recover ." in error
+    assert run("recover", ".").exit_code == 0
+    assert len(list(here.glob("*.png"))) == 1
+    assert gateway.gateway.post_count == 1
 
 
 def test_a_link_is_replaced_and_not_followed(here: Path) -> None:
@@ -228,16 +335,20 @@ def test_json_of_a_failure_is_json(gateway: SandboxServer) -> None:
 def test_an_interrupt_says_what_it_may_cost(
     gateway: SandboxServer, monkeypatch: pytest.MonkeyPatch, sandbox: bool
 ) -> None:
-    """Ctrl-C before anything was sent, or in the sandbox, costs nothing and says so."""
+    """Ctrl-C before anything was sent, or twice in the sandbox, costs nothing and says so."""
 
-    def interrupted(_: Pipeline, arguments: object, call_state: Any) -> None:
+    async def interrupted(_: Pipeline, arguments: object, call_state: Any) -> None:
         call_state.paying = sandbox
-        raise KeyboardInterrupt
+        for _ in range(2 if sandbox else 1):
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(0)
+        await asyncio.Event().wait()
 
-    monkeypatch.setattr(Pipeline, "generate", interrupted)
+    monkeypatch.setattr(Pipeline, "agenerate", interrupted)
     done = run("generate", "a fox", *(["--sandbox"] if sandbox else []))
     assert (done.exit_code, done.stdout) == (130, "")
-    assert done.stderr == "Interrupted; nothing was bought.\n"
+    assert done.stderr.splitlines()[-1] == "Interrupted. Nothing was bought."
+    assert len(done.stderr.splitlines()) == (2 if sandbox else 1)
 
 
 def test_recovery_on_the_command_line(gateway: SandboxServer, here: Path) -> None:

@@ -1,0 +1,73 @@
+"""Add up what one run paid, or may have paid, from the ledger: not from what it lived to report."""
+
+import sqlite3
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+from langchain_qwen_image.account.database import Database
+from langchain_qwen_image.account.queries import newest
+
+__all__ = ["RunSpend", "newest_call", "spend_after"]
+
+# By number and not by time: a clock may be set back in a run.
+_CALLS = """
+SELECT state, cost_usd, count(*) AS calls FROM calls
+WHERE batch = ? AND seq > ? GROUP BY state, cost_usd
+"""
+_IMAGES = """
+SELECT count(*) FROM images JOIN calls ON calls.seq = images.call
+WHERE batch = ? AND calls.seq > ?
+"""
+
+
+@dataclass(slots=True)
+class RunSpend:
+    """The money of one run.
+
+    Attributes:
+        images: Images that answers named.
+        usd: US dollars for them.
+        saved: Calls whose images are saved.
+        unknown: Calls sent without a known answer: they may have been billed.
+        usd_unknown: US dollars that these may have cost.
+    """
+
+    images: int = 0
+    usd: Decimal = field(default=Decimal(0))
+    saved: int = 0
+    unknown: int = 0
+    usd_unknown: Decimal = field(default=Decimal(0))
+
+
+def newest_call(path: Path) -> int:
+    """Return the number of the call that a ledger has last; 0 if there is none.
+
+    Raises:
+        LedgerError: It cannot be read.
+    """
+    return Database.at(path).read(newest, missing=0)
+
+
+def spend_after(path: Path, call: int, batch: str) -> RunSpend:
+    """Return the money of a bulk run's calls that were asked after the call of that number.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    return Database.at(path).read(partial(_spend, call=call, batch=batch), missing=RunSpend())
+
+
+def _spend(connection: sqlite3.Connection, call: int, batch: str) -> RunSpend:
+    spend = RunSpend(images=connection.execute(_IMAGES, (batch, call)).fetchone()[0])
+    for row in connection.execute(_CALLS, (batch, call)):
+        usd = row["calls"] * Decimal(row["cost_usd"])
+        if row["state"] in ("answered", "saved"):
+            spend.usd += usd
+        elif row["state"] in ("sent", "queued", "unknown"):
+            spend.unknown += row["calls"]
+            spend.usd_unknown += usd
+        if row["state"] == "saved":
+            spend.saved += row["calls"]
+    return spend

@@ -1,0 +1,100 @@
+"""A batch under way: to its end, or to the first Ctrl-C and what may be billed by then."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from langchain_qwen_image.cli.interrupts import run_interruptible
+from langchain_qwen_image.cli.tally import Tally, stopping
+from langchain_qwen_image.cli.terminal import note
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.account.run_spend import RunSpend
+    from langchain_qwen_image.bulk.request import BulkRequest
+    from langchain_qwen_image.bulk.run import BulkOutcome, BulkRun
+    from langchain_qwen_image.generator import QwenImageGenerator
+
+
+class BatchRun:
+    """Runs it once.
+
+    Attributes:
+        failure: What ended the run early, if anything did.
+        status: Exit status if a signal ended it; 0 without one.
+    """
+
+    def __init__(self, generator: "QwenImageGenerator", tally: Tally) -> None:
+        """Take what generates, with a ledger, and what counts the outcomes.
+
+        Raises:
+            QwenImageError: The ledger cannot be read.
+        """
+        from langchain_qwen_image.account.run_spend import newest_call
+
+        self.failure: Exception | None = None
+        self.status = 0
+        self._generator, self._tally = generator, tally
+        ledger = generator.pipeline.ledger
+        assert ledger is not None  # noqa: S101 - a folder has one
+        self._ledger = ledger
+        self._first = newest_call(ledger.path)
+
+    def watch(self, requests: "Iterable[BulkRequest]", **options: Any) -> None:
+        """Generate them all."""
+        run = self._generator.generate_many(requests, **options)
+        with self._tally.shown(lambda: run.in_flight):
+            ended = run_interruptible(self._take(run), lambda _: self._finish(run))
+        self.failure, self.status = ended.value, ended.status
+
+    def spend(self) -> "RunSpend":
+        """Return what the run paid or may have paid, from the ledger.
+
+        Raises:
+            QwenImageError: The ledger cannot be read.
+        """
+        from langchain_qwen_image.account.run_spend import spend_after
+        from langchain_qwen_image.bulk.lookup import batch_name
+
+        batch = batch_name(self._generator.pipeline, resume=True)
+        return spend_after(self._ledger.path, self._first, batch)
+
+    async def _take(self, run: "BulkRun") -> Exception | None:
+        try:
+            async for outcome in run:
+                self._tally.add(outcome)
+                if outcome.status == "unsaved" and outcome.result is not None:
+                    await asyncio.to_thread(self._print_unrecorded, outcome)
+        except Exception as error:
+            return error
+        return None
+
+    def _finish(self, run: "BulkRun") -> None:
+        self._tally.interrupted = True
+        run.stop()
+        if run.in_flight:
+            note(f"{stopping(run.in_flight)}.")
+
+    def _print_unrecorded(self, outcome: "BulkOutcome") -> None:
+        """Print the links that the ledger did not take, on a full disk say: nothing else has them.
+
+        An image that came inside the answer is saved into a temporary folder instead.
+        """
+        from langchain_qwen_image.errors import QwenImageError
+        from langchain_qwen_image.pipeline.saver import rescue
+        from langchain_qwen_image.wire.links import is_inline
+
+        result = outcome.result
+        assert result is not None  # noqa: S101 - it was checked
+        for image in result.images:
+            try:
+                is_known = self._ledger.find_image(image.id) is not None
+            except QwenImageError:
+                is_known = False
+            if image.path is not None or (is_known and not is_inline(image.url or "")):
+                continue
+            if is_inline(image.url or ""):
+                rescue(image, result)
+            note(f"Image {outcome.number + 1} is paid for, and only here:")
+            typer.echo(image.path or image.url or "")
