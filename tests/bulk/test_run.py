@@ -198,9 +198,15 @@ def test_a_image_that_was_not_fetched_is_fetched_free_of_charge(
 ) -> None:
     """What is paid for and not saved is fetched by the next run, without a POST."""
     blocked = tmp_path / "taken"
-    blocked.write_text("a file where a folder should be")
     server.script("image-500-once")
     ledger = tmp_path / LEDGER
+    original = server.gateway.answer
+
+    def answer(*arguments: Any) -> Any:
+        blocked.write_text("a file where a folder should be, since the POST left")
+        return original(*arguments)
+
+    server.gateway.answer = answer  # type: ignore[method-assign]
     elsewhere = generator_on(server, save_to=blocked / "sub", ledger=ledger)
     with pytest.raises(OSError, match="taken"):
         outcomes(elsewhere.generate_many(["a fox"]))
