@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from loopback import LINK, LoopbackServer, answer, self_signed
 
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator, __version__
 from langchain_qwen_image import errors as tree
-from langchain_qwen_image.transport.deadline import tls_context
 
 KEY = "test-key-0123456789abcdef"
 PATH = b"/qwen-image/v1/generateMultimodeTextToImageRequest"
@@ -102,48 +100,90 @@ def test_a_key_in_a_net_file_is_not_sent(
         assert "authorization" not in headers_of(gateway.requests[0])
 
 
-def test_a_proxy_of_the_environment_is_used(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plain http gateway is asked for through `HTTP_PROXY`, with no header more."""
+@pytest.fixture
+def http_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a gateway elsewhere be plain http, so that its proxy sees the request."""
+    monkeypatch.setattr("langchain_qwen_image.pipeline.sender.checked_base_url", lambda url: url)
+
+
+def test_a_proxy_of_the_environment_is_used(
+    call: Call, monkeypatch: pytest.MonkeyPatch, http_anywhere: None
+) -> None:
+    """A gateway is asked for through the environment's proxy, with no header more."""
     with LoopbackServer() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.base_url)
-        with at("http://127.0.0.1:9") as client:
+        with at("http://gateway.example") as client:
             assert call(client, "generate", "a fox").image.url == LINK
         (request,) = proxy.requests
-    assert request.startswith(b"POST http://127.0.0.1:9" + PATH)
+    assert request.startswith(b"POST http://gateway.example" + PATH)
     assert set(headers_of(request)) <= {*FIELDS, "accept", "proxy-connection"}
 
 
-def test_no_proxy_is_honoured(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host in `NO_PROXY` is asked directly."""
+@pytest.mark.parametrize("no_proxy", ["gateway.example", "[::1],localhost,gateway.example", "*"])
+def test_no_proxy_is_honoured(
+    call: Call, monkeypatch: pytest.MonkeyPatch, http_anywhere: None, no_proxy: str
+) -> None:
+    """A host in `NO_PROXY` is asked directly, whatever else is in it (httpx#3221)."""
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with LoopbackServer() as proxy, LoopbackServer() as gateway:
         monkeypatch.setenv("HTTP_PROXY", proxy.base_url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        with at(gateway.base_url) as client:
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        with at(f"http://gateway.example:{gateway.port}") as client:
             call(client, "generate", "a fox")
         assert (len(proxy.requests), len(gateway.posts)) == (0, 1)
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "nonsense://127.0.0.1:9"])
-def test_a_proxy_that_cannot_be_used(
-    call: Call, monkeypatch: pytest.MonkeyPatch, proxy: str
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_this_machine_is_never_asked_through_a_proxy(
+    call: Call, monkeypatch: pytest.MonkeyPatch, variable: str, host: str
 ) -> None:
-    """A proxy that httpx cannot speak to is a setting that cannot work; nothing is sent."""
-    monkeypatch.setenv("ALL_PROXY", proxy)
-    with (
-        at("https://gateway.example") as client,
-        pytest.raises(tree.ConfigurationError, match=r"nothing was sent.*ALL_PROXY"),
-    ):
+    """A gateway on loopback is asked directly, so that the key does not go to a proxy."""
+    with LoopbackServer() as proxy, LoopbackServer() as gateway:
+        monkeypatch.setenv(variable, proxy.base_url)
+        with at(f"http://{host}:{gateway.port}") as client:
+            assert call(client, "generate", "a fox").image.url == LINK
+        assert (proxy.requests, len(gateway.posts)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("ALL_PROXY", "socks5://me:secret-pw@127.0.0.1:9", "socksio"),
+        ("HTTPS_PROXY", "nonsense://me:secret-pw@127.0.0.1:9", "not the address"),
+        ("https_proxy", "http://me:secret-pw#1@127.0.0.1:9", "%23"),
+        ("NO_PROXY", "10.0.0.0/99", "10.0.0.0/99"),
+        ("no_proxy", "localhost,(intern),a.example", "(intern)"),
+    ],
+    ids=["socks", "scheme", "password", "network", "entry"],
+)
+def test_a_proxy_that_cannot_be_used(
+    call: Call, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    """What is unusable is named with its variable, and no password; nothing is sent."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    if variable == "ALL_PROXY":
+        monkeypatch.delenv("HTTPS_PROXY")
+    monkeypatch.setenv(variable, value)
+    with at("https://gateway.example") as client, pytest.raises(tree.ConfigurationError) as caught:
         call(client, "generate", "a fox")
+    message = str(caught.value)
+    assert message.startswith(f"{variable} ")
+    assert told in message
+    assert "Nothing was sent." in message
+    assert "secret-pw" not in message
 
 
 @pytest.fixture
-def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ssl.SSLContext]:
+def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
     """Return a server's TLS context whose certificate this process trusts."""
     context, certificate = self_signed(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    tls_context.cache_clear()
-    yield context
-    tls_context.cache_clear()
+    return context
 
 
 def test_https(call: Call, trusted: ssl.SSLContext, slow_clock: None) -> None:
@@ -163,10 +203,9 @@ def test_https(call: Call, trusted: ssl.SSLContext, slow_clock: None) -> None:
 def test_many_calls_over_https_share_connections(
     twin: str, calls: int, trusted: ssl.SSLContext, slow_clock: None
 ) -> None:
-    """Very many calls open no more connections than are in flight, with one TLS context."""
+    """Very many calls open no more connections than are in flight."""
     with LoopbackServer(tls=trusted) as gateway:
         generator = QwenImageGenerator(api_key=KEY, base_url=gateway.base_url)
-        assert tls_context.cache_info().currsize == 0, "none before the first call"
         prompts, config = ["a fox"] * calls, {"max_concurrency": 25}
         if twin == "sync":
             found = generator.batch(prompts, config)
@@ -175,7 +214,6 @@ def test_many_calls_over_https_share_connections(
         generator.close()
         assert len(found) == len(gateway.posts) == calls
         assert gateway.accepts <= 25
-        assert tls_context.cache_info().misses == 1
 
 
 def test_https_through_a_tunnel(
@@ -237,17 +275,27 @@ def test_a_gateway_without_tls(call: Call) -> None:
     assert not caught.value.is_retryable
 
 
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
 def test_the_machines_certificates_are_missing(
-    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    """A certificate file that is not there is a setting that cannot work."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
-    tls_context.cache_clear()
+    """Certificates that are not there are a setting that cannot work; nothing is sent."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "missing"))
     with (
         at("https://gateway.example") as client,
-        pytest.raises(tree.ConfigurationError, match="SSL_CERT_FILE"),
+        pytest.raises(tree.ConfigurationError, match=rf"{variable} names .*missing.*not exist"),
     ):
         call(client, "generate", "a fox")
+
+
+def test_plain_http_needs_no_certificates(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A gateway on this machine works whatever the certificates are."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+    with LoopbackServer() as gateway, at(gateway.base_url) as client:
+        assert call(client, "generate", "a fox").image.url == LINK
 
 
 @pytest.mark.parametrize("twin", ["sync", "async", "async with only a blocking one"])

@@ -136,6 +136,6 @@ def test_what_a_model_reads(server: SandboxServer, call: Call, scenario: str, ra
         message = call(tool, "invoke", tool_call)
         assert (message.status, message.tool_call_id) == ("error", "call_1")
         assert message.artifact is None
-        assert message.content.startswith(("The gateway answered", "No whole answer", "The conn"))
+        assert message.content.startswith(("The gateway answered", "No complete", "The conn"))
     wait_until(lambda: server.gateway.post_count)
     assert server.gateway.post_count == 1

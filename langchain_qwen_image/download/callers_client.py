@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import httpcore
 import httpx
 
-from langchain_qwen_image.transport.deadline import tls_context
+from langchain_qwen_image.transport.tls import tls_context
 
 AnyClient = httpx.Client | httpx.AsyncClient
 
@@ -24,7 +24,8 @@ def context_for(clients: Iterable[AnyClient]) -> ssl.SSLContext:
     """Return a TLS context that trusts what this process trusts, and what these clients trust.
 
     Raises:
-        OSError: certificates that the environment names cannot be read, and no client has others.
+        ValueError: certificates that the environment names cannot be used, and no client has
+            others.
     """
     theirs = [context for client in clients for context in _contexts(client)]
     if not theirs:

@@ -12,15 +12,17 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 
 from langchain_qwen_image.concurrency.threads import THREADS
 from langchain_qwen_image.download.callers_client import AnyClient, context_for, proxy_for
+from langchain_qwen_image.download.failures import Failure, FetchError
 from langchain_qwen_image.download.ssrf import GuardedBackend, is_this_machine, plain_http
 from langchain_qwen_image.environment import base_url_from_environment
+from langchain_qwen_image.transport import proxies
 from langchain_qwen_image.transport.call import Call, current_call
 from langchain_qwen_image.transport.deadline import DeadlineBackend, use_backend
+from langchain_qwen_image.transport.tls import no_tls_context
 
 _LIMITS = httpx.Limits(max_connections=THREADS, keepalive_expiry=5.0)
 
@@ -29,49 +31,57 @@ class Connections:
     """The connections of one process, used again within five seconds."""
 
     def __init__(self, gateway: str, *, allow_loopback: bool, clients: Sequence[AnyClient]) -> None:
-        """Prepare, with the gateway's address or ""; nothing is connected yet.
-
-        Raises:
-            ImportError, ValueError: the environment names a proxy that httpx cannot use.
-            OSError: the environment names certificates that cannot be read.
-        """
+        """Prepare, with the gateway's address or ""; nothing is connected yet."""
         logging.getLogger("httpcore.http11").addFilter(_keeps_links_secret)
         self._clients = clients
-        self._context = context_for(clients)
-        self._client = httpx.Client(verify=self._context, limits=_LIMITS)
-        self._by_proxy: dict[str, httpx.HTTPTransport] = {}
-        use_backend(self._client, DeadlineBackend())  # a proxy may well be on a private address
+        self._transports: dict[str, httpx.HTTPTransport] = {}
         host = urlsplit(gateway or base_url_from_environment()).hostname or ""
-        backend = GuardedBackend(allow_loopback=allow_loopback, gateway=host)
-        _use_backend(self._client._transport, backend)
+        self._guard = GuardedBackend(allow_loopback=allow_loopback, gateway=host)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send through the transport for this host, a proxy's or the direct one.
 
-        The client above the transports would log the whole link and collect cookies.
+        A client above the transports would log the whole link and collect cookies.
+
+        Raises:
+            FetchError: the environment names a proxy or certificates that cannot be used.
         """
         return self._transport_for(request.url).handle_request(request)
 
-    def _transport_for(self, url: httpx.URL) -> httpx.BaseTransport:
-        if is_this_machine(url.host):
-            return self._client._transport
-        proxy = proxy_for(url, self._clients)
-        if proxy is None:
-            return self._client._transport_for_url(url)
-        name = f"{proxy.url} {proxy.raw_auth} {proxy.headers.raw}"
-        if name not in self._by_proxy:
-            made = httpx.HTTPTransport(verify=self._context, limits=_LIMITS, proxy=proxy)
-            _use_backend(made, DeadlineBackend())
-            self._by_proxy.setdefault(name, made)
-        return self._by_proxy[name]
-
     def close(self) -> None:
         """Close what is open, without the pool's lock: a forked child may find it held for ever."""
-        mounted = self._client._mounts.values()
-        for transport in (self._client._transport, *mounted, *self._by_proxy.values()):
-            if isinstance(transport, httpx.HTTPTransport):
-                for connection in transport._pool.connections:
-                    connection.close()
+        for transport in self._transports.values():
+            for connection in transport._pool.connections:
+                connection.close()
+
+    def _transport_for(self, url: httpx.URL) -> httpx.HTTPTransport:
+        try:
+            proxy = None if is_this_machine(url.host) else self._proxy_for(url)
+            name = f"{proxy.url} {proxy.raw_auth} {proxy.headers.raw}" if proxy else url.scheme
+            if name not in self._transports:
+                self._transports.setdefault(name, self._opened(url, proxy))
+            return self._transports[name]
+        except ValueError as problem:
+            failure = Failure(str(problem).rstrip("."))
+        raise FetchError(failure)
+
+    def _proxy_for(self, url: httpx.URL) -> httpx.Proxy | None:
+        of_client = proxy_for(url, self._clients)
+        if of_client is not None:
+            return of_client
+        of_environment = proxies.proxy_for(str(url))
+        return None if of_environment is None else httpx.Proxy(of_environment)
+
+    def _opened(self, url: httpx.URL, proxy: httpx.Proxy | None) -> httpx.HTTPTransport:
+        """Open a transport; a proxy may well be on a private address."""
+        is_plain = proxy is None and url.scheme == "http"
+        transport = httpx.HTTPTransport(
+            verify=no_tls_context() if is_plain else context_for(self._clients),
+            trust_env=False,
+            proxy=proxy,
+            limits=_LIMITS,
+        )
+        return use_backend(transport, DeadlineBackend() if proxy else self._guard)
 
 
 class ConnectionsOfProcess:
@@ -85,11 +95,7 @@ class ConnectionsOfProcess:
         weakref.finalize(owner, _close, self._by_process)
 
     def get(self) -> Connections:
-        """Return those of this process.
-
-        Raises:
-            ImportError, ValueError, OSError: as `Connections` raises them.
-        """
+        """Return those of this process."""
         connections = self._by_process.get(os.getpid())
         if connections is None:
             connections = self._by_process.setdefault(os.getpid(), self._connect())
@@ -116,11 +122,6 @@ def bound_to(call: Call, *, is_plain: bool) -> Iterator[None]:
     finally:
         plain_http.reset(plain_token)
         current_call.reset(call_token)
-
-
-def _use_backend(transport: httpx.BaseTransport, backend: httpcore.NetworkBackend) -> None:
-    if isinstance(transport, httpx.HTTPTransport):
-        transport._pool._network_backend = backend
 
 
 def _close(by_process: dict[int, Connections]) -> None:

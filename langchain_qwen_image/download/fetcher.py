@@ -207,17 +207,7 @@ class Fetcher:
         headers = _HEADERS | {"Host": target.url.netloc.decode("ascii")}
         request = httpx.Request("GET", target.url, headers=headers, extensions={"timeout": waits})
         request.url = target.url  # the constructor has put it in order
-        return self._line().handle_request(request)
-
-    def _line(self) -> httpx.BaseTransport | Connections:
-        try:
-            return self._transport or self._connections.get()
-        except OSError as error:
-            reason = error.strerror or "no certificate in it"
-            problem = f"certificates that cannot be read: see SSL_CERT_FILE ({reason})"
-        except (ImportError, ValueError, httpx.InvalidURL):
-            problem = "a proxy that cannot be used"
-        raise FetchError(Failure(f"the environment names {problem}"))
+        return (self._transport or self._connections.get()).handle_request(request)
 
     def _body(self, answer: httpx.Response, target: Target, call: Call) -> Body:
         pieces = iter(cast(httpx.SyncByteStream, answer.stream))

@@ -26,9 +26,9 @@ from langchain_qwen_image.environment import (
 from langchain_qwen_image.errors import MalformedResponseError, QwenImageError
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import QwenImageInput
+from langchain_qwen_image.transport.answer import RawAnswer
 from langchain_qwen_image.transport.gateway import GatewayConnection
 from langchain_qwen_image.transport.pool import CONNECT_SECONDS
-from langchain_qwen_image.transport.post import RawAnswer
 from langchain_qwen_image.wire.request import WireRequest, build_request, cut_off_warnings
 from langchain_qwen_image.wire.response import QueuedAnswer, WireAnswer, parse_response
 from langchain_qwen_image.wire.retry import retry_delay

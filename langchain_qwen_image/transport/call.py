@@ -1,7 +1,11 @@
 """One HTTP exchange under way, as the layers above and below it know it."""
 
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import Any
+
+from langchain_qwen_image.transport.answer import RawAnswer
 
 
 class CallAbandonedError(Exception):
@@ -9,9 +13,16 @@ class CallAbandonedError(Exception):
 
 
 class Call:
-    """One HTTP exchange under way: when it must end, and whether anybody still waits for it."""
+    """One HTTP exchange under way: when it must end, and whether anybody still waits for it.
 
-    __slots__ = ("_answer_within", "abandoned", "deadline", "left")
+    Attributes:
+        deadline: Reading of `time.monotonic` at which it must end, in seconds.
+        abandoned: Whether nobody waits for the answer any more.
+        left: Whether the request has left, as far as the HTTP library tells.
+        answer: What has come of the answer, also when the exchange ended in an error.
+    """
+
+    __slots__ = ("_answer_within", "abandoned", "answer", "deadline", "left")
 
     def __init__(self, deadline: float, *, answer_within: float | None = None) -> None:
         """Take the deadline as a reading of `time.monotonic`, in seconds.
@@ -21,21 +32,43 @@ class Call:
         self.deadline = deadline
         self.abandoned = False
         self.left = False
+        self.answer: RawAnswer | None = None
         self._answer_within = answer_within
 
-    def leave(self, first_bytes: bytes) -> None:
-        """Note that the request leaves now; a proxy's CONNECT is not yet the request.
+    def leave(self) -> None:
+        """Note that the request leaves now.
+
+        A transport that sends it again by itself (the caller's own, digest authentication) is not
+        stopped: the first one may have been paid for.
 
         Raises:
             CallAbandonedError: nobody waits for the answer, so it must not be paid for.
         """
-        if self.left or first_bytes.startswith(b"CONNECT "):
+        if self.left:
             return
         if self.abandoned:
             raise CallAbandonedError
         self.left = True
         if self._answer_within is not None:
             self.deadline = time.monotonic() + self._answer_within
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Watch a request, as httpx's documented request extension `trace`.
+
+        What this raises before the headers are sent stops the request: no byte of it is written,
+        and httpcore closes the connection. A proxy's CONNECT is not yet the request.
+
+        Raises:
+            CallAbandonedError: nobody waits for the answer, so it must not be paid for.
+        """
+        if event.endswith(".send_request_headers.started") and (
+            info["request"].method != b"CONNECT"
+        ):
+            self.leave()
+
+    async def atrace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Async twin of `trace`; httpcore asks for a coroutine."""
+        self.trace(event, info)
 
 
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)

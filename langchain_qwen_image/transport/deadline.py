@@ -1,18 +1,17 @@
-"""The layer below httpx's transports: deadlines that hold, and one TLS context.
+"""The layer below httpx's transports: deadlines that hold.
 
 httpx has a timeout for each read, none for a whole answer: a server that drips a byte now and then
 is waited for without end. Here every wait on a socket is cut to what is left of the current call.
-A call that nobody waits for any more can be told not to leave at all (`Call.abandoned`).
 
-httpx offers no argument for the backend of its transports, so `use_backend` sets the private
-attribute; a test holds that it is still there.
+httpx offers no argument for the backend of its transports, so `use_backend` sets one private
+attribute of httpx (`_pool`) and one of httpcore (`_network_backend`); a test holds that both are
+still there.
 """
 
 import ssl
 import time
 from collections.abc import Iterable
-from functools import cache, lru_cache
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import httpcore
 import httpx
@@ -20,7 +19,6 @@ import httpx
 from langchain_qwen_image.transport.call import current_call
 
 _SocketOptions = Iterable[Any] | None
-_Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 
 
 def _wait(timeout: float | None, error: type[Exception]) -> float | None:
@@ -32,13 +30,6 @@ def _wait(timeout: float | None, error: type[Exception]) -> float | None:
     if remaining <= 0:
         raise error("the deadline of the whole call has passed")
     return remaining if timeout is None else min(timeout, remaining)
-
-
-def _write_wait(buffer: bytes, timeout: float | None) -> float | None:
-    call = current_call.get()
-    if call is not None:
-        call.leave(buffer)
-    return _wait(timeout, httpcore.WriteTimeout)
 
 
 class DeadlineStream(httpcore.NetworkStream):
@@ -54,7 +45,7 @@ class DeadlineStream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of `buffer`."""
-        self._stream.write(buffer, _write_wait(buffer, timeout))
+        self._stream.write(buffer, _wait(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         """Close the connection."""
@@ -88,7 +79,7 @@ class AsyncDeadlineStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of `buffer`."""
-        await self._stream.write(buffer, _write_wait(buffer, timeout))
+        await self._stream.write(buffer, _wait(timeout, httpcore.WriteTimeout))
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -145,35 +136,16 @@ class AsyncDeadlineBackend(httpcore.AnyIOBackend):
 
 
 def use_backend(
-    client: _Client, backend: httpcore.NetworkBackend | httpcore.AsyncNetworkBackend
-) -> _Client:
-    """Put `backend` below every transport of a client, those of environment proxies included."""
-    for transport in (client._transport, *client._mounts.values()):
-        if transport is not None:
-            transport._pool._network_backend = backend
-    return client
+    transport: httpx.HTTPTransport, backend: httpcore.NetworkBackend
+) -> httpx.HTTPTransport:
+    """Put `backend` below a transport of httpx's own, and return the transport."""
+    transport._pool._network_backend = backend
+    return transport
 
 
-@overload
-def transport_for(client: httpx.Client, url: str) -> httpx.BaseTransport: ...
-@overload
-def transport_for(client: httpx.AsyncClient, url: str) -> httpx.AsyncBaseTransport: ...
-def transport_for(client: httpx.Client | httpx.AsyncClient, url: str) -> Any:
-    """Return the transport that a client uses for an address: a proxy's, or the direct one.
-
-    Sending through it leaves out what a client does on top: redirects, cookies, default headers,
-    and a log line with the whole address.
-    """
-    return client._transport_for_url(url_of(url))
-
-
-@lru_cache(maxsize=64)
-def url_of(url: str) -> httpx.URL:
-    """Parse an address; a gateway's is the same at every call."""
-    return httpx.URL(url)
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Return the process's TLS context, made at first use: it costs tens of milliseconds."""
-    return httpx.create_ssl_context()
+def use_abackend(
+    transport: httpx.AsyncHTTPTransport, backend: httpcore.AsyncNetworkBackend
+) -> httpx.AsyncHTTPTransport:
+    """Async twin of `use_backend`."""
+    transport._pool._network_backend = backend
+    return transport

@@ -1,234 +1,154 @@
-"""One POST and what came of it: an answer, or an error that says whether it can have been paid.
+"""One request over httpx and what came of it: an answer, or an error that says what it bought.
 
 The errors of httpx are not chained to ours: their frames hold the request, and with it the key.
 """
 
-import ssl
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import aclosing, closing
+from typing import Any
 
 import httpx
 
-from langchain_qwen_image.errors import (
-    ConfigurationError,
-    ConnectionFailedError,
-    MalformedResponseError,
-    QwenImageError,
-    RequestTimeoutError,
-)
-from langchain_qwen_image.transport.call import Call, CallAbandonedError, current_call
-from langchain_qwen_image.transport.deadline import transport_for, url_of
-from langchain_qwen_image.transport.pool import CONNECT_SECONDS
+from langchain_qwen_image.concurrency.threads import in_thread
+from langchain_qwen_image.transport.answer import MAX_ANSWER_BYTES, RawAnswer
+from langchain_qwen_image.transport.call import Call, current_call
+from langchain_qwen_image.transport.failures import TRANSPORT_ERRORS, unanswered, unpolled
+from langchain_qwen_image.transport.reading import Reading
+from langchain_qwen_image.transport.routes import AsyncRoute, Outgoing, Route
 from langchain_qwen_image.wire.request import WireRequest
-
-Route = Callable[[httpx.Client, WireRequest, float], httpx.Response]
-"""Sends a request, with the seconds that the answer may take, and returns the open answer."""
-AsyncRoute = Callable[[httpx.AsyncClient, WireRequest, float], Awaitable[httpx.Response]]
-
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""Cap of one answer; an image may come inline, as base64."""
-
-TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, OSError, CallAbandonedError)
-"""What sending may raise. Nothing wider: a test's network block must stay visible."""
-
-
-_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_CANNOT_LEAVE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
-_PERHAPS_BILLED = "The image may have been billed, so it is not asked for again by itself."
-
-
-@dataclass(slots=True)
-class RawAnswer:
-    """Status, headers and body as they came; the body may be cut short where it is an error."""
-
-    status: int
-    headers: httpx.Headers = field(repr=False)
-    body: bytearray = field(default_factory=bytearray, repr=False)
-    deadline: float = float("inf")
-
-    def take(self, chunk: bytes) -> None:
-        """Add a piece of the body.
-
-        Raises:
-            httpx.HTTPError: The body is too large, or the deadline has passed.
-        """
-        self.body += chunk
-        if len(self.body) > MAX_ANSWER_BYTES:
-            raise httpx.DecodingError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > self.deadline:
-            raise httpx.ReadTimeout("the deadline has passed")
 
 
 def post(
-    route: Route, client: httpx.Client, wire: WireRequest, call: Call, seconds: float
+    route: Route,
+    client: httpx.Client | httpx.BaseTransport,
+    wire: WireRequest,
+    call: Call,
+    seconds: float,
+    max_bytes: int = MAX_ANSWER_BYTES,
 ) -> RawAnswer:
     """Send one POST, once, and read the answer.
 
+    Args:
+        route: `own_client` for a transport of the pool, `callers_client` for the caller's client.
+        client: What the route sends through.
+        wire: The request.
+        call: Its deadline; afterwards `call.answer` holds what came, also after an error.
+        seconds: How long the answer may take.
+        max_bytes: Most bytes of a 2xx that are read, as sent and decoded.
+
     Raises:
-        QwenImageError: No answer came, or it was cut short.
+        QwenImageError: No answer came, it was cut short, or it cannot be decoded.
     """
-    answer: RawAnswer | None = None
-    token = current_call.set(call)  # for the deadline of the network layer
-    try:
-        response = route(client, wire, seconds)
-        try:
-            answer = RawAnswer(response.status_code, response.headers, deadline=call.deadline)
-            for chunk in response.iter_bytes():
-                answer.take(chunk)
-        finally:
-            response.close()
-        return answer
-    except TRANSPORT_ERRORS as failure:
-        outcome = _outcome(answer, failure, seconds)
-    finally:
-        current_call.reset(token)
-    return _answer_or_raise(outcome)
+    reading = Reading(call, max_bytes, unanswered, seconds)
+    _exchange(route, client, Outgoing.post(wire, seconds), reading)
+    return reading.settled()
 
 
 async def apost(
-    route: AsyncRoute, client: httpx.AsyncClient, wire: WireRequest, call: Call, seconds: float
+    route: AsyncRoute,
+    client: httpx.AsyncClient | httpx.AsyncBaseTransport,
+    wire: WireRequest,
+    call: Call,
+    seconds: float,
+    max_bytes: int = MAX_ANSWER_BYTES,
 ) -> RawAnswer:
     """Async twin of `post`."""
-    answer: RawAnswer | None = None
-    token = current_call.set(call)
+    reading = Reading(call, max_bytes, unanswered, seconds)
+    await _aexchange(route, client, Outgoing.post(wire, seconds), reading)
+    return await _settled(reading)
+
+
+def fetch_answer(
+    route: Route,
+    client: httpx.Client | httpx.BaseTransport,
+    url: str,
+    headers: Mapping[str, str],
+    call: Call,
+    seconds: float,
+    max_bytes: int = MAX_ANSWER_BYTES,
+) -> RawAnswer:
+    """Ask the gateway by GET, once; the answer is read as one to a POST, no redirect is followed.
+
+    The caller joins `url` from the configured gateway's address, so that `headers`, with the key in
+    them, go nowhere else:
+
+        with pool.lease() as transport:
+            raw = fetch_answer(own_client, transport, url, headers, Call(deadline), seconds)
+
+    Args:
+        route: `own_client` for a transport of the pool, `callers_client` for the caller's client.
+        client: What the route sends through.
+        url: Address at the gateway.
+        headers: All headers, the key among them.
+        call: Its deadline, which a GET keeps from the start: `Call(time.monotonic() + seconds)`.
+        seconds: How long the answer may take.
+        max_bytes: Most bytes of a 2xx that are read, as sent and decoded.
+
+    Raises:
+        ConnectionFailedError: No whole answer came; asking again is free, and `is_retryable`.
+        ConfigurationError: The request cannot be sent, by an address or a setting.
+    """
+    reading = Reading(call, max_bytes, unpolled, seconds)
+    _exchange(route, client, Outgoing.get(url, headers, seconds), reading)
+    return reading.settled()
+
+
+async def afetch_answer(
+    route: AsyncRoute,
+    client: httpx.AsyncClient | httpx.AsyncBaseTransport,
+    url: str,
+    headers: Mapping[str, str],
+    call: Call,
+    seconds: float,
+    max_bytes: int = MAX_ANSWER_BYTES,
+) -> RawAnswer:
+    """Async twin of `fetch_answer`."""
+    reading = Reading(call, max_bytes, unpolled, seconds)
+    await _aexchange(route, client, Outgoing.get(url, headers, seconds), reading)
+    return await _settled(reading)
+
+
+def _exchange(route: Route, client: Any, outgoing: Outgoing, reading: Reading) -> None:
+    token = current_call.set(reading.call)  # for the deadline of the network layer
     try:
-        response = await route(client, wire, seconds)
-        try:
-            answer = RawAnswer(response.status_code, response.headers, deadline=call.deadline)
-            async for chunk in response.aiter_bytes():
-                answer.take(chunk)
-        finally:
-            await response.aclose()
-        return answer
+        with closing(route(client, outgoing, reading.call)) as head:
+            reading.begin(head)
+            with closing(_pieces(head)) as pieces:
+                for piece in pieces:
+                    if not reading.take(piece):
+                        break
     except TRANSPORT_ERRORS as failure:
-        outcome = _outcome(answer, failure, seconds)
+        reading.fail(failure)
     finally:
         current_call.reset(token)
-    return _answer_or_raise(outcome)
 
 
-def own_client(client: httpx.Client, wire: WireRequest, seconds: float) -> httpx.Response:
-    """Send through a client of our own, exactly what the document has and nothing else."""
-    return transport_for(client, wire.url).handle_request(_exact(wire, seconds))
+async def _aexchange(route: AsyncRoute, client: Any, outgoing: Outgoing, reading: Reading) -> None:
+    token = current_call.set(reading.call)
+    try:
+        async with aclosing(await route(client, outgoing, reading.call)) as head:
+            reading.begin(head)
+            async with aclosing(_apieces(head)) as pieces:
+                async for piece in pieces:
+                    if not reading.take(piece):
+                        break
+    except TRANSPORT_ERRORS as failure:
+        reading.fail(failure)
+    finally:
+        current_call.reset(token)
 
 
-def own_async_client(
-    client: httpx.AsyncClient, wire: WireRequest, seconds: float
-) -> Awaitable[httpx.Response]:
-    """Async twin of `own_client`."""
-    return transport_for(client, wire.url).handle_async_request(_exact(wire, seconds))
+def _pieces(head: httpx.Response) -> Generator[bytes]:
+    if not head.is_stream_consumed:
+        yield from head.iter_raw()
 
 
-def callers_client(client: httpx.Client, wire: WireRequest, seconds: float) -> httpx.Response:
-    """Send through the caller's client, with what it adds; a redirect is not followed."""
-    _check_open(client)
-    return client.send(_merged(client, wire, seconds), stream=True, follow_redirects=False)
+async def _apieces(head: httpx.Response) -> AsyncGenerator[bytes]:
+    if not head.is_stream_consumed:
+        async for piece in head.aiter_raw():
+            yield piece
 
 
-def callers_async_client(
-    client: httpx.AsyncClient, wire: WireRequest, seconds: float
-) -> Awaitable[httpx.Response]:
-    """Async twin of `callers_client`."""
-    _check_open(client)
-    return client.send(_merged(client, wire, seconds), stream=True, follow_redirects=False)
-
-
-def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
-    if client.is_closed:
-        raise ConfigurationError(
-            "The http client that was given is closed; nothing was sent. Give an open one."
-        )
-
-
-def _exact(wire: WireRequest, seconds: float) -> httpx.Request:
-    return httpx.Request(
-        "POST",
-        url_of(wire.url),
-        headers=wire.headers,
-        content=wire.body,
-        extensions={"timeout": _timeout(seconds).as_dict()},
-    )
-
-
-def _merged(
-    client: httpx.Client | httpx.AsyncClient, wire: WireRequest, seconds: float
-) -> httpx.Request:
-    return client.build_request(
-        "POST", wire.url, headers=wire.headers, content=wire.body, timeout=_timeout(seconds)
-    )
-
-
-def _timeout(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
-
-
-def _outcome(
-    answer: RawAnswer | None, failure: Exception, seconds: float
-) -> RawAnswer | QwenImageError:
-    """Judge trouble: a refusal stays one when its text is cut short, anything else is an error."""
-    if answer is not None and not 200 <= answer.status < 300:
-        return answer
-    return _error_from(failure, answer, seconds)
-
-
-def _answer_or_raise(outcome: RawAnswer | QwenImageError) -> RawAnswer:
-    if isinstance(outcome, QwenImageError):
-        raise outcome
-    return outcome
-
-
-def _error_from(failure: Exception, answer: RawAnswer | None, seconds: float) -> QwenImageError:
-    what = type(failure).__name__
-    status = None if answer is None else answer.status
-    if isinstance(failure, CallAbandonedError):
-        return ConnectionFailedError(
-            "The call was cancelled before its request left; nothing was bought.",
-            is_retryable=False,
-        )
-    if isinstance(failure, _NEVER_LEFT):
-        return _never_left(failure, what)
-    if isinstance(failure, _CANNOT_LEAVE):
-        return ConfigurationError(
-            f"The request could not be built ({what}); nothing was sent. "
-            "Check base_url (PIXAZO_BASE_URL) and the proxy settings."
-        )
-    if isinstance(failure, httpx.DecodingError):
-        return MalformedResponseError(
-            f"The gateway's answer could not be decoded ({failure}). {_PERHAPS_BILLED}",
-            status_code=status,
-        )
-    if isinstance(failure, httpx.TimeoutException):
-        return RequestTimeoutError(
-            f"No whole answer came within {seconds:g} s. {_PERHAPS_BILLED} "
-            "A longer timeout=… may help."
-        )
-    return RequestTimeoutError(
-        f"The connection was lost before the whole answer came ({what}). {_PERHAPS_BILLED}",
-        status_code=status,
-    )
-
-
-def _never_left(failure: Exception, what: str) -> ConnectionFailedError:
-    if _is_tls(failure):
-        return ConnectionFailedError(
-            f"The gateway's TLS certificate or handshake failed ({_reason(failure)}); nothing was "
-            "sent. Check base_url, the proxy and the machine's certificates.",
-            is_retryable=False,
-        )
-    return ConnectionFailedError(
-        f"The gateway could not be reached ({what}: {_reason(failure)}); nothing was sent. "
-        "Check the network, base_url and the proxy settings, then try again."
-    )
-
-
-def _is_tls(failure: BaseException | None) -> bool:
-    while failure is not None:
-        if isinstance(failure, ssl.SSLError):
-            return True
-        failure = failure.__cause__ or failure.__context__
-    return False
-
-
-def _reason(failure: Exception) -> str:
-    return " ".join(str(failure).split())[:120] or "no reason given"
+async def _settled(reading: Reading) -> RawAnswer:
+    """Make the end of an answer beside the event loop, where that takes long."""
+    return await in_thread(reading.settled) if reading.takes_long else reading.settled()

@@ -1,4 +1,4 @@
-"""The layer below httpx: deadlines that hold, and calls that do not leave."""
+"""The layer below httpx: deadlines that hold."""
 
 import asyncio
 import time
@@ -8,18 +8,16 @@ import httpcore
 import httpx
 import pytest
 
-from langchain_qwen_image.transport import deadline as _network
-from langchain_qwen_image.transport.call import Call, CallAbandonedError, current_call
+from langchain_qwen_image.transport.call import Call, current_call
 from langchain_qwen_image.transport.deadline import (
     AsyncDeadlineBackend,
     AsyncDeadlineStream,
     DeadlineBackend,
     DeadlineStream,
-    tls_context,
-    transport_for,
-    url_of,
+    use_abackend,
     use_backend,
 )
+from langchain_qwen_image.transport.urls import url_of
 
 
 class Wire(httpcore.NetworkStream):
@@ -177,50 +175,6 @@ def test_tls_keeps_the_deadline(stream: Both, bind: Any) -> None:
     assert type(inside) is type(stream.stream)
 
 
-def test_an_abandoned_call_does_not_leave(stream: Both, bind: Any) -> None:
-    """The first byte of a request that nobody waits for is not written."""
-    call = Call(time.monotonic() + 50)
-    call.abandoned = True
-    bind(call)
-    with pytest.raises(CallAbandonedError):
-        stream.do("write", b"POST / HTTP/1.1", None)
-    assert stream.wire.written == []
-    assert not call.left
-
-
-def test_a_call_that_has_left_goes_on(stream: Both, bind: Any) -> None:
-    """After its first byte a request is written to its end, abandoned or not."""
-    call = Call(time.monotonic() + 50)
-    bind(call)
-    stream.do("write", b"POST / HTTP/1.1", None)
-    call.abandoned = True
-    stream.do("write", b"body", None)
-    assert stream.wire.written == [b"POST / HTTP/1.1", b"body"]
-    assert call.left
-
-
-def test_a_proxys_connect_is_not_the_request(stream: Both, bind: Any) -> None:
-    """A tunnel may be asked for, and the request in it still not leave."""
-    call = Call(time.monotonic() + 50)
-    bind(call)
-    stream.do("write", b"CONNECT h:443 HTTP/1.1", None)
-    assert not call.left
-    call.abandoned = True
-    with pytest.raises(CallAbandonedError):
-        stream.do("write", b"POST / HTTP/1.1", None)
-
-
-def test_the_answer_has_its_own_time(bind: Any) -> None:
-    """When the request leaves, the deadline is set to the seconds of the answer."""
-    call = Call(time.monotonic() + 1, answer_within=500)
-    before = call.deadline
-    call.leave(b"POST")
-    assert call.deadline > before + 400
-    set_once = call.deadline
-    call.leave(b"more")
-    assert call.deadline == set_once
-
-
 @pytest.mark.parametrize("backend", [DeadlineBackend, AsyncDeadlineBackend])
 def test_connecting_ends_with_the_call(bind: Any, backend: type[Any]) -> None:
     """No connection is begun after the deadline."""
@@ -234,23 +188,20 @@ def test_connecting_ends_with_the_call(bind: Any, backend: type[Any]) -> None:
         asyncio.run(connect())
 
 
-@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
-def test_httpxs_private_attribute_is_still_there(
-    monkeypatch: pytest.MonkeyPatch, kind: type[Any]
-) -> None:
-    """The backend gets below every transport, those of environment proxies included."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    client = kind(verify=tls_context())
-    mark = DeadlineBackend()
-    assert hasattr(client._transport._pool, "_network_backend")
-    assert use_backend(client, mark) is client
-    transports = {transport_for(client, url) for url in ("https://h.example/", "http://h.example/")}
-    assert len(transports) == 2
-    assert all(transport._pool._network_backend is mark for transport in transports)
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9"], ids=["direct", "proxy"])
+def test_private_attributes_are_still_there(proxy: str | None) -> None:
+    """The backend gets below httpx's transports, direct ones and those of a proxy."""
+    transport, atransport = httpx.HTTPTransport(proxy=proxy), httpx.AsyncHTTPTransport(proxy=proxy)
+    assert hasattr(transport._pool, "_network_backend")
+    assert hasattr(atransport._pool, "_network_backend")
+    backend, abackend = DeadlineBackend(), AsyncDeadlineBackend()
+    assert use_backend(transport, backend)._pool._network_backend is backend
+    assert use_abackend(atransport, abackend)._pool._network_backend is abackend
 
 
-def test_addresses_and_tls_are_made_once() -> None:
-    """The TLS context and a parsed address are the same at every call."""
-    assert tls_context() is tls_context()
+def test_addresses_are_parsed_once() -> None:
+    """A parsed address is the same at every call; what cannot be parsed is httpx's own error."""
     assert url_of("https://h.example/a") is url_of("https://h.example/a")
-    assert _network.url_of("https://h.example/a").raw_path == b"/a"
+    assert url_of("https://h.example/a").raw_path == b"/a"
+    with pytest.raises(httpx.InvalidURL):
+        url_of("https://xn--/")

@@ -3,20 +3,25 @@
 import asyncio
 import gc
 import os
+import ssl
 import subprocess
 import sys
 import threading
+import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from conftest import Call
-from loopback import LINK, LoopbackServer, answer
+from loopback import LINK, LoopbackServer, answer, self_signed
 
 from langchain_qwen_image import QwenImageClient
+from langchain_qwen_image.errors import RequestTimeoutError
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
-from langchain_qwen_image.transport import pool as _pool
+from langchain_qwen_image.transport.idle import IDLE_SECONDS
 
 KEY = "test-key-0123456789abcdef"
 
@@ -55,13 +60,21 @@ def test_a_connection_is_used_again(twin: str) -> None:
 @either_twin
 def test_an_idle_connection_is_not_trusted(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that has been idle for longer than its time is not used again."""
-    assert _pool._IDLE_SECONDS <= 5
-    assert _pool._LIMITS.keepalive_expiry == _pool._IDLE_SECONDS
-    limits = httpx.Limits(max_connections=10, keepalive_expiry=0.0)
-    monkeypatch.setattr(_pool, "_LIMITS", limits)
+    assert IDLE_SECONDS <= 5
+    clock = time.monotonic
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + now[0])
+
+    def later(_: bytes) -> bytes:
+        now[0] += IDLE_SECONDS
+        return answer()
+
     with LoopbackServer() as gateway, at(gateway.base_url) as client:
-        make_calls(client, twin, 3)
-        assert gateway.accepts == 3
+        gateway._answers = (later,)
+        make_calls(client, twin, 1)
+        now[0] += IDLE_SECONDS + 1
+        make_calls(client, twin, 1)
+        assert gateway.accepts == 2
 
 
 @either_twin
@@ -89,16 +102,58 @@ def _until(holds: Any) -> None:
         moment.wait(0.001)
 
 
-async def test_many_calls_at_once_share_small_pools() -> None:
-    """More calls than a client carries are spread over several, and all are answered."""
-    with SandboxServer(draw=draw_plain, latency_seconds=0.05) as gateway:
+async def test_calls_at_once_take_a_connection_each() -> None:
+    """As many connections are opened as calls are in flight, and the next wave uses them again."""
+    everyone = threading.Barrier(35)
+
+    def together(_: bytes) -> bytes:
+        everyone.wait(60)
+        return answer()
+
+    with LoopbackServer(together) as gateway:
         async with at(gateway.base_url) as client:
-            results = await asyncio.gather(*(client.agenerate(f"fox {n}") for n in range(35)))
-            assert len({result.image.url for result in results}) == 35
-            (mine,) = client._sender._connection._async_pool._sets.values()
-            assert len(mine.shards._loads) == 4
-            assert set(mine.shards._loads.values()) == {0}
-        assert gateway.gateway.post_count == 35
+            for _ in range(2):
+                await asyncio.gather(*(client.agenerate("a fox") for _ in range(35)))
+        assert (gateway.accepts, len(gateway.posts)) == (35, 70)
+
+
+def test_threads_that_call_first_make_one_tls_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads whose first calls begin at once share the one TLS context of the process."""
+    context, certificate = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    made = []
+    make = httpx.create_ssl_context
+
+    def note(*args: Any, **kwargs: Any) -> ssl.SSLContext:
+        if not kwargs:
+            made.append(args)
+        return make(*args, **kwargs)
+
+    monkeypatch.setattr(httpx, "create_ssl_context", note)
+    everyone = threading.Barrier(8)
+
+    def first_call(_: int) -> None:
+        everyone.wait(60)
+        client.generate("a fox")
+
+    with LoopbackServer(tls=context) as gateway, at(gateway.base_url) as client:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(first_call, range(8)))
+        assert len(gateway.posts) == 8
+    assert made == [()]
+
+
+@either_twin
+def test_a_connection_that_failed_is_not_used_again(twin: str) -> None:
+    """After an error the next call has a connection of its own, and the broken one is closed."""
+    with LoopbackServer(answer()[:-20], answer(), hangs_up=True) as gateway:
+        with at(gateway.base_url) as client:
+            with pytest.raises(RequestTimeoutError):
+                make_calls(client, twin, 1)
+            make_calls(client, twin, 1)
+        assert (gateway.accepts, len(gateway.posts)) == (2, 2)
 
 
 def test_many_threads_share_one_client() -> None:
@@ -117,7 +172,6 @@ def test_threads_with_loops_of_their_own() -> None:
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda _: asyncio.run(several(client, 4)), range(8)))
         assert gateway.gateway.post_count == 32
-        assert client._sender._connection._async_pool._sets == {}
 
 
 def test_runs_in_a_row() -> None:
@@ -138,16 +192,17 @@ def test_a_loop_closed_by_hand_is_forgotten() -> None:
         loop = asyncio.new_event_loop()
         loop.run_until_complete(client.agenerate("a fox"))
         loop.run_until_complete(client.aclose())
+        loop.run_until_complete(asyncio.to_thread(_until, lambda: not gateway._open))
         loop.run_until_complete(client.agenerate("a fox"))
-        first = next(iter(client._sender._connection._async_pool._sets.values()))
-        for one in first.shards.clear():
-            loop.run_until_complete(one.aclose())
-        loop.close()
-        asyncio.run(several(client, 1))
-        assert client._sender._connection._async_pool._sets == {}
+        with warnings.catch_warnings():
+            # Nobody can close its connection any more; it is left to the garbage collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            loop.close()
+            del loop
+            asyncio.run(several(client, 1))
+            gc.collect()
         assert len(gateway.posts) == 3
-        del first
-        gc.collect()
+        _until(lambda: not gateway._open)
 
 
 def test_closing_is_not_the_end(call: Call) -> None:
@@ -297,8 +352,5 @@ def test_a_forked_child_leaves_its_parents_connections_alone(
         monkeypatch.setattr(os, "getpid", lambda: -1)
         client.generate("a fox")
         assert (gateway.accepts, len(gateway._open)) == (2, 2)
-        parents = _pool._of_parents.pop()
-        assert isinstance(parents, _pool._Shards)
-        _pool._close_all(parents)
         client.generate("a fox")
         assert gateway.accepts == 2

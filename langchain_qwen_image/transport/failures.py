@@ -1,0 +1,103 @@
+"""What a failed exchange means: whether the request can have bought something, and what to do."""
+
+import ssl
+
+import httpx
+
+from langchain_qwen_image.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    MalformedResponseError,
+    QwenImageError,
+    RequestTimeoutError,
+)
+from langchain_qwen_image.transport.answer import UnreadableAnswerError
+from langchain_qwen_image.transport.call import CallAbandonedError
+
+TRANSPORT_ERRORS = (
+    httpx.HTTPError,
+    httpx.StreamError,
+    httpx.InvalidURL,
+    OSError,
+    CallAbandonedError,
+)
+"""What sending may raise. Nothing wider: a test's network block must stay visible."""
+
+_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_CANNOT_LEAVE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+_PERHAPS_BILLED = "The image may have been billed, so the request is not retried automatically."
+
+
+def unanswered(failure: Exception, status: int | None, seconds: float) -> QwenImageError:
+    """Return the error for a POST without a whole answer.
+
+    Args:
+        failure: What the HTTP library raised.
+        status: Status of the answer, where its head came.
+        seconds: How long the answer was waited for.
+    """
+    what = type(failure).__name__
+    if isinstance(failure, CallAbandonedError):
+        return ConnectionFailedError(
+            "The call was cancelled before its request left; nothing was bought.",
+            is_retryable=False,
+        )
+    if isinstance(failure, _NEVER_LEFT):
+        return _never_left(failure, what)
+    if isinstance(failure, _CANNOT_LEAVE):
+        return ConfigurationError(
+            f"The request could not be built ({what}); nothing was sent. "
+            "Check base_url (PIXAZO_BASE_URL) and the proxy settings."
+        )
+    if isinstance(failure, (UnreadableAnswerError, httpx.DecodingError)):
+        return MalformedResponseError(
+            f"The gateway's response could not be decoded ({failure}). {_PERHAPS_BILLED}",
+            status_code=status,
+        )
+    if isinstance(failure, httpx.TimeoutException):
+        return RequestTimeoutError(
+            f"No complete response within {seconds:g} s. {_PERHAPS_BILLED} "
+            "A longer timeout=… may help.",
+            status_code=status,
+        )
+    return RequestTimeoutError(
+        f"The connection was lost before the response was complete ({what}). {_PERHAPS_BILLED}",
+        status_code=status,
+    )
+
+
+def unpolled(failure: Exception, status: int | None, seconds: float) -> QwenImageError:
+    """Return the error for a GET without a whole answer; a GET is free, so it may be repeated."""
+    if isinstance(failure, _CANNOT_LEAVE):
+        return unanswered(failure, status, seconds)
+    return ConnectionFailedError(
+        f"The gateway did not say how far the image is ({type(failure).__name__}: "
+        f"{_reason(failure)}). Asking again costs nothing.",
+        is_retryable=True,
+        status_code=status,
+    )
+
+
+def _never_left(failure: Exception, what: str) -> ConnectionFailedError:
+    if _is_tls(failure):
+        return ConnectionFailedError(
+            f"The gateway's TLS certificate or handshake failed ({_reason(failure)}); nothing was "
+            "sent. Check base_url, the proxy and the machine's certificates.",
+            is_retryable=False,
+        )
+    return ConnectionFailedError(
+        f"The gateway could not be reached ({what}: {_reason(failure)}); nothing was sent. "
+        "Check the network, base_url and the proxy settings, then try again."
+    )
+
+
+def _is_tls(failure: BaseException | None) -> bool:
+    while failure is not None:
+        if isinstance(failure, ssl.SSLError):
+            return True
+        failure = failure.__cause__ or failure.__context__
+    return False
+
+
+def _reason(failure: Exception) -> str:
+    return " ".join(str(failure).split())[:120] or "no reason given"

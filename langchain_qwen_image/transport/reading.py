@@ -1,0 +1,103 @@
+"""How an answer is read, and what is made of it at its end; both twins do only what this says."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import httpx
+
+from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.transport.answer import (
+    LARGE_BYTES,
+    MAX_ERROR_BYTES,
+    RawAnswer,
+    UnreadableAnswerError,
+)
+from langchain_qwen_image.transport.call import Call
+from langchain_qwen_image.transport.content import GZIP, Content, decoded, is_whole
+
+ErrorOf = Callable[[Exception, int | None, float], QwenImageError]
+"""Makes an error of a failure, the status of an answer if one came, and the seconds it had."""
+
+_LARGE_CODED_BYTES = 4096
+"""A thousand times as much may be in it: that is megabytes to decompress."""
+
+
+class Reading:
+    """One answer being read: its bytes as they come, then the answer or the error."""
+
+    def __init__(self, call: Call, max_bytes: int, error_of: ErrorOf, seconds: float) -> None:
+        """Read up to `max_bytes` of a 2xx, and the beginning of anything else."""
+        self.call = call
+        self._max_bytes = max_bytes
+        self._error_of = error_of
+        self._seconds = seconds
+        self._head: httpx.Response | None = None
+        self._raw = bytearray()
+        self._failure: Exception | None = None
+
+    def begin(self, head: httpx.Response) -> None:
+        """Take status and headers.
+
+        A body that somebody has read already is taken as it is: a test transport's, or what a hook
+        of the caller's client has read.
+        """
+        self._head = head
+        if not head.is_success:
+            self._max_bytes = MAX_ERROR_BYTES
+        if head.is_stream_consumed:
+            with suppress(httpx.StreamError):
+                self.take(head.content)
+
+    def take(self, piece: bytes) -> bool:
+        """Take a piece of the body as it came; return whether more is wanted.
+
+        Raises:
+            httpx.ReadTimeout: The deadline has passed, whatever the transport.
+        """
+        self._raw += piece
+        if len(self._raw) > self._max_bytes:
+            return False
+        if time.monotonic() > self.call.deadline:
+            raise httpx.ReadTimeout("the deadline has passed")
+        return True
+
+    def fail(self, failure: Exception) -> None:
+        """Note why reading ended; a hook of the caller's client may have raised for the status."""
+        self._failure = failure
+        if self._head is None and isinstance(failure, httpx.HTTPStatusError):
+            self.begin(failure.response)
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether `settled` is better called beside the event loop."""
+        is_coded = self._head is not None and "content-encoding" in self._head.headers
+        if is_coded or self._raw.startswith(GZIP):
+            return len(self._raw) > _LARGE_CODED_BYTES
+        return self._failure is not None and len(self._raw) > LARGE_BYTES
+
+    def settled(self) -> RawAnswer:
+        """Return the answer; what is whole by its content is one, however its connection ended.
+
+        Raises:
+            QwenImageError: No answer came, it was cut, or it cannot be read.
+        """
+        head, failure = self._head, self._failure
+        if head is None:
+            raise self._error_of(failure or httpx.ReadError("no answer"), None, self._seconds)
+        label = head.headers.get("content-encoding", "")
+        content = decoded(bytes(self._raw), label, self._max_bytes)
+        answer = RawAnswer(head.status_code, head.headers, content.body[: self._max_bytes])
+        self.call.answer = answer
+        if head.is_success:
+            problem = self._problem(content, failure)
+            if problem is not None:
+                raise self._error_of(problem, head.status_code, self._seconds)
+        return answer
+
+    def _problem(self, content: Content, failure: Exception | None) -> Exception | None:
+        if max(len(self._raw), len(content.body)) > self._max_bytes:
+            return UnreadableAnswerError(f"it is larger than {self._max_bytes} bytes")
+        if content.problem is not None:
+            return failure or UnreadableAnswerError(content.problem)
+        return None if failure is None or is_whole(content.body) else failure
