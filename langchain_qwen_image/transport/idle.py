@@ -18,6 +18,7 @@ from langchain_qwen_image.transport.deadline import (
 )
 from langchain_qwen_image.transport.proxies import proxy_for
 from langchain_qwen_image.transport.tls import no_tls_context, tls_context
+from langchain_qwen_image.transport.urls import url_of
 
 _Transport = TypeVar("_Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
@@ -42,6 +43,7 @@ def _options(url: str) -> Options:
         ConfigurationError: A proxy or a certificate that the environment names cannot be used.
     """
     try:
+        url_of(url)
         proxy = proxy_for(url)
         is_https = url.startswith("https:") or (proxy or "").startswith("https:")
         context = tls_context() if is_https else no_tls_context()

@@ -17,8 +17,6 @@ from urllib.request import getproxies
 
 import httpx
 
-from langchain_qwen_image.transport.urls import url_of
-
 _PORTS = {"http": 80, "https": 443}
 _SOCKS = ("socks5", "socks5h")
 _PORT = re.compile(r"(?P<name>.*?)(?::(?P<port>\d+))?/?")
@@ -99,7 +97,7 @@ def _from_variables(environ: Mapping[str, str]) -> Mapping[str, _Setting]:
 
 
 def _target(url: str) -> _Target:
-    parsed = url_of(url)
+    parsed = httpx.URL(url)  # not its `host`: a name that idna refuses may well resolve
     host = parsed.raw_host.decode("ascii").lower().rstrip(".")
     return _Target(parsed.scheme, host, parsed.port or _PORTS.get(parsed.scheme))
 
