@@ -91,7 +91,7 @@ def test_an_impossible_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxy settings that httpx cannot use are a `DownloadError`, and not quoted."""
     monkeypatch.setenv("ALL_PROXY", "gopher://me:secret@proxy.example")
     error = failure(Fetcher(), "https://images.example/a.png")
-    assert "proxy that cannot be used" in str(error)
+    assert "ALL_PROXY is not the address of an HTTP or SOCKS5 proxy" in str(error)
     assert "secret" not in str(error)
 
 
