@@ -3,8 +3,6 @@
 Codes and texts are those of the API document, of Azure API Management and of DashScope.
 """
 
-import re
-
 from langchain_qwen_image.errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -19,6 +17,7 @@ from langchain_qwen_image.errors import (
 )
 from langchain_qwen_image.wire import verdict_words as words
 from langchain_qwen_image.wire.error_body import ErrorBody
+from langchain_qwen_image.wire.guessed_status import guessed_status
 from langchain_qwen_image.wire.redaction import quote
 
 _MAY_BE_BILLED = (
@@ -30,39 +29,6 @@ _UPSTREAM_CODES = (
     "prepaidbilloverdue", "postpaidbilloverdue",
 )  # fmt: skip
 """Codes of DashScope about whoever called it: behind the gateway, that is the gateway."""
-
-# What an error inside HTTP 200 would have had as its status: by code (DashScope), then by text
-# (the document's own sentences).
-_STATUS_OF_CODE = (
-    ("invalidapikey", 401),
-    ("accessdenied", 403),
-    ("modelnotfound", 404),
-    ("throttling", 429),
-    ("invalidparameter", 400),
-    ("invalidurl", 400),
-    ("badrequest", 400),
-    ("internalerror", 500),
-    ("requesttimeout", 504),
-    ("systemerror", 500),
-    ("modelservicefailed", 500),
-    ("rewritefailed", 500),
-    ("modelservingerror", 503),
-    ("modelunavailable", 503),
-)
-_STATUS_OF_TEXT = (
-    ("rate limit", 429),
-    ("invalid or missing authentication", 401),
-    ("subscription key", 401),
-    ("access denied", 403),
-    ("endpoint not found", 404),
-    ("invalid request", 400),
-    ("invalid parameter", 400),
-    ("unexpected error", 500),
-    ("internal server error", 500),
-)
-
-
-_KINDS_OF_TEXTS = (ContentRejectedError, QuotaExceededError)
 
 _CHECK_KEY = "Check the subscription key (PIXAZO_API_KEY or api_key=…)."
 _NOT_THE_GATEWAYS = "This page was not written by the gateway, but by something before it."
@@ -83,6 +49,9 @@ _BY_STATUS: dict[int, tuple[type[QwenImageError], str]] = {
     408: (InvalidRequestError, "The gateway gave up waiting."),
     429: (RateLimitError, "Try again later."),
 }
+
+
+_KINDS_OF_TEXTS = (ContentRejectedError, QuotaExceededError)
 
 
 def error_from_body(error_body: ErrorBody) -> QwenImageError:
@@ -159,13 +128,14 @@ def _kind_and_advice(error_body: ErrorBody) -> tuple[type[QwenImageError], str]:
     if _is_unstated(error_body):
         return MalformedResponseError, "It holds no image that can be used."
     if 200 <= status < 300:
-        status = _guessed_status(error_body)
+        status = guessed_status(error_body)
     return _by_words(error_body, status) or _by_status(error_body, status)
 
 
 def _is_money(error_body: ErrorBody, status: int) -> bool:
     """Say whether money is the matter; a 403 with `Retry-After` is the gateway's quota (APIM)."""
-    is_quota = status == 403 and error_body.header_wait is not None and not error_body.is_page
+    is_gateways = not error_body.is_foreign or not error_body.message.strip()
+    is_quota = status == 403 and error_body.header_wait is not None and is_gateways
     return (
         status == 402
         or is_quota
@@ -225,17 +195,6 @@ def _of_class(status: int) -> tuple[type[QwenImageError], str]:
     if 400 <= status < 500:
         return InvalidRequestError, "Read what it says, and change the request."
     return MalformedResponseError, ""
-
-
-def _guessed_status(error_body: ErrorBody) -> int:
-    """Return what an error inside HTTP 200 would have had as its status."""
-    code = re.sub(r"[^a-z0-9]", "", (error_body.code or "").lower())
-    by_code = (status for name, status in _STATUS_OF_CODE if code.startswith(name))
-    by_text = (status for text, status in _STATUS_OF_TEXT if text in error_body.texts)
-    named = next(by_code, None)
-    if named is None and words.is_missing_model(error_body.codes, error_body.texts):
-        return 404
-    return named or next(by_text, 500 if error_body.is_failed_task else 200)
 
 
 def _sentence(error_body: ErrorBody, advice: str, wait: float | None, *, is_billed: bool) -> str:

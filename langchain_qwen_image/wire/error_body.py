@@ -6,6 +6,7 @@ The shapes: the document's `{"error": "<text>"}`; Azure API Management's `{"stat
 and lists occur too, and any of them may come with HTTP 200.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,8 @@ from langchain_qwen_image.wire.redaction import identifier
 from langchain_qwen_image.wire.retry import retry_after, wait_in_json, wait_in_text
 from langchain_qwen_image.wire.stated import first, inner_status, is_fine_code, states_an_error
 
+_LABEL = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+\Z")
+"""A code in the place of a text, such as `card_required`."""
 _PARTS = ("output", "data", "result")
 
 
@@ -152,7 +155,8 @@ def _is_telling(text: str, status: int) -> bool:
 def _telling_code(found: Sequence[ErrorText], status: int) -> str | None:
     codes = [one for one in found if one.is_code and not is_fine_code(one.text)]
     codes.sort(key=lambda one: (not _is_telling(one.text, status), not one.is_well_named))
-    return codes[0].text if codes else None
+    labels = [one.text for one in found if _LABEL.match(one.text)]
+    return next((one.text for one in codes), None) or next(iter(labels), None)
 
 
 def _best(found: Sequence[ErrorText], status: int) -> str | None:

@@ -79,6 +79,7 @@ def hide_secret(text: str, secret: str) -> str:
 
 
 _LONGEST_ORDINARY = 40
+_LONGEST_NUMBER = 5
 
 
 def without_secret(text: str, secret: str) -> str:
@@ -106,14 +107,16 @@ def _pattern(secret: str) -> tuple[str, int]:
 
 def is_ordinary(secret: str) -> bool:
     """Say whether a key can be a word, a number or a sign of a gateway's own sentence."""
-    words = [word for word in re.split(r"[\W_]+", secret.lower()) if word]
-    return all(_is_ordinary_word(word) for word in words) and len(secret) <= _LONGEST_ORDINARY
+    if len(secret) > _LONGEST_ORDINARY:
+        return False
+    if secret.isdecimal() or not any(c.isalnum() for c in secret):
+        return len(secret) <= _LONGEST_NUMBER
+    return all(map(_is_ordinary_word, re.split(r"[-_ .]", secret.lower())))
 
 
 def _is_ordinary_word(word: str) -> bool:
-    if word.isalpha():
-        return len(word) <= 3 or word in _ORDINARY or word.removesuffix("s") in _ORDINARY
-    return word.isdecimal() and len(word) <= 3
+    is_short = word.isalpha() and len(word) <= 3
+    return is_short or word in _ORDINARY or word.removesuffix("s") in _ORDINARY
 
 
 def _unescape(escape: re.Match[str]) -> str:

@@ -53,10 +53,13 @@ _MONEY_TEXTS = _any(
     r"[^.\n]{0,30}\b(?:exceed|reach|exhaust|used|hit)",
     rf"(?:exceed|reach|hit)\w* {_FEW}(?:daily|monthly|weekly|spending|current) (?:quota|limit)",
     r"\btop(?:ping)? up\b|recharge|card required|payment (?:is )?required|payment method",
+    rf"(?:add|buy|purchase|deposit) {_FEW}(?:credits?|funds|balance|money)\b",
     rf"(?:add|attach|provide|update) {_FEW}(?:card|payment)|card (?:was |is )?(?:declined|expired)",
     r"\bbilling\b|\boverdue\b|arrear|unpaid|outstanding (?:bill|payment|invoice)",
     r"余额|餘額|欠费|欠費|充值|额度(?:不足|已)|免费额度|配额(?:不足|已)|账户.{0,6}不足",
 )
+_MONEY_IN_403 = _any(r"\b(?:wallet|credits?|balance|funds|payment|billing)\b")
+_ECHOED_PROMPT = re.compile(r"\bprompt(?: \w+)? ?[:=].*")
 _QUOTA = _any(r"\bquota\b|配额|额度")
 _PER_TIME = _any(r"\brate\b|per (?:second|minute)|throttl|concurren|too many requests")
 _STRONG_MODERATION = _any(
@@ -85,6 +88,11 @@ _MODERATION_TEXTS = _any(
     r"(?:blocked|failed|rejected|refused|flagged)|intellectual property|copyright",
     r"敏感|审核(?:未通过|不通过|失败)|涉嫌|违禁|不当内容",
 )
+_ABOUT_A_FIELD = _any(
+    r"(?:parameter|argument|field|option)s? [\w ]{1,40} (?:is|are) (?:un\w+|invalid"
+    r"|required|not (?:supported|allowed))",
+    r"(?:unknown|unsupported|unexpected|invalid) (?:parameter|argument|field|option)\b",
+)
 _MODEL = _any(
     r"\bmodel\b[^.\n]{0,60}\b(?:not (?:be )?found|(?:not|n't) exists?|disabled"
     r"|not (?:be )?available|not enabled|unavailable|deprecated|decommissioned|retired|offline)",
@@ -107,7 +115,9 @@ _FIREWALL = _any(
     r"front door|attention required|just a moment|could not be satisfied|support id is",
     r"reference #?\d|edgesuite|zscaler|security (?:policy|service|check)|web filter",
 )
-_RATE = _any(r"rate limit|too many requests|throttl|请求过于频繁|限流|限速")
+_RATE = _any(
+    r"rate (?:limit|quota)|too many requests|throttl|per (?:second|minute)|请求过于频繁|限流|限速"
+)
 
 
 def plain(texts: Iterable[str], prompt: str = "") -> str:
@@ -145,7 +155,8 @@ def is_moderation(codes: str, texts: str, *, status: int) -> bool:
     if _MODERATION_CODES.search(codes) or _STRONG_MODERATION.search(both):
         return True
     is_said = _MODERATION_TEXTS.search(texts) or _MODERATION_LABELS.search(codes)
-    return bool(is_said) and status < 500 and status not in {401, 429}
+    is_of_this = status < 500 and status not in {401, 429} and not _ABOUT_A_FIELD.search(texts)
+    return bool(is_said) and is_of_this
 
 
 def is_money(codes: str, texts: str, *, status: int) -> bool:
@@ -157,9 +168,10 @@ def is_money(codes: str, texts: str, *, status: int) -> bool:
         return False
     if _MONEY_CODES.search(codes):
         return True
-    both = f"{codes}\n{texts}"
-    is_quota = status != 429 and _QUOTA.search(both) and not _PER_TIME.search(both)
-    return status < 500 and bool(is_quota or _MONEY_TEXTS.search(both))
+    said = _ECHOED_PROMPT.sub("", f"{codes}\n{texts}")
+    is_quota = status != 429 and _QUOTA.search(said) and not _PER_TIME.search(said)
+    is_forbidden = status == 403 and _MONEY_IN_403.search(said)
+    return status < 500 and bool(is_quota or is_forbidden or _MONEY_TEXTS.search(said))
 
 
 def is_missing_model(codes: str, texts: str) -> bool:
