@@ -15,3 +15,7 @@ MAX_IMAGE_BYTES = 32 * 1024 * 1024
 """Cap of one fetched image."""
 SANDBOX_URL = "https://sandbox.invalid"
 """Address of the embedded sandbox; `.invalid` can never be a real host (RFC 6761)."""
+QUEUE_HOURS = 24
+"""How long a queued answer is asked for; then the call is unknown, and counted as spent."""
+LEDGER_NAME = ".qwen-image.db"
+"""File name of the ledger in a folder of images."""

@@ -17,12 +17,11 @@ from langchain_core.stores import ByteStore
 
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
 from langchain_qwen_image.concurrency.threads import THREADS
-from langchain_qwen_image.defaults import SANDBOX_URL
+from langchain_qwen_image.defaults import LEDGER_NAME, SANDBOX_URL
 from langchain_qwen_image.errors import ConfigurationError, DownloadError
 from langchain_qwen_image.generator import QwenImageGenerator
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import ImageParameters
-from langchain_qwen_image.settings import LEDGER_NAME
 from langchain_qwen_image.storage.opening import ImageStore, open_store
 from langchain_qwen_image.wire.links import is_inline
 

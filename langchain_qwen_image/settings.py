@@ -3,7 +3,6 @@
 import copy
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -18,7 +17,13 @@ from pydantic import (
 )
 
 from langchain_qwen_image.account.budget import Budget
-from langchain_qwen_image.defaults import MAX_IMAGE_BYTES, MAX_RETRIES, PRICE_USD, TIMEOUT
+from langchain_qwen_image.defaults import (
+    LEDGER_NAME,
+    MAX_IMAGE_BYTES,
+    MAX_RETRIES,
+    PRICE_USD,
+    TIMEOUT,
+)
 from langchain_qwen_image.environment import (
     api_key_from_environment,
     base_url_from_environment,
@@ -28,13 +33,11 @@ from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.integration.tracing import report_cost
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import PARAMETERS, Size
-from langchain_qwen_image.storage.opening import SaveTo, folder_of, open_store
+from langchain_qwen_image.storage.opening import SaveTo
 
 if TYPE_CHECKING:
     from langchain_qwen_image.pipeline.pipeline import Pipeline
     from langchain_qwen_image.result import ImageGenerationResult
-
-LEDGER_NAME = ".qwen-image.db"
 
 _NOT_COPIED = frozenset({"api_key", "http_client", "http_async_client"})
 
@@ -200,49 +203,9 @@ class QwenImageSettings(BaseModel):
 
     def _make_pipeline(self) -> "Pipeline":
         # Imported here: an agent that has the tool and never calls it should not pay for these.
-        from langchain_qwen_image.account.ledger import Ledger
-        from langchain_qwen_image.pipeline.pipeline import Pipeline
-        from langchain_qwen_image.pipeline.saver import ImageSaver
-        from langchain_qwen_image.pipeline.sender import Sender
-        from langchain_qwen_image.storage.reader import make_fetcher
-        from langchain_qwen_image.transport.gateway import GatewayConnection
+        from langchain_qwen_image.pipeline.assembly import assemble
 
-        sender = Sender(
-            api_key=self.api_key,
-            base_url=self.base_url,
-            sandbox=self.sandbox,
-            timeout=self.timeout,
-            max_retries=self.max_retries,
-            price_usd=self.price_usd,
-            connection=GatewayConnection(
-                sandbox=self.sandbox,
-                http_client=self.http_client,
-                http_async_client=self.http_async_client,
-            ),
-        )
-        fetcher = make_fetcher(
-            sandbox=self.sandbox,
-            allow_loopback=sender.is_local,
-            gateway=sender.base_url,
-            clients=(self.http_client, self.http_async_client),
-            max_image_bytes=self.max_image_bytes,
-        )
-        store = None if self.save_to is None else open_store(self.save_to)
-        ledger = self._ledger_path()
-        return Pipeline(
-            sender=sender,
-            saver=ImageSaver(fetcher, store),
-            saves=store is not None,
-            ledger=None if ledger is None else Ledger(ledger),
-            budget=self.budget,
-            rate_limiter=self.rate_limiter,
-        )
-
-    def _ledger_path(self) -> Path | None:
-        if self.ledger is not None:
-            return Path(self.ledger)
-        folder = folder_of(self.save_to)
-        return None if folder is None else folder / LEDGER_NAME
+        return assemble(self)
 
 
 def may_repeat(error: BaseException) -> bool:

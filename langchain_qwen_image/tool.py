@@ -3,19 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
-from langchain_core.messages import ToolMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import Field, model_validator
 
-from langchain_qwen_image.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    NotFoundError,
-    PermissionDeniedError,
-    QwenImageError,
-)
+from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.integration.batch import ThreadedBatches
+from langchain_qwen_image.integration.tool_errors import message_or_raise
 from langchain_qwen_image.integration.tracing import IDENTITY, report
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import QwenImageInput
@@ -24,14 +18,6 @@ from langchain_qwen_image.wire.arguments import check_arguments, schema_without
 
 if TYPE_CHECKING:
     from langchain_qwen_image.result import ImageGenerationResult
-
-_OPERATOR_ERRORS = (
-    AuthenticationError,
-    ConfigurationError,
-    NotFoundError,
-    PermissionDeniedError,
-)
-"""What a model cannot fix, and an agent should not go on with."""
 
 _Outcome = tuple[Any, Any]
 """A sentence or an error message, and the artifact. Loosely typed: LangChain evaluates the hints of
@@ -193,22 +179,6 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
     def _failed(self, error: BaseException, call_state: CallState) -> _Outcome:
         self._report_failure(error, call_state)
         return message_or_raise(error, self, call_state.tool_call_id), None
-
-
-def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | None) -> ToolMessage:
-    """Return an error as a model reads it, or raise it: the one rule for all tools here.
-
-    Raises:
-        QwenImageError: Only the operator can fix it, there was no tool call, or the tool's
-            `handle_tool_error` was set to have it otherwise.
-    """
-    by_our_rule = tool.handle_tool_error is None and tool_call_id is not None
-    mendable = isinstance(error, QwenImageError) and not isinstance(error, _OPERATOR_ERRORS)
-    if not by_our_rule or not mendable:
-        raise error
-    return ToolMessage(
-        content=str(error), name=tool.name, tool_call_id=tool_call_id, status="error"
-    )
 
 
 def _succeeded(result: "ImageGenerationResult") -> _Outcome:

@@ -19,10 +19,10 @@ from langchain_qwen_image.errors import (
     InvalidRequestError,
     QwenImageError,
 )
+from langchain_qwen_image.integration.tool_errors import message_or_raise
 from langchain_qwen_image.rendering.thumbnail import MAX_BYTES, thumbnail
 from langchain_qwen_image.storage.opening import ImageStore, SaveTo, open_store
 from langchain_qwen_image.storage.paths import TooLargeError
-from langchain_qwen_image.tool import message_or_raise
 
 MAX_SIDE = 768
 """Pixels; what a vision model sees well, at some 100 kB."""

@@ -105,8 +105,8 @@ def _checked(**given: Any) -> "QwenImageInput":
 
 def _open_pipeline(place: "Output", *, sandbox: bool) -> "Pipeline":
     """Check who pays, and return what makes the image."""
+    from langchain_qwen_image.defaults import LEDGER_NAME
     from langchain_qwen_image.generator import QwenImageGenerator
-    from langchain_qwen_image.settings import LEDGER_NAME
 
     generator = QwenImageGenerator(
         sandbox=sandbox, save_to=place.save_to, ledger=place.folder / LEDGER_NAME

@@ -1,10 +1,11 @@
-"""Name a process of this machine so that it can be told later whether it still runs."""
+"""Processes of this machine: what is done once in each, and whether one still runs."""
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["is_running", "this_process"]
+__all__ = ["OncePerProcess", "is_running", "this_process"]
 
 
 def this_process() -> str:
@@ -43,3 +44,22 @@ def _answers(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+class OncePerProcess:
+    """Does something once in each process, and again where it failed."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        """Take what is to be done; it may be done more than once when threads meet."""
+        self._work = work
+        self._done_in: set[int] = set()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is still to be done in this process."""
+        return os.getpid() not in self._done_in
+
+    def __call__(self) -> None:
+        """Do it; an error leaves it due."""
+        self._work()
+        self._done_in.add(os.getpid())

@@ -8,9 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall
-from langchain_qwen_image.defaults import SANDBOX_URL
+from langchain_qwen_image.defaults import LEDGER_NAME, SANDBOX_URL
 from langchain_qwen_image.errors import QwenImageError
-from langchain_qwen_image.settings import LEDGER_NAME
 from langchain_qwen_image.storage.paths import read_regular
 from langchain_qwen_image.storage.sidecar import MAX_BYTES, Sidecar
 

@@ -1,47 +1,28 @@
 """The one pipeline behind every face: reserve, send, book, fetch, save."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
-from langchain_core.rate_limiters import BaseRateLimiter
-
-from langchain_qwen_image.account.budget import Budget
-from langchain_qwen_image.account.ledger import Ledger
-from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Runtime, run_blocking
-from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.concurrency.runtime import run_blocking
 from langchain_qwen_image.pipeline.cancellation import (
     CallState,
-    DetachedCalls,
     finish_in_background,
 )
-from langchain_qwen_image.pipeline.progress import Progress
-from langchain_qwen_image.pipeline.recorder import BulkItem, Recorder
-from langchain_qwen_image.pipeline.saver import ImageSaver
-from langchain_qwen_image.pipeline.sender import Sender
+from langchain_qwen_image.pipeline.recorder import BulkItem
+from langchain_qwen_image.pipeline.steps import Steps
 from langchain_qwen_image.rendering.spinner import waiting
-from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
+from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
-from langchain_qwen_image.wire.response import WireAnswer
+
+logger = logging.getLogger("langchain_qwen_image")
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
-    """What a call passes through; `saves` says that there is a store for its images."""
-
-    sender: Sender
-    saver: ImageSaver
-    saves: bool = False
-    ledger: Ledger | None = None
-    budget: Budget | None = None
-    rate_limiter: BaseRateLimiter | None = None
-    blocking: Runtime = BLOCKING
-    asyncio: Runtime = ASYNCIO
-    detached: DetachedCalls[ImageGenerationResult] = field(
-        default_factory=DetachedCalls, repr=False
-    )
+class Pipeline(Steps):
+    """The steps of a call as blocking and asynchronous methods."""
 
     def generate(
         self,
@@ -81,6 +62,22 @@ class Pipeline:
         with waiting():
             return await finish_in_background(steps, call_state, self.detached, name)
 
+    def resume(self, call: LedgerCall) -> ImageGenerationResult:
+        """Go on asking for the answer of a call that the gateway queued; nothing is sent again.
+
+        Args:
+            call: A call of this pipeline's ledger, in state `queued`.
+
+        Raises:
+            RequestTimeoutError: It was not there in time. After 24 hours the call is unknown.
+            QwenImageError: The gateway says that it failed, or refuses to be asked.
+        """
+        return run_blocking(self._resume(self.blocking, call))
+
+    async def aresume(self, call: LedgerCall) -> ImageGenerationResult:
+        """Async twin of `resume`."""
+        return await finish_in_background(self._resume(self.asyncio, call), CallState())
+
     def fetch(
         self, result: ImageGenerationResult | Mapping[str, Any], *, item_id: str | None = None
     ) -> ImageGenerationResult:
@@ -114,106 +111,3 @@ class Pipeline:
         """Async twin of `close`, for the running loop's connections."""
         await self.sender.aclose()
         self.close()
-
-    async def _generate(
-        self,
-        runtime: Runtime,
-        arguments: QwenImageInput,
-        call_state: CallState,
-        item: BulkItem | None,
-        *,
-        inline: bool,
-    ) -> ImageGenerationResult:
-        wire = self.sender.prepare(arguments)
-        call_id = uuid4().hex if item is None else item.call_id
-        max_retries = self.sender.max_retries if item is None else 0
-        watch = _Watch(
-            self._recorder(runtime, call_id), Progress(runtime, call_id, call_state.tool_call_id)
-        )
-        await watch.progress.tell("waiting")
-        await watch.recorder.reserved(arguments, self.sender.base_url, item)
-        try:
-            answer = await self.sender.send(
-                runtime, wire, call_state, watch, max_retries=max_retries
-            )
-        except BaseException as error:
-            await watch.recorder.failed(error, billed=call_state.may_be_billed(error))
-            raise
-        result = self._result(arguments, answer)
-        item_id = None if item is None else item.item_id
-        await watch.recorder.succeeded(result)
-        await watch.progress.tell("received")
-        for image in result.images:
-            image.bind(self.saver)
-            if self.saver.wants(image, inline=inline):
-                await runtime.beside(self.saver.save, image, result, item_id=item_id)
-                await watch.recorder.saved(image)
-                if image.path is not None:
-                    await watch.progress.tell("saved", image_id=image.id, path=image.path)
-        return result
-
-    async def _fetch(
-        self,
-        runtime: Runtime,
-        given: ImageGenerationResult | Mapping[str, Any],
-        item_id: str | None,
-    ) -> ImageGenerationResult:
-        if not self.saves:
-            raise ConfigurationError(
-                "There is nowhere to save the image: set save_to=…, or call image.save(path)."
-            )
-        result = (
-            given.model_copy(deep=True)
-            if isinstance(given, ImageGenerationResult)
-            else ImageGenerationResult.from_artifact(given)
-        )
-        recorder = self._recorder(runtime, "")
-        for image in result.images:
-            image.bind(self.saver)
-            if self.saver.wants(image, inline=True):
-                await runtime.beside(self.saver.save_or_raise, image, result, item_id=item_id)
-                await recorder.saved(image)
-        return result
-
-    def _result(self, arguments: QwenImageInput, answer: WireAnswer) -> ImageGenerationResult:
-        """Put together what the caller gets; the price is that of each image."""
-        return ImageGenerationResult(
-            images=[
-                GeneratedImage.from_link(url, width=answer.width, height=answer.height)
-                for url in answer.urls
-            ],
-            prompt=arguments.prompt,
-            parameters=arguments.parameters(),
-            request_id=answer.request_id,
-            finish_reason=answer.finish_reason,
-            cost_usd=round(self.sender.price_usd * len(answer.urls), 6),
-            sandbox=self.sender.sandbox,
-        )
-
-    def _recorder(self, runtime: Runtime, call_id: str) -> Recorder:
-        return Recorder(
-            runtime,
-            call_id,
-            Decimal(str(self.sender.price_usd)),
-            ledger=self.ledger,
-            budget=self.budget,
-            rate_limiter=self.rate_limiter,
-        )
-
-
-@dataclass(slots=True)
-class _Watch:
-    """Books each attempt of a call, then tells of it."""
-
-    recorder: Recorder
-    progress: Progress
-
-    async def before_post(self) -> None:
-        await self.recorder.sent()
-        await self.progress.tell("sent")
-
-    async def before_wait(self, error: QwenImageError, seconds: float) -> None:
-        await self.recorder.refused(error)
-        await self.progress.tell(
-            "retrying", error=type(error).__name__, wait_seconds=round(seconds, 1)
-        )

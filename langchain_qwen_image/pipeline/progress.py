@@ -18,7 +18,7 @@ from langchain_qwen_image.concurrency.runtime import Runtime
 EVENT: Literal["qwen_image"] = "qwen_image"
 """Name of the custom events, and `type` of what a LangGraph stream yields."""
 
-Stage = Literal["waiting", "sent", "retrying", "received", "saved"]
+Stage = Literal["waiting", "sent", "retrying", "queued", "received", "saved"]
 
 logger = logging.getLogger("langchain_qwen_image")
 

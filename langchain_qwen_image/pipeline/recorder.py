@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -10,9 +11,12 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.ledger import AlreadyAskedError, Commit, Ledger, LedgerError
 from langchain_qwen_image.concurrency.runtime import Runtime
-from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.defaults import QUEUE_HOURS
+from langchain_qwen_image.errors import ConfigurationError, MalformedResponseError, QwenImageError
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import MODEL, QwenImageInput
+from langchain_qwen_image.transport.answer import RawAnswer
+from langchain_qwen_image.wire.answer import QueuedAnswer
 
 _Step = Callable[[], Commit[None]]
 
@@ -53,15 +57,35 @@ class Recorder:
         ledger: Ledger | None,
         budget: Budget | None,
         rate_limiter: BaseRateLimiter | None,
+        max_raw_bytes: int,
+        queued_at: datetime | None = None,
     ) -> None:
-        """Take the books of a call; `price` is that of one image in US dollars."""
+        """Take the books of a call.
+
+        Args:
+            runtime: The world that the call is made in.
+            call_id: The call's id in the ledger.
+            price: Price of one image, in US dollars.
+            ledger: Records each step, if there is one.
+            budget: Holds the price while the call is out, if there is one.
+            rate_limiter: Is waited for before each POST.
+            max_raw_bytes: Most bytes that are kept of an answer without an image.
+            queued_at: When the gateway queued the call, if it did so earlier.
+        """
         self._runtime = runtime
         self._call_id = call_id
         self._price = price
         self._ledger = ledger
         self._budget = budget
         self._rate_limiter = rate_limiter
+        self._max_raw_bytes = max_raw_bytes
         self._reservation: str | None = None
+        self._queued_at = queued_at
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the call is recorded."""
+        return self._ledger is not None
 
     async def reserved(
         self, arguments: QwenImageInput, base_url: str, item: BulkItem | None
@@ -106,9 +130,9 @@ class Recorder:
         if ledger is not None:
             await self._committed(lambda: ledger.waiting(self._call_id, type(error).__name__))
 
-    async def succeeded(self, result: ImageGenerationResult) -> None:
+    async def succeeded(self, result: ImageGenerationResult, billed_images: int) -> None:
         """Book what was bought, with its links, before anything else is done with them."""
-        ledger, cost = self._ledger, self._price * len(result.images)
+        ledger, cost = self._ledger, Decimal(str(result.cost_usd))
         if ledger is not None:
             await self._booked(
                 lambda: ledger.answered(
@@ -118,13 +142,37 @@ class Recorder:
                     images=[(one.id, one.url or "", one.expires_at) for one in result.images],
                 )
             )
-        await self._settle(cost, len(result.images))
+        await self._settle(cost, billed_images)
+
+    async def queued(self, answer: QueuedAnswer) -> None:
+        """Note where to ask for the answer: from then on not even a kill loses it."""
+        ledger = self._ledger
+        self._queued_at = self._queued_at or datetime.now(UTC)
+        if ledger is not None:
+            await self._booked(
+                lambda: ledger.queued(
+                    self._call_id, polling_path=answer.polling_path, request_id=answer.request_id
+                )
+            )
+
+    async def unread(self, answer: RawAnswer) -> None:
+        """Keep an answer in which no image was found for certain; a later version may read it."""
+        ledger = self._ledger
+        if ledger is not None and answer.body:
+            body = answer.body[: self._max_raw_bytes]
+            content_type = answer.headers.get("content-type")
+            await self._booked(
+                lambda: ledger.raw_answer(self._call_id, body=body, content_type=content_type)
+            )
 
     async def failed(self, error: BaseException, *, billed: bool) -> None:
-        """Book a call without an image: as spent if it may be billed, else given back."""
+        """Book a call without an image: as spent if it may be billed, else given back.
+
+        A call whose answer is queued stays so while it may be billed: it can still be asked for.
+        """
         if billed:
             await self._settle(self._price, 1)
-        if self._ledger is not None:
+        if self._ledger is not None and not (billed and self._may_still_come(error)):
             book = self._ledger.unknown if billed else self._ledger.refused
             request_id = getattr(error, "request_id", None)
             await self._booked(
@@ -150,6 +198,12 @@ class Recorder:
             await self._booked(
                 lambda: ledger.saved(image.id, path=path, sha256=sha256, size_bytes=size)
             )
+
+    def _may_still_come(self, error: BaseException) -> bool:
+        """Say whether a queued answer can still be asked for, now that the wait ended so."""
+        if self._queued_at is None or isinstance(error, MalformedResponseError):
+            return False
+        return datetime.now(UTC) - self._queued_at < timedelta(hours=QUEUE_HOURS)
 
     async def _reserve(self, budget: Budget, call_id: str | None) -> str:
         """Set the price aside; without a budget that can be written nothing may be sent."""

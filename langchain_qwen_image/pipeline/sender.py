@@ -1,4 +1,4 @@
-"""Sends the POST of a call until there is an answer.
+"""Sends the POST of a call until there is an answer, and asks for one that the gateway queued.
 
 The only place that pays. What may be sent again is decided in `wire.retry`, what an answer means in
 `wire.response`, and what became of one POST in `transport.post`.
@@ -9,8 +9,8 @@ import random
 import time
 import warnings
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
-from typing import Protocol
 
 from pydantic import SecretStr
 
@@ -25,28 +25,24 @@ from langchain_qwen_image.environment import (
 )
 from langchain_qwen_image.errors import MalformedResponseError, QwenImageError
 from langchain_qwen_image.pipeline.cancellation import CallState
+from langchain_qwen_image.pipeline.observer import Observer
+from langchain_qwen_image.pipeline.queue import wait_in_queue
 from langchain_qwen_image.schemas import QwenImageInput
 from langchain_qwen_image.transport.answer import RawAnswer
+from langchain_qwen_image.transport.call import Call
 from langchain_qwen_image.transport.gateway import GatewayConnection
 from langchain_qwen_image.transport.pool import CONNECT_SECONDS
-from langchain_qwen_image.wire.request import WireRequest, build_request, cut_off_warnings
-from langchain_qwen_image.wire.response import QueuedAnswer, WireAnswer, parse_response
+from langchain_qwen_image.wire.answer import QueuedAnswer, WireAnswer
+from langchain_qwen_image.wire.request import (
+    WireRequest,
+    build_poll,
+    build_request,
+    cut_off_warnings,
+)
+from langchain_qwen_image.wire.response import parse_poll, parse_response
 from langchain_qwen_image.wire.retry import retry_delay
 
-_LARGE = 256 * 1024
-"""Bytes of an answer from which on it is read beside the event loop (an image came inline)."""
-
 logger = logging.getLogger("langchain_qwen_image")
-
-
-class Observer(Protocol):
-    """Is told of the attempts of a call; raising keeps the next POST from leaving."""
-
-    async def before_post(self) -> None:
-        """Do what must be done before each POST leaves."""
-
-    async def before_wait(self, error: QwenImageError, seconds: float) -> None:
-        """Do what must be done when a POST bought nothing and is to be repeated."""
 
 
 class Sender:
@@ -101,8 +97,7 @@ class Sender:
         """
         for sentence in cut_off_warnings(arguments):
             warnings.warn(sentence, UserWarning, stacklevel=2)
-        key = "sandbox" if self.sandbox else usable_key(self._api_key)
-        return build_request(self.base_url, key, arguments)
+        return build_request(self.base_url, self._key(), arguments)
 
     async def send(
         self,
@@ -120,9 +115,12 @@ class Sender:
         """
         for attempt in count(1):
             await observer.before_post()
-            outcome = await self._attempt(runtime, wire, call_state, attempt)
+            outcome = await self._attempt(runtime, wire, call_state, observer, attempt)
             if isinstance(outcome, WireAnswer):
                 return outcome
+            if isinstance(outcome, QueuedAnswer):
+                await observer.queued(outcome)
+                return await self.wait(runtime, outcome, observer)
             seconds = retry_delay(
                 outcome,
                 attempt=attempt,
@@ -137,6 +135,35 @@ class Sender:
             await runtime.sleep(seconds)
         raise AssertionError  # count() has no end
 
+    async def wait(self, runtime: Runtime, queued: QueuedAnswer, observer: Observer) -> WireAnswer:
+        """Ask for a queued answer until it is there, `timeout` seconds at most.
+
+        Raises:
+            RequestTimeoutError: It was not there in time; the gateway may still make the image.
+            QwenImageError: The gateway says that it failed, or refuses to be asked.
+        """
+
+        async def poll(polling_path: str) -> WireAnswer | QueuedAnswer:
+            wire = build_poll(self.base_url, self._key(), polling_path)
+            call = Call(time.monotonic() + self.timeout)
+            try:
+                raw = await runtime.either(
+                    self._connection.get,
+                    self._connection.aget,
+                    wire.url,
+                    wire.headers,
+                    call,
+                    self.timeout,
+                )
+            except QwenImageError as error:
+                error.may_have_been_billed = True  # the POST was taken, whatever a GET meets
+                raise
+            return await self._read(runtime, raw, wire.key, observer, polling_path=polling_path)
+
+        return await wait_in_queue(
+            runtime, poll, queued, seconds=self.timeout, advice=observer.advice
+        )
+
     def close(self) -> None:
         """Close the blocking connections; a later call opens new ones."""
         self._connection.close()
@@ -145,9 +172,17 @@ class Sender:
         """Close the running loop's connections and the blocking ones."""
         await self._connection.aclose()
 
+    def _key(self) -> str:
+        return "sandbox" if self.sandbox else usable_key(self._api_key)
+
     async def _attempt(
-        self, runtime: Runtime, wire: WireRequest, call_state: CallState, attempt: int
-    ) -> WireAnswer | QwenImageError:
+        self,
+        runtime: Runtime,
+        wire: WireRequest,
+        call_state: CallState,
+        observer: Observer,
+        attempt: int,
+    ) -> WireAnswer | QueuedAnswer | QwenImageError:
         call = call_state.start_post(CONNECT_SECONDS, self.timeout)
         started = time.monotonic()
         logger.debug("POST %s, attempt %d", wire.url, attempt)
@@ -155,23 +190,43 @@ class Sender:
             raw = await runtime.either(
                 self._connection.post, self._connection.apost, wire, call, self.timeout
             )
-            logger.debug("answered %d after %.1f s", raw.status, time.monotonic() - started)
-            return await self._read(runtime, raw, wire.key)
         except QwenImageError as error:
+            if call.answer is not None and call.answer.is_success:
+                await observer.unread(call.answer)  # cut, or in a coding that nobody reads
             return error.with_traceback(None)  # its frames hold the key
+        logger.debug("answered %d after %.1f s", raw.status, time.monotonic() - started)
+        try:
+            return await self._read(runtime, raw, wire.key, observer)
+        except QwenImageError as error:
+            return error.with_traceback(None)
 
-    async def _read(self, runtime: Runtime, raw: RawAnswer, key: str) -> WireAnswer:
-        def read() -> WireAnswer | QueuedAnswer:
-            return parse_response(
-                raw.status,
-                raw.headers,
-                bytes(raw.body),
-                secret=key,
-                now=datetime.now(UTC),
-                base_url=self.base_url,
-            )
-
-        answer = await runtime.beside(read) if len(raw.body) > _LARGE else read()
-        if isinstance(answer, QueuedAnswer):
-            raise MalformedResponseError("The gateway queued the request.")
+    async def _read(
+        self,
+        runtime: Runtime,
+        raw: RawAnswer,
+        key: str,
+        observer: Observer,
+        *,
+        polling_path: str | None = None,
+    ) -> WireAnswer | QueuedAnswer:
+        parse = parse_response
+        if polling_path is not None:
+            parse = partial(parse_poll, polling_path=polling_path)
+        read = partial(
+            parse,
+            raw.status,
+            raw.headers,
+            raw.body,
+            secret=key,
+            now=datetime.now(UTC),
+            base_url=self.base_url,
+        )
+        try:
+            answer = await runtime.beside(read) if raw.is_large else read()
+        except MalformedResponseError:
+            if raw.is_success:
+                await observer.unread(raw)
+            raise
+        if isinstance(answer, WireAnswer) and answer.is_candidate:
+            await observer.unread(raw)
         return answer

@@ -85,6 +85,14 @@ class ImageReader:
             _log.debug("image %s cannot be shown: %s", image.id, error)
             return None
 
+    def probe(self, url: str) -> str | None:
+        """Return the media type that the first bytes behind a link have; None: no image.
+
+        Raises:
+            DownloadError: It could not be looked at now, or was not safe to fetch.
+        """
+        return self._fetcher.probe(url)
+
     def close(self) -> None:
         """Close the connections; a later fetch opens new ones."""
         self._fetcher.close()

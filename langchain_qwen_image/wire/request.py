@@ -14,7 +14,7 @@ USER_AGENT = f"langchain-qwen-image/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One POST, ready to be sent; its repr does not show the key."""
+    """One request, ready to be sent; its repr does not show the key."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -41,6 +41,15 @@ def build_request(base_url: str, api_key: str, arguments: QwenImageInput) -> Wir
         },
         body=TextToImageRequest.from_input(arguments).model_dump_json().encode(),
         prompt=arguments.prompt,
+    )
+
+
+def build_poll(base_url: str, api_key: str, polling_path: str) -> WireRequest:
+    """Build the GET that asks the configured gateway, and no other, for a queued answer."""
+    return WireRequest(
+        url=base_url + polling_path,
+        headers={"Cache-Control": "no-cache", KEY_HEADER: api_key, "User-Agent": USER_AGENT},
+        body=b"",
     )
 
 

@@ -1,0 +1,97 @@
+"""Puts a pipeline together from settings."""
+
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+from langchain_core.rate_limiters import BaseRateLimiter
+from pydantic import SecretStr
+
+from langchain_qwen_image.account.budget import Budget
+from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.checks.preflight import preflight
+from langchain_qwen_image.concurrency.process import OncePerProcess
+from langchain_qwen_image.defaults import LEDGER_NAME
+from langchain_qwen_image.pipeline.pipeline import Pipeline
+from langchain_qwen_image.pipeline.saver import ImageSaver
+from langchain_qwen_image.pipeline.sender import Sender
+from langchain_qwen_image.storage.image_store import ImageStore
+from langchain_qwen_image.storage.opening import SaveTo, folder_of, open_store
+from langchain_qwen_image.storage.reader import make_fetcher
+from langchain_qwen_image.transport.gateway import GatewayConnection
+
+
+class PipelineSettings(Protocol):
+    """What a pipeline is made from; `QwenImageSettings` describes each of them."""
+
+    api_key: SecretStr | None
+    base_url: str
+    sandbox: bool
+    timeout: float
+    max_retries: int
+    price_usd: float
+    save_to: SaveTo | None
+    max_image_bytes: int
+    ledger: str | PathLike[str] | None
+    budget: Budget | None
+    rate_limiter: BaseRateLimiter | None
+    http_client: Any
+    http_async_client: Any
+
+
+def assemble(settings: PipelineSettings) -> Pipeline:
+    """Put the pipeline together; nothing is opened before its first call.
+
+    Raises:
+        ConfigurationError: A setting cannot work.
+    """
+    sender = Sender(
+        api_key=settings.api_key,
+        base_url=settings.base_url,
+        sandbox=settings.sandbox,
+        timeout=settings.timeout,
+        max_retries=settings.max_retries,
+        price_usd=settings.price_usd,
+        connection=GatewayConnection(
+            sandbox=settings.sandbox,
+            http_client=settings.http_client,
+            http_async_client=settings.http_async_client,
+        ),
+    )
+    fetcher = make_fetcher(
+        sandbox=settings.sandbox,
+        allow_loopback=sender.is_local,
+        gateway=sender.base_url,
+        clients=(settings.http_client, settings.http_async_client),
+        max_image_bytes=settings.max_image_bytes,
+    )
+    store = None if settings.save_to is None else open_store(settings.save_to)
+    ledger = _ledger_path(settings.ledger, store)
+    return Pipeline(
+        sender=sender,
+        saver=ImageSaver(fetcher, store),
+        saves=store is not None,
+        ledger=None if ledger is None else Ledger(ledger),
+        budget=settings.budget,
+        rate_limiter=settings.rate_limiter,
+        preflight=OncePerProcess(
+            partial(
+                preflight,
+                folder=folder_of(store),
+                ledger=ledger,
+                sandbox=settings.sandbox,
+                own_http_client=bool(settings.http_client or settings.http_async_client),
+                base_url=sender.base_url,
+            )
+        ),
+        max_raw_bytes=settings.max_image_bytes * 4 // 3,
+    )
+
+
+def _ledger_path(given: str | PathLike[str] | None, store: ImageStore | None) -> Path | None:
+    """Return where the ledger is: where it was put, else in the folder of the images."""
+    if given is not None:
+        return Path(given)
+    folder = folder_of(store)
+    return None if folder is None else folder / LEDGER_NAME

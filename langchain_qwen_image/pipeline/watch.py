@@ -1,0 +1,45 @@
+"""Books each step of a call first, then tells of it."""
+
+from dataclasses import dataclass
+
+from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.pipeline.progress import Progress
+from langchain_qwen_image.pipeline.recorder import Recorder
+from langchain_qwen_image.transport.answer import RawAnswer
+from langchain_qwen_image.wire.answer import QueuedAnswer
+
+
+@dataclass(slots=True)
+class Watch:
+    """Observes the attempts of one call, for its books and for those who listen."""
+
+    recorder: Recorder
+    progress: Progress
+
+    @property
+    def advice(self) -> str:
+        """What to do about a queued answer that does not come in time."""
+        if self.recorder.has_ledger:
+            return "`qwen-image recover` goes on asking for it, free of charge."
+        return "It cannot be asked for again: with save_to=… or ledger=… it could."
+
+    async def queued(self, answer: QueuedAnswer) -> None:
+        """Book where to ask for the answer, then tell of it."""
+        await self.recorder.queued(answer)
+        await self.progress.tell("queued")
+
+    async def unread(self, answer: RawAnswer) -> None:
+        """Keep an answer in which no image was found for certain."""
+        await self.recorder.unread(answer)
+
+    async def before_post(self) -> None:
+        """Wait for the rate limiter and book the POST, then tell that it leaves."""
+        await self.recorder.sent()
+        await self.progress.tell("sent")
+
+    async def before_wait(self, error: QwenImageError, seconds: float) -> None:
+        """Book that a POST was not billed, then tell that it is repeated."""
+        await self.recorder.refused(error)
+        await self.progress.tell(
+            "retrying", error=type(error).__name__, wait_seconds=round(seconds, 1)
+        )
