@@ -82,7 +82,7 @@ def test_what_cannot_be_fetched_now_is_in_the_books(call: Call, tmp_path: Path) 
 
 
 def test_raw_answer_without_any_image_is_kept(call: Call, tmp_path: Path) -> None:
-    """A 2xx in which nothing of an image is found stays in the ledger, whole, and no message has a signed link."""
+    """A 2xx without an image stays in the ledger, whole; no message has a signed link of it."""
     body = {"done": True, "page": "https://docs.example/help?Signature=a-secret-word"}
     with LoopbackServer(answer(body=body)) as server:
         with pytest.raises(errors.MalformedResponseError) as caught:
