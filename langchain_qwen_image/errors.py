@@ -183,9 +183,13 @@ class DownloadError(QwenImageError):
 class SaveError(QwenImageError, OSError):
     """The image is paid for; it could not be written where it was to be saved.
 
-    It is not lost: the bytes are where they were, so that it can be saved elsewhere. `errno` is
-    that of the system, where the system refused.
+    It is not lost: the bytes are where they were, so that it can be saved elsewhere. `errno` and
+    `strerror` are the system's, where the system refused.
     """
+
+    def __str__(self) -> str:
+        # An OSError with an errno would say that in place of the message.
+        return str(self.args[0])
 
 
 class FileAlreadyExistsError(SaveError, FileExistsError):

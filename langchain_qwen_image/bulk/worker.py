@@ -26,6 +26,7 @@ from langchain_qwen_image.errors import (
     NotFoundError,
     PermissionDeniedError,
     QwenImageError,
+    SaveError,
 )
 from langchain_qwen_image.pipeline.recorder import BulkItem
 from langchain_qwen_image.result import ImageGenerationResult
@@ -184,7 +185,8 @@ class Worker:
             return saved._replace(status="unsaved", reason=str(error), error=error)
         except OSError as error:
             self.end(error)
-            reason = f"It is paid for, and could not be written: {error}"
+            said = isinstance(error, SaveError)
+            reason = str(error) if said else f"It is paid for, and could not be written: {error}"
             return saved._replace(status="unsaved", reason=reason)
 
     @contextmanager

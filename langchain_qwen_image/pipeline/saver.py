@@ -59,7 +59,7 @@ class ImageSaver(ImageReader):
         Raises:
             DownloadError: The link could not be fetched, or was not safe to fetch; it says in
                 `not_an_image` that something else than an image came.
-            OSError: The disk is full, or the folder cannot be written.
+            SaveError: The disk is full, or the folder cannot be written.
         """
         saved = (self._store or _last_resort()).save(
             partial(self._fetch, image), _sidecar(image, result, item_id)

@@ -19,6 +19,7 @@ _MAX_SIDE = 512
 _MAX_EMBEDDED = 4 * 2**20  # Bytes of one image in a notebook file, where no Pillow makes it small.
 _SHOWN_CHARACTERS = 100
 _ALT_CHARACTERS = 300
+_WARNINGS = 5
 
 _FIGURE = "margin:0 0 0.5em"
 _ERROR = "font-size:0.85em;padding:0.6em;border:1px dashed;border-radius:4px;overflow-wrap:anywhere"
@@ -36,12 +37,13 @@ def image_html(image: ShownImage) -> str:
 
 
 def result_html(result: ShownResult) -> str:
-    """Return a result's images, and one line below: prompt, size, cost, path."""
+    """Return a result's images, and one line below: prompt, size, cost, path; then its warnings."""
     prompt = _cut(result.prompt, _SHOWN_CHARACTERS)
     cost = "sandbox, nothing paid" if result.sandbox else f"${result.cost_usd:.4g}"
     places = [part for image in result.images for part in _place(image)]
     line = _line([prompt, _size(result.image), cost, *places], title=result.prompt)
-    return _figure(result.images, result.prompt, line)
+    warnings = [f"<div>⚠ {escape(_cut(one, _ALT_CHARACTERS))}</div>" for one in result.warnings]
+    return _figure(result.images, result.prompt, line + "".join(warnings[:_WARNINGS]))
 
 
 def grid_html(shown: Sequence[ShownResult | ShownImage | BaseException]) -> str:

@@ -12,7 +12,10 @@ _PLACE = re.compile(r" (?:from|to) \S+/\S+?(?=:? )")  # the link follows
 
 
 def sentence(result: ShownResult) -> str:
-    """Say what was made, where it is, and what it cost, so that it is not asked for again."""
+    """Say what was made, where it is, and what it cost, so that it is not asked for again.
+
+    A result's warnings are for people: a model can do nothing about them but generate again.
+    """
     count = len(result.images)
     made = "1 image" if count == 1 else f"{count} images"
     cost = "nothing (sandbox placeholder)" if result.sandbox else f"${result.cost_usd:.4g}"

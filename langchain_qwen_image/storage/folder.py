@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from langchain_qwen_image.errors import FileAlreadyExistsError
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sweep, sync_folder
+from langchain_qwen_image.storage.failures import saving_into
 from langchain_qwen_image.storage.filenames import short
 from langchain_qwen_image.storage.image_store import (
     SUFFIXES,
@@ -47,15 +49,16 @@ class FolderStore(ImageStore):
         return f"FolderStore({str(self.folder)!r})"
 
     def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
-        with part_file(self.folder) as (part, file):
-            info = fetch(file)
-            finish(file)
-            for name in names(first_name):
-                if self._publish(part, name, sidecar, info):
-                    return SavedImage(str(self.folder / f"{name}{info.suffix}"), info)
-        raise FileExistsError(f"no free name was found in {self.folder}")
+        with saving_into(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            with part_file(self.folder) as (part, file):
+                info = fetch(file)
+                finish(file)
+                for name in names(first_name):
+                    if self._publish(part, name, sidecar, info):
+                        return SavedImage(str(self.folder / f"{name}{info.suffix}"), info)
+        raise FileAlreadyExistsError(f"no free name was found in {self.folder}")
 
     def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         """Read an image as `ImageStore.read` says; a bare file name is looked up in the folder."""

@@ -42,7 +42,7 @@ class ImageStore(ABC):
             sidecar: What is known of the image before its bytes came; the name is made from it.
 
         Raises:
-            OSError: the disk is full, or the folder cannot be written.
+            SaveError: the disk is full, or the folder cannot be written.
             Exception: what `fetch` raises, and what a store of the caller's raises.
         """
         name = stem(

@@ -9,6 +9,7 @@ from langchain_qwen_image.errors import ConfigurationError
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]+):[/\\]")
 """Two letters at least: `C:/` is a drive. One slash is enough: `Path("s3://b")` is `s3:/b`."""
+_ONE_SLASH = re.compile(r"^\s*[A-Za-z0-9+.-]+:/(?=[^/])")
 _LONGEST_NAME = "n" * 142
 """As long as a name of ours with its suffix gets."""
 
@@ -105,6 +106,7 @@ def _check_encoding(given: str, path: str) -> None:
 
 
 def _address(given: str, scheme: str) -> str:
+    given = _ONE_SLASH.sub(f"{scheme}://", given)
     if scheme == "file":
         return f"save_to={given!r:.80} is an address: give the folder's plain path."
     return (

@@ -13,6 +13,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from langchain_qwen_image.download.image_format import HEAD_BYTES, media_type_of
 from langchain_qwen_image.errors import FileAlreadyExistsError, SaveError
 from langchain_qwen_image.storage.atomic import replace_file, write_new_file
+from langchain_qwen_image.storage.failures import with_cause
 from langchain_qwen_image.storage.image_store import names
 from langchain_qwen_image.storage.paths import nearest_existing, scheme_of
 
@@ -124,6 +125,4 @@ def _cannot(given: str, reason: str) -> SaveError:
 
 
 def _failed(given: str, error: OSError) -> SaveError:
-    problem = _cannot(given, error.strerror or str(error))
-    problem.errno = error.errno
-    return problem
+    return with_cause(_cannot(given, error.strerror or str(error)), error)

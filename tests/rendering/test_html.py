@@ -260,6 +260,18 @@ def test_prompt_is_shown_as_it_is_written(prompt: str) -> None:
     assert set(page.pictures[0]) == {"src", "alt", "style"}
 
 
+def test_warnings_are_shown_below_as_text() -> None:
+    """What was unusual about an answer is below the image, as text, and never without end."""
+    warnings = ["The answer names 2 images.", "<b>bold</b>", "x" * 1000, *["more"] * 50]
+    page = _page(_result("a fox", warnings=warnings))
+    assert "⚠ The answer names 2 images." in page.text
+    assert "⚠ <b>bold</b>" in page.text
+    assert page.text.count("⚠") == 5
+    assert len(page.text) < 600
+    assert {tag for tag, _ in page.elements} <= TAGS
+    assert "⚠" not in _page(_result("a fox")).text
+
+
 def test_styles_have_no_colours() -> None:
     """Light and dark themes keep their own colours."""
     html = _result()._repr_html_()

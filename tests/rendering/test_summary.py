@@ -111,6 +111,15 @@ def test_the_reason_is_told_and_the_link_only_once(
     assert words.count("/images/") == 1
 
 
+def test_a_model_reads_no_warnings() -> None:
+    """Warnings are for people: they are in result and artifact, and not in the sentence."""
+    warned = result(picture())
+    plain = warned.summary()
+    warned.warnings = ["The answer names 2 images; one was asked for."]
+    assert warned.summary() == plain
+    assert warned.to_artifact()["warnings"] == warned.warnings
+
+
 def test_the_cost_is_that_of_all_images() -> None:
     """The sentence names what the call cost; the sandbox costs nothing."""
     assert "Cost: $0.045." in result(picture()).summary()

@@ -25,7 +25,7 @@ from waiting import PATIENCE, await_until
 
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.download.fetcher import ImageInfo
-from langchain_qwen_image.errors import ConfigurationError, DownloadError
+from langchain_qwen_image.errors import ConfigurationError, DownloadError, SaveError
 from langchain_qwen_image.storage import atomic, filenames
 from langchain_qwen_image.storage.filenames import short, slug, stem
 from langchain_qwen_image.storage.opening import (
@@ -254,7 +254,7 @@ STEPS = ["mkdir", "open", "fsync", "link", "second-open", "second-fsync", "secon
 def test_a_failing_disk_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Keep, step: str
 ) -> None:
-    """An `OSError` of any step on the way to the final names passes through; nothing is left."""
+    """An `OSError` of any step on the way to the final names is told; nothing is left."""
     function, countdown = step.removeprefix("second-"), [2 if "second" in step else 1]
     real = getattr(os, function)
 
@@ -267,8 +267,9 @@ def test_a_failing_disk_leaves_nothing(
     monkeypatch.setattr(os, function, failing)
     if function == "link":  # without hard links the fallback must fail as well
         monkeypatch.setattr(Path, "replace", failing)
-    with pytest.raises(OSError, match="Read-only"):
+    with pytest.raises(SaveError, match=r"paid for.*images: Read-only") as raised:
         save(open_store(tmp_path / "images"))
+    assert (raised.value.errno, ".part" in str(raised.value)) == (errno.EROFS, False)
     monkeypatch.undo()
     assert names(tmp_path / "images") == []
 
