@@ -2,12 +2,15 @@
 
 The bytes decide whether they are coded, not the header. Storage fronts put labels such as
 `aws-chunked`, `binary` or `utf-8` on plain bytes (aws-sdk-java-v2#5769), and some compress although
-`identity` was asked for. One coding is undone at most, piece by piece.
+`identity` was asked for. One coding is undone at most, piece by piece; frames of an upload are no
+coding, and come off first.
 """
 
+import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 import httpx
 
@@ -23,6 +26,8 @@ from langchain_qwen_image.transport.call import Call
 _GZIP = b"\x1f\x8b\x08"
 _GZIP_WINDOW = 31
 _NOT_DECODED = {"br", "zstd", "compress", "x-compress", "dcb", "dcz"}
+_FRAME = re.compile(rb"[0-9a-fA-F]{1,8}(;|\r\n)")
+_LONGEST_FRAME_HEAD = 1024
 _PIECE = 1 << 16
 _DIGITS = 20
 
@@ -76,6 +81,9 @@ class Body:
 
     def _decoded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         head = next(pieces, b"")
+        if "aws-chunked" in self._coding and _FRAME.match(head):
+            pieces = _with_head(_unframed(chain([head], pieces)))
+            head = next(pieces, b"")
         decoder = self._decoder(head)
         if decoder is None:
             yield head
@@ -132,6 +140,27 @@ def _with_head(pieces: Iterable[bytes]) -> Iterator[bytes]:
             head = None
     if head:
         yield head
+
+
+def _unframed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the data of `aws-chunked` frames, which some stores keep as they were uploaded."""
+    buffer, left = b"", 0
+    for piece in pieces:
+        buffer += piece
+        while buffer:
+            if left:
+                data, buffer = buffer[:left], buffer[left:]
+                left -= len(data)
+                yield data
+                continue
+            line, end, rest = buffer.removeprefix(b"\r\n").partition(b"\r\n")
+            if not end and len(buffer) < _LONGEST_FRAME_HEAD:
+                break
+            if not _FRAME.match(line + end):
+                raise DamagedImageError("its aws-chunked frames cannot be read")
+            left, buffer = int(line.partition(b";")[0], 16), rest
+            if not left:  # what follows are checksums of the upload
+                return
 
 
 def _inflated(decoder: "zlib._Decompress", data: bytes) -> Iterator[bytes]:

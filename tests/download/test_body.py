@@ -25,6 +25,18 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
+def framed(data: bytes, signature: bytes = b"", step: int = 40) -> bytes:
+    """Frame bytes as S3's SDKs upload them, with a checksum behind."""
+    parts = [data[start : start + step] for start in range(0, len(data), step)]
+    frames = b"".join(b"%x%s\r\n%s\r\n" % (len(part), signature, part) for part in parts)
+    return frames + b"0%s\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n" % signature
+
+
+def signed(data: bytes) -> bytes:
+    """Frame bytes with a signature for each frame."""
+    return framed(data, b";chunk-signature=" + b"0" * 64, 70)
+
+
 LABELS = [
     "aws-chunked",
     "binary",
@@ -45,6 +57,9 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "identity": gzip.compress,
     "deflate": zlib.compress,
     " deflate": raw_deflate,
+    "aws-chunked": framed,
+    "AWS-Chunked": signed,
+    "gzip,aws-chunked": lambda data: signed(gzip.compress(data)),
 }
 
 
@@ -89,19 +104,24 @@ def test_one_coding_is_undone(label: str) -> None:
     assert into.getvalue() == PICTURE
 
 
-@given(st.sampled_from([PICTURE, gzip.compress(PICTURE)]), st.integers(1, 120))
-def test_pieces_do_not_matter(data: bytes, step: int) -> None:
+@given(st.sampled_from(sorted(CODINGS)), st.integers(1, 120))
+def test_pieces_do_not_matter(label: str, step: int) -> None:
     """However the bytes are cut on their way, the same image arrives."""
     into = io.BytesIO()
-    assert fetcher(Pieces(data, step)).fetch(LINK, into) == FACTS
+    assert fetcher(Pieces(CODINGS[label](PICTURE), step), label).fetch(LINK, into) == FACTS
     assert into.getvalue() == PICTURE
 
 
-@given(st.binary(max_size=200), st.sampled_from(["", "gzip", "deflate"]), st.integers(1, 50))
-def test_any_bytes_are_bytes_or_damage(data: bytes, label: str, step: int) -> None:
+@given(
+    start=st.sampled_from([b"", b"\x1f\x8b\x08", b"\x78\x9c", b"1a\r\n", b"9;chunk-signature="]),
+    data=st.binary(max_size=200),
+    label=st.sampled_from(["", "gzip", "deflate", "aws-chunked"]),
+    step=st.integers(1, 50),
+)
+def test_any_bytes_are_bytes_or_damage(start: bytes, data: bytes, label: str, step: int) -> None:
     """Whatever comes under whatever label, nothing but damage is raised."""
     try:
-        decoded = b"".join(Body(Pieces(b"\x1f\x8b\x08" + data, step), max_bytes=MIB, coding=label))
+        decoded = b"".join(Body(Pieces(start + data, step), max_bytes=MIB, coding=label))
     except DamagedImageError:
         return
     assert len(decoded) <= MIB
@@ -114,6 +134,8 @@ def test_any_bytes_are_bytes_or_damage(data: bytes, label: str, step: int) -> No
         pytest.param(b"\x1f\x8b\x08" + bytes(50), "gzip", "not whole", id="gzip-broken"),
         pytest.param(b"\x8b\x02\x80" + bytes(50), "br", "compressed it (br)", id="brotli"),
         pytest.param(b"\x28\xb5\x2f\xfd" + bytes(50), "zstd", "compressed it (zstd)", id="zstd"),
+        pytest.param(framed(PICTURE)[:-70], "aws-chunked", "not whole", id="frames-cut"),
+        pytest.param(b"5\r\n\x89PNG\rx" + bytes(2000), "aws-chunked", "frames", id="frames-broken"),
         pytest.param(b"<html>" * 9, "br", "XML or HTML", id="page-called-brotli"),
         pytest.param(gzip.compress(b'{"a": 1}' * 9), "gzip", "JSON", id="gzip-json"),
         pytest.param(
