@@ -39,11 +39,11 @@ def png(pixels: bytes = b"pixels") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
-PICTURE = png()
-FACTS = ImageInfo("image/png", ".png", 5, 4, len(PICTURE), sha256(PICTURE).hexdigest())
+IMAGE = png()
+FACTS = ImageInfo("image/png", ".png", 5, 4, len(IMAGE), sha256(IMAGE).hexdigest())
 
 
-def reply(body: bytes = PICTURE, status: str = "200 OK", **headers: object) -> bytes:
+def reply(body: bytes = IMAGE, status: str = "200 OK", **headers: object) -> bytes:
     """Return an answer on the wire; a header of None is left out."""
     fields = {"content_type": "image/png", "content_length": len(body)} | headers
     lines = [f"{k.replace('_', '-')}: {v}\r\n" for k, v in fields.items() if v is not None]

@@ -32,7 +32,7 @@ class Connections:
 
     def __init__(self, gateway: str, *, allow_loopback: bool, clients: Sequence[AnyClient]) -> None:
         """Prepare, with the gateway's address or ""; nothing is connected yet."""
-        logging.getLogger("httpcore.http11").addFilter(_keeps_links_secret)
+        logging.getLogger("httpcore.http11").addFilter(_hides_links)
         self._clients = clients
         self._transports: dict[str, httpx.HTTPTransport] = {}
         host = urlsplit(gateway or base_url_from_environment()).hostname or ""
@@ -63,6 +63,8 @@ class Connections:
             return self._transports[name]
         except ValueError as problem:
             failure = Failure(str(problem).rstrip("."))
+        except OSError as error:  # SSLKEYLOGFILE, for one, may name what cannot be written
+            failure = Failure(f"TLS cannot be set up on this machine: {error}")
         raise FetchError(failure)
 
     def _proxy_for(self, url: httpx.URL) -> httpx.Proxy | None:
@@ -130,6 +132,6 @@ def _close(by_process: dict[int, Connections]) -> None:
         by_process.pop(process).close()
 
 
-def _keeps_links_secret(record: logging.LogRecord) -> bool:
+def _hides_links(record: logging.LogRecord) -> bool:
     """Drop what httpcore notes of an answer to a fetch: `Location` may be a signed link."""
     return plain_http.get() is None or not str(record.msg).startswith("receive_response")

@@ -111,7 +111,7 @@ def _advice(failure: Failure, link: str, now: datetime) -> str:
     if is_inline(link) or failure.lasting:
         return "Fetching it again will not help."
     if expiry is None:
-        return "Fetch it again soon: the link does not say how long it lives (upstream: 24 hours)."
+        return "Fetch it again soon: the link does not say when it expires (upstream: in 24 hours)."
     if expiry <= now:
         return f"Its link was good until {_moment(expiry)}, so it may be gone."
     return f"Fetch it again: its link is good until {_moment(expiry)}."

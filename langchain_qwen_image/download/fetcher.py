@@ -96,7 +96,7 @@ class Fetcher:
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Keep the settings; nothing is opened yet."""
+        """Take the settings; nothing is opened yet."""
         self._max_bytes = max_image_bytes
         self._allow_loopback = allow_loopback
         self._transport = transport
@@ -121,7 +121,7 @@ class Fetcher:
         return self._run(url, lambda pieces: write_image(pieces, into))
 
     def probe(self, url: str) -> str | None:
-        """Look at the first bytes of what a link leads to, and keep nothing of them.
+        """Look at the first bytes of what a link leads to, and fetch no more of it.
 
         Returns:
             The media type of an image, or None if the bytes are not an image's.

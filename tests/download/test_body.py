@@ -9,7 +9,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_host import FACTS, PICTURE, failure, png
+from image_host import FACTS, IMAGE, failure, png
 
 from langchain_qwen_image.download.body import Body
 from langchain_qwen_image.download.fetcher import Fetcher
@@ -92,24 +92,24 @@ def fetcher(stream: httpx.SyncByteStream, coding: str | None = None, **settings:
 def test_a_label_on_plain_bytes_is_ignored(label: str) -> None:
     """Whatever coding is announced over an image's own bytes, they are taken as they came."""
     into = io.BytesIO()
-    assert fetcher(Pieces(PICTURE), label).fetch(LINK, into) == FACTS
-    assert into.getvalue() == PICTURE
+    assert fetcher(Pieces(IMAGE), label).fetch(LINK, into) == FACTS
+    assert into.getvalue() == IMAGE
 
 
 @pytest.mark.parametrize("label", CODINGS)
 def test_one_coding_is_undone(label: str) -> None:
     """An image that was compressed against our wish is decoded, and the facts are the image's."""
     into = io.BytesIO()
-    assert fetcher(Pieces(CODINGS[label](PICTURE)), label).fetch(LINK, into) == FACTS
-    assert into.getvalue() == PICTURE
+    assert fetcher(Pieces(CODINGS[label](IMAGE)), label).fetch(LINK, into) == FACTS
+    assert into.getvalue() == IMAGE
 
 
 @given(st.sampled_from(sorted(CODINGS)), st.integers(1, 120))
 def test_pieces_do_not_matter(label: str, step: int) -> None:
     """However the bytes are cut on their way, the same image arrives."""
     into = io.BytesIO()
-    assert fetcher(Pieces(CODINGS[label](PICTURE), step), label).fetch(LINK, into) == FACTS
-    assert into.getvalue() == PICTURE
+    assert fetcher(Pieces(CODINGS[label](IMAGE), step), label).fetch(LINK, into) == FACTS
+    assert into.getvalue() == IMAGE
 
 
 @given(
@@ -130,16 +130,16 @@ def test_any_bytes_are_bytes_or_damage(start: bytes, data: bytes, label: str, st
 @pytest.mark.parametrize(
     ("data", "label", "words"),
     [
-        pytest.param(gzip.compress(PICTURE)[:-40], "gzip", "not whole", id="gzip-cut"),
+        pytest.param(gzip.compress(IMAGE)[:-40], "gzip", "not whole", id="gzip-cut"),
         pytest.param(b"\x1f\x8b\x08" + bytes(50), "gzip", "not whole", id="gzip-broken"),
         pytest.param(b"\x8b\x02\x80" + bytes(50), "br", "compressed it (br)", id="brotli"),
         pytest.param(b"\x28\xb5\x2f\xfd" + bytes(50), "zstd", "compressed it (zstd)", id="zstd"),
-        pytest.param(framed(PICTURE)[:-70], "aws-chunked", "not whole", id="frames-cut"),
+        pytest.param(framed(IMAGE)[:-70], "aws-chunked", "not whole", id="frames-cut"),
         pytest.param(b"5\r\n\x89PNG\rx" + bytes(2000), "aws-chunked", "frames", id="frames-broken"),
         pytest.param(b"<html>" * 9, "br", "XML or HTML", id="page-called-brotli"),
         pytest.param(gzip.compress(b'{"a": 1}' * 9), "gzip", "JSON", id="gzip-json"),
         pytest.param(
-            gzip.compress(gzip.compress(PICTURE)), "gzip, gzip", "not a PNG", id="gzip-twice"
+            gzip.compress(gzip.compress(IMAGE)), "gzip, gzip", "not a PNG", id="gzip-twice"
         ),
     ],
 )
@@ -171,9 +171,9 @@ def test_a_bomb_that_holds_nothing_is_stopped_too() -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        pytest.param(PICTURE, "image/png", id="png"),
-        pytest.param(PICTURE[:30], "image/png", id="beginning-of-a-png"),
-        pytest.param(gzip.compress(PICTURE), "image/png", id="gzip"),
+        pytest.param(IMAGE, "image/png", id="png"),
+        pytest.param(IMAGE[:30], "image/png", id="beginning-of-a-png"),
+        pytest.param(gzip.compress(IMAGE), "image/png", id="gzip"),
         pytest.param(b"\xff\xd8\xff\xe0" + bytes(99), "image/jpeg", id="jpeg"),
         pytest.param(b"RIFF\0\0\0\0WEBPVP8 ", "image/webp", id="webp"),
         pytest.param(b"<html><body>docs</body></html>", None, id="page"),
@@ -221,7 +221,7 @@ def test_a_probe_looks_at_inline_images_too(link: str, expected: str | None) -> 
 
 
 @pytest.mark.parametrize(
-    ("data", "expected"), [(b"<html>", True), (PICTURE[:-9], False), (b"", False)]
+    ("data", "expected"), [(b"<html>", True), (IMAGE[:-9], False), (b"", False)]
 )
 def test_an_error_says_whether_something_else_came(data: bytes, expected: bool) -> None:
     """Only what came and is no image is called that; what came in part may be one."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_host import (
     FACTS,
-    PICTURE,
+    IMAGE,
     Fetch,
     failure,
     never,
@@ -24,15 +24,15 @@ fetch = image_host.fetch
 
 
 DATA = [
-    pytest.param("data:image/png;base64," + base64.b64encode(PICTURE).decode(), id="base64"),
+    pytest.param("data:image/png;base64," + base64.b64encode(IMAGE).decode(), id="base64"),
     pytest.param(
-        "DATA:image/jpeg;BASE64," + base64.urlsafe_b64encode(PICTURE).decode().rstrip("="),
+        "DATA:image/jpeg;BASE64," + base64.urlsafe_b64encode(IMAGE).decode().rstrip("="),
         id="url-safe-unpadded",
     ),
     pytest.param(
-        "data:;base64," + base64.b64encode(PICTURE).decode().replace("=", "%3D"), id="escaped"
+        "data:;base64," + base64.b64encode(IMAGE).decode().replace("=", "%3D"), id="escaped"
     ),
-    pytest.param("data:image/png," + "".join(f"%{byte:02x}" for byte in PICTURE), id="percent"),
+    pytest.param("data:image/png," + "".join(f"%{byte:02x}" for byte in IMAGE), id="percent"),
 ]
 
 
@@ -41,7 +41,7 @@ def test_inline_images_are_decoded_in_place(fetch: Fetch, uri: str) -> None:
     """A `data:` URI of either encoding gives its image without a request."""
     into = io.BytesIO()
     assert fetch(Fetcher(transport=httpx.MockTransport(never)), uri, into) == FACTS
-    assert into.getvalue() == PICTURE
+    assert into.getvalue() == IMAGE
 
 
 @pytest.mark.parametrize(

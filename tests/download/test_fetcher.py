@@ -22,7 +22,7 @@ import vcr
 from image_host import (
     FACTS,
     IDLE_SECONDS,
-    PICTURE,
+    IMAGE,
     SIGNATURE,
     SIGNED,
     Answer,
@@ -38,7 +38,7 @@ from image_host import (
 from waiting import wait_until
 
 from langchain_qwen_image.concurrency.threads import in_thread
-from langchain_qwen_image.download import ssrf as _guard
+from langchain_qwen_image.download import ssrf
 from langchain_qwen_image.download.fetcher import Fetcher, ImageInfo
 from langchain_qwen_image.download.url import Target, place
 from langchain_qwen_image.errors import DownloadError
@@ -50,11 +50,11 @@ fetch = image_host.fetch
 # What comes
 
 
-def test_a_image_arrives_unmodified(host: Callable[..., Host], fetch: Fetch) -> None:
+def test_an_image_arrives_unmodified(host: Callable[..., Host], fetch: Fetch) -> None:
     """The bytes are saved as they came, and the facts are those of the bytes."""
-    into = io.BytesIO(b"what stood there before, and longer than the image" * 9)
+    into = io.BytesIO(b"what was there before, and longer than the image" * 9)
     assert fetch(quick(), host(reply()).link(), into) == FACTS
-    assert into.getvalue() == PICTURE
+    assert into.getvalue() == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_image_arrives_unmodified(host: Callable[..., Host], fetch: Fetch) -> 
         pytest.param(reply(content_length=None, connection="close"), id="no-length"),
         pytest.param(
             reply(
-                b"%x\r\n%s\r\n0\r\n\r\n" % (len(PICTURE), PICTURE),
+                b"%x\r\n%s\r\n0\r\n\r\n" % (len(IMAGE), IMAGE),
                 content_length=None,
                 transfer_encoding="chunked",
             ),
@@ -98,7 +98,7 @@ def test_headers_do_not_decide(host: Callable[..., Host], answer: bytes) -> None
         ),
         pytest.param(reply(b"", "204 No Content"), "answered 204", id="no-content"),
         pytest.param(reply(b"", "404 Not Found"), "answered 404", id="not-found"),
-        pytest.param(reply(PICTURE, "206 Partial Content"), "answered 206", id="partial"),
+        pytest.param(reply(IMAGE, "206 Partial Content"), "answered 206", id="partial"),
         pytest.param(redirect(""), "redirected", id="redirect-to-itself"),
         pytest.param(redirect("http://169.254.169.254/x"), "not safe", id="redirect-metadata"),
         pytest.param(redirect("http://10.0.0.1/x"), "not safe", id="redirect-private"),
@@ -108,7 +108,7 @@ def test_headers_do_not_decide(host: Callable[..., Host], answer: bytes) -> None
         pytest.param(redirect("data:image/png;base64,AAAA"), "not safe", id="redirect-data"),
     ],
 )
-def test_what_no_repeat_can_mend_is_tried_once(
+def test_what_no_repeat_can_fix_is_tried_once(
     host: Callable[..., Host], fetch: Fetch, answer: bytes, words: str
 ) -> None:
     """A wrong answer is an error at once, and nothing is repeated."""
@@ -122,7 +122,7 @@ def test_what_no_repeat_can_mend_is_tried_once(
 def endless(connection: socket.socket) -> None:
     """Send chunks without end."""
     connection.sendall(reply(b"", content_length=None, transfer_encoding="chunked"))
-    connection.sendall(b"21\r\n" + PICTURE[:33] + b"\r\n")
+    connection.sendall(b"21\r\n" + IMAGE[:33] + b"\r\n")
     piece = b"\x7f\xff\xff\xffIDAT" + bytes(4088)
     while True:
         connection.sendall(b"1000\r\n" + piece + b"\r\n")
@@ -138,8 +138,8 @@ def test_an_endless_answer_ends_at_the_cap(host: Callable[..., Host]) -> None:
 
 def drip(connection: socket.socket) -> None:
     """Send an image a byte at a time, slowly."""
-    connection.sendall(reply(b"", content_length=len(PICTURE)))
-    for byte in PICTURE:
+    connection.sendall(reply(b"", content_length=len(IMAGE)))
+    for byte in IMAGE:
         connection.sendall(bytes([byte]))
         time.sleep(0.05)
 
@@ -158,7 +158,7 @@ def test_a_dripping_transport_ends_at_the_deadline() -> None:
 
     class Dripping(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
-            for byte in PICTURE:
+            for byte in IMAGE:
                 time.sleep(0.01)
                 yield bytes([byte])
 
@@ -169,10 +169,10 @@ def test_a_dripping_transport_ends_at_the_deadline() -> None:
 
 def test_a_transport_that_promises_more_is_found_out() -> None:
     """A body shorter than its Content-Length is an error, whichever transport brings it."""
-    answer = httpx.Response(200, headers={"content-length": "999"}, content=PICTURE)
+    answer = httpx.Response(200, headers={"content-length": "999"}, content=IMAGE)
     fetcher = Fetcher(transport=httpx.MockTransport(lambda _: answer), sleep=lambda _: None)
     error = failure(fetcher, "https://images.example/a.png")
-    assert f"{len(PICTURE)} of 999 bytes came" in str(error)
+    assert f"{len(IMAGE)} of 999 bytes came" in str(error)
 
 
 # Trying again
@@ -187,12 +187,12 @@ def cut(connection: socket.socket) -> None:
     connection.sendall(reply()[:-20])
 
 
-CORRUPT = bytes([*PICTURE[:45], PICTURE[45] ^ 1, *PICTURE[46:]])
+CORRUPT = bytes([*IMAGE[:45], IMAGE[45] ^ 1, *IMAGE[46:]])
 PASSING = [
     pytest.param(hang_up, id="dropped"),
     pytest.param(cut, id="cut-short"),
     pytest.param(reply(CORRUPT), id="altered"),
-    pytest.param(reply(PICTURE[:-12]), id="truncated"),
+    pytest.param(reply(IMAGE[:-12]), id="truncated"),
     pytest.param(reply(b""), id="empty"),
     pytest.param(reply(b"busy", "429 Too Many Requests"), id="429"),
     pytest.param(reply(b"", "500 Internal Server Error"), id="500"),
@@ -209,7 +209,7 @@ def test_failure_that_passes_is_waited_out(
     """A GET is free: it is repeated, and the file holds the good answer alone."""
     started, into = host(failure, failure, reply()), io.BytesIO()
     assert fetch(quick(), started.link(), into) == FACTS
-    assert into.getvalue() == PICTURE
+    assert into.getvalue() == IMAGE
     assert len(started.heads) == 3
 
 
@@ -306,7 +306,7 @@ def echo_in_status(connection: socket.socket) -> None:
 def test_a_signature_reaches_no_log_and_no_traceback(
     host: Callable[..., Host], caplog: pytest.LogCaptureFixture, answer: Answer
 ) -> None:
-    """At DEBUG of every logger, and in the whole traceback, a link stands without its query."""
+    """At DEBUG of every logger, and in the whole traceback, a link has no query."""
     caplog.set_level(logging.DEBUG)
     shown, error = "", None
     try:
@@ -335,7 +335,7 @@ EXPIRED_XML = (
 
 
 def link_until(moment: datetime) -> str:
-    """Return the target of a link that says it dies then."""
+    """Return the target of a link that says it expires then."""
     return f"/a.png?Expires={int(moment.timestamp())}&Signature=x"
 
 
@@ -405,7 +405,7 @@ def test_many_at_once_share_few_connections(host: Callable[..., Host], slow_cloc
 
     assert asyncio.run(all_of_them()) == [FACTS] * 60
     assert started.connections <= 8
-    assert all(file.getvalue() == PICTURE for file in files)
+    assert all(file.getvalue() == IMAGE for file in files)
 
 
 def test_a_cancelled_fetch_goes_on_to_its_end(host: Callable[..., Host]) -> None:
@@ -428,7 +428,7 @@ def test_a_cancelled_fetch_goes_on_to_its_end(host: Callable[..., Host]) -> None
 
     asyncio.run(cancelled())
     go_on.set()
-    wait_until(lambda: into.getvalue() == PICTURE)
+    wait_until(lambda: into.getvalue() == IMAGE)
 
 
 def test_the_loop_is_not_blocked(host: Callable[..., Host]) -> None:
@@ -475,7 +475,7 @@ def test_a_forked_child_fetches_too(host: Callable[..., Host]) -> None:
         text=True,
         timeout=600,
     )
-    assert (done.stdout, done.stderr) == (f"{len(PICTURE)}\n" * 2, "")
+    assert (done.stdout, done.stderr) == (f"{len(IMAGE)}\n" * 2, "")
     assert started.connections == 2
 
 
@@ -504,9 +504,9 @@ def test_a_cassette_plays_without_network(
     with vcr.use_cassette(cassette, record_mode="once"):
         assert quick().fetch(started.link(), io.BytesIO()) == FACTS
     started.close()
-    monkeypatch.setattr(_guard.socket, "getaddrinfo", never)
+    monkeypatch.setattr(ssrf.socket, "getaddrinfo", never)
     with vcr.use_cassette(cassette, record_mode="none") as played:
         into = io.BytesIO()
         assert quick().fetch(started.link(), into) == FACTS
         assert played.play_count == 1
-    assert into.getvalue() == PICTURE
+    assert into.getvalue() == IMAGE

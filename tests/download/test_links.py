@@ -23,7 +23,7 @@ from image_host import (
     reply,
 )
 
-from langchain_qwen_image.download import ssrf as _guard
+from langchain_qwen_image.download import ssrf
 from langchain_qwen_image.download.fetcher import Fetcher
 from langchain_qwen_image.download.url import Target
 from langchain_qwen_image.errors import DownloadError
@@ -114,7 +114,7 @@ def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(name)
         return [(0, 0, 0, "", ("10.0.0.1", port))]
 
-    monkeypatch.setattr(_guard.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(ssrf.socket, "getaddrinfo", getaddrinfo)
     error = failure(Fetcher(), f"https://images.example/a.png{SIGNED}")
     assert "leads to a non-public address, 10.0.0.1" in str(error)
     assert asked == ["images.example"]
@@ -136,7 +136,7 @@ def test_tls_is_for_the_name_and_not_the_address(monkeypatch: pytest.MonkeyPatch
     def getaddrinfo(name: str, port: int, **_: object) -> list[tuple[object, ...]]:
         return [(0, 0, 0, "", ("93.184.215.14", port))]
 
-    monkeypatch.setattr(_guard.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(ssrf.socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect_tcp)
     assert Fetcher().fetch("https://images.example/a.png", io.BytesIO()) == FACTS
     assert seen[0] == "93.184.215.14"

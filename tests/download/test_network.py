@@ -280,6 +280,17 @@ def test_certificates_that_cannot_be_read_are_told(
     assert error.__cause__ is error.__context__ is None
 
 
+def test_a_key_log_that_cannot_be_written_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever else TLS cannot be set up for is a `DownloadError` too, and no bare OSError."""
+    client = httpx.Client()
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "missing" / "keys.log"))
+    error = failure(Fetcher(clients=(client,)), f"https://images.example/a.png{SIGNED}")
+    assert "TLS cannot be set up" in str(error)
+    assert error.__cause__ is error.__context__ is None
+
+
 def test_a_client_does_without_the_certificates_of_the_environment(
     host: Callable[..., Host],
     certificate: tuple[ssl.SSLContext, Path],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_qwen_image.download import ssrf as _guard
+from langchain_qwen_image.download import ssrf
 from langchain_qwen_image.download.ssrf import (
     GuardedBackend,
     UnsafeAddressError,
@@ -108,7 +108,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
         asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses]
 
-    monkeypatch.setattr(_guard.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(ssrf.socket, "getaddrinfo", getaddrinfo)
     return asked
 
 
@@ -235,7 +235,7 @@ def test_names_that_do_not_resolve_are_connection_failure(
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return real(host, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_guard.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(ssrf.socket, "getaddrinfo", getaddrinfo)
     with pytest.raises(httpcore.ConnectError, match="does not resolve"):
         resolve(host, 443)
 
