@@ -13,6 +13,7 @@ from loopback import LINK, LoopbackServer, answer, self_signed
 
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator, __version__
 from langchain_qwen_image import errors as tree
+from langchain_qwen_image.pipeline import cancellation
 
 KEY = "test-key-0123456789abcdef"
 PATH = b"/qwen-image/v1/generateMultimodeTextToImageRequest"
@@ -324,6 +325,31 @@ def test_the_callers_client_is_used_and_stays_open(twin: str) -> None:
     assert (sent["x-team"], sent["ocp-apim-subscription-key"]) == ("art", KEY)
     assert sent["user-agent"].startswith("langchain-qwen-image/")
     assert request.partition(b"\r\n\r\n")[2] == BODY
+
+
+async def test_a_cancelled_call_does_not_leave_the_callers_client() -> None:
+    """A call that is cancelled before it left is not sent through the caller's client either."""
+    connecting, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            connecting.set()
+            await go_on.wait()
+            return await super().handle_async_request(request)
+
+    with LoopbackServer() as gateway:
+        async with httpx.AsyncClient(transport=Slow()) as own:
+            client = at(gateway.base_url, http_async_client=own)
+            task = asyncio.create_task(client.agenerate("a fox"))
+            await connecting.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            go_on.set()
+            await asyncio.gather(*cancellation._background, return_exceptions=True)
+            assert gateway.requests == []
+            assert (await client.agenerate("a fox")).image.url == LINK
+        assert len(gateway.posts) == 1
 
 
 def test_the_callers_transport_is_used(call: Call) -> None:

@@ -15,7 +15,6 @@ _MOST_MEMBERS = 100
 """A gzip stream may have several members; some servers make one of each chunk."""
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_GIF, _GIF_END = (b"GIF87a", b"GIF89a"), b";"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{", b"[\0", b"\0[", b'"\0', b'\0"')
 _KNOWN = {"gzip", "x-gzip", "deflate", "identity", ""}
 _SAMPLE_BYTES = 4096
@@ -66,8 +65,6 @@ def is_whole(body: bytes) -> bool:
         return _PNG_END in body
     if body.startswith(_JPEG):
         return body.rstrip(b"\0\r\n").endswith(_JPEG_END)
-    if body.startswith(_GIF):
-        return body.endswith(_GIF_END)
     if body[:4] == b"RIFF":
         return len(body) >= int.from_bytes(body[4:8], "little") + 8 > 8
     return _is_whole_json(body)
@@ -95,7 +92,7 @@ def _text_coding(body: bytes) -> str:
 
 def _is_plain(raw: bytes) -> bool:
     """Say whether bytes are an image or text as they are, by their beginning."""
-    if raw.startswith((_PNG, _JPEG, *_GIF, b"RIFF", *_UTF16)):
+    if raw.startswith((_PNG, _JPEG, b"RIFF", *_UTF16)):
         return True
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(raw[:_SAMPLE_BYTES])

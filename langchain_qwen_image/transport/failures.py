@@ -12,7 +12,7 @@ from langchain_qwen_image.errors import (
     RequestTimeoutError,
 )
 from langchain_qwen_image.transport.answer import UnreadableAnswerError
-from langchain_qwen_image.transport.call import CallAbandonedError
+from langchain_qwen_image.transport.call import Call, CallAbandonedError
 
 TRANSPORT_ERRORS = (
     httpx.HTTPError,
@@ -28,12 +28,16 @@ _CANNOT_LEAVE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtoco
 _PERHAPS_BILLED = "The image may have been billed, so the request is not retried automatically."
 
 
-def unanswered(failure: Exception, status: int | None, seconds: float) -> QwenImageError:
+def unanswered(
+    failure: Exception, status: int | None, call: Call, seconds: float
+) -> QwenImageError:
     """Return the error for a POST without a whole answer.
 
     Args:
         failure: What the HTTP library raised.
         status: Status of the answer, where its head came.
+        call: The exchange; where its request has left, a later failure to connect (a transport of
+            the caller's that sends again) does not mean that nothing was sent.
         seconds: How long the answer was waited for.
     """
     what = type(failure).__name__
@@ -42,7 +46,7 @@ def unanswered(failure: Exception, status: int | None, seconds: float) -> QwenIm
             "The call was cancelled before its request left; nothing was bought.",
             is_retryable=False,
         )
-    if isinstance(failure, _NEVER_LEFT):
+    if isinstance(failure, _NEVER_LEFT) and not call.left:
         return _never_left(failure, what)
     if isinstance(failure, _CANNOT_LEAVE):
         return ConfigurationError(
@@ -66,10 +70,10 @@ def unanswered(failure: Exception, status: int | None, seconds: float) -> QwenIm
     )
 
 
-def unpolled(failure: Exception, status: int | None, seconds: float) -> QwenImageError:
+def unpolled(failure: Exception, status: int | None, call: Call, seconds: float) -> QwenImageError:
     """Return the error for a GET without a whole answer; a GET is free, so it may be repeated."""
     if isinstance(failure, _CANNOT_LEAVE):
-        return unanswered(failure, status, seconds)
+        return unanswered(failure, status, call, seconds)
     return ConnectionFailedError(
         f"The gateway did not say how far the image is ({type(failure).__name__}: "
         f"{_reason(failure)}). Asking again costs nothing.",

@@ -20,6 +20,7 @@ import httpx
 _PORTS = {"http": 80, "https": 443}
 _SOCKS = ("socks5", "socks5h")
 _PORT = re.compile(r"(?P<name>.*?)(?::(?P<port>\d+))?/?")
+_BRACKETED = re.compile(r"\[([^\]]*)\](/\d+)?\Z")
 _NAME = re.compile(r"[\w.*-]*[\w*][\w.*-]*")
 
 
@@ -130,20 +131,19 @@ def _is_exempt(target: _Target, no_proxy: _Setting) -> bool:
 
 
 def _names(entry: str, target: _Target) -> bool:
+    """Say whether an entry names the target.
+
+    Raises:
+        ValueError: It is neither a host nor an address nor a network.
+    """
     if entry == "<local>":  # as Windows writes it
         return "." not in target.host and ":" not in target.host
     scheme, _, rest = entry.rpartition("://")
     network = _network(rest)
-    if network is None:
-        name, port = _split(rest)
-        network = _network(name)
-    else:
-        name, port = rest, None
-    if scheme not in ("", "all", target.scheme) or port not in (None, target.port):
-        return False
-    if network is not None:
-        return _is_in(target.host, network)
-    return _is_named(target.host, name)
+    name, port = (rest, None) if network else _split(rest)
+    network = network or _network(name)
+    is_named = _is_in(target.host, network) if network else _is_named(target.host, name)
+    return is_named and scheme in ("", "all", target.scheme) and port in (None, target.port)
 
 
 def _split(rest: str) -> tuple[str, int | None]:
@@ -156,8 +156,7 @@ def _split(rest: str) -> tuple[str, int | None]:
 def _network(text: str) -> IPv4Network | IPv6Network | None:
     """Read an address or a network, with or without the brackets that IPv6 has in a URL."""
     bare = re.sub(r"%[^/\]]*", "", text)  # a zone says nothing about a host elsewhere
-    if bare.startswith("["):
-        bare = bare[1:].replace("]", "", 1)
+    bare = _BRACKETED.sub(r"\1\2", bare)
     with suppress(ValueError):
         return ip_network(bare, strict=False)
     return None
@@ -174,7 +173,7 @@ def _is_named(host: str, name: str) -> bool:
     if not _NAME.fullmatch(name):
         raise ValueError(name)
     if not name.isascii():
-        name = httpx.URL(f"http://{name.strip('.*')}").raw_host.decode("ascii")
+        name = _ascii(name.strip(".*"))
     if name == "*":
         return True
     if "*" in name.removeprefix("*"):
@@ -182,6 +181,13 @@ def _is_named(host: str, name: str) -> bool:
     bare = name.removeprefix("*").strip(".")
     is_parent = host.endswith(f".{bare}")
     return is_parent if name.startswith((".", "*.")) else is_parent or host == bare
+
+
+def _ascii(name: str) -> str:
+    try:
+        return httpx.URL(f"http://{name}").raw_host.decode("ascii")
+    except httpx.InvalidURL as error:
+        raise ValueError(name) from error
 
 
 def _usable(setting: _Setting) -> str:

@@ -16,8 +16,8 @@ from langchain_qwen_image.transport.answer import (
 from langchain_qwen_image.transport.call import Call
 from langchain_qwen_image.transport.content import GZIP, Content, decoded, is_whole
 
-ErrorOf = Callable[[Exception, int | None, float], QwenImageError]
-"""Makes an error of a failure, the status of an answer if one came, and the seconds it had."""
+ErrorOf = Callable[[Exception, int | None, Call, float], QwenImageError]
+"""Makes an error of a failure, the status of an answer if one came, the call and its seconds."""
 
 _LARGE_CODED_BYTES = 4096
 """A thousand times as much may be in it: that is megabytes to decompress."""
@@ -84,20 +84,23 @@ class Reading:
         """
         head, failure = self._head, self._failure
         if head is None:
-            raise self._error_of(failure or httpx.ReadError("no answer"), None, self._seconds)
-        label = head.headers.get("content-encoding", "")
-        content = decoded(bytes(self._raw), label, self._max_bytes)
+            raise self._error(failure or httpx.ReadError("no answer"), None)
+        raw = bytes(self._raw)
+        self._raw.clear()
+        content = decoded(raw, head.headers.get("content-encoding", ""), self._max_bytes)
         answer = RawAnswer(head.status_code, head.headers, content.body[: self._max_bytes])
         self.call.answer = answer
-        if head.is_success:
-            problem = self._problem(content, failure)
-            if problem is not None:
-                raise self._error_of(problem, head.status_code, self._seconds)
+        problem = self._problem(len(raw), content) if head.is_success else None
+        if problem is not None:
+            raise self._error(problem, head.status_code)
         return answer
 
-    def _problem(self, content: Content, failure: Exception | None) -> Exception | None:
-        if max(len(self._raw), len(content.body)) > self._max_bytes:
+    def _problem(self, size: int, content: Content) -> Exception | None:
+        if max(size, len(content.body)) > self._max_bytes:
             return UnreadableAnswerError(f"it is larger than {self._max_bytes} bytes")
         if content.problem is not None:
-            return failure or UnreadableAnswerError(content.problem)
-        return None if failure is None or is_whole(content.body) else failure
+            return self._failure or UnreadableAnswerError(content.problem)
+        return None if self._failure is None or is_whole(content.body) else self._failure
+
+    def _error(self, failure: Exception, status: int | None) -> QwenImageError:
+        return self._error_of(failure, status, self.call, self._seconds)

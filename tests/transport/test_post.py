@@ -305,6 +305,24 @@ def test_a_hook_that_raises_for_the_status(status: int) -> None:
         assert asyncio.run(run(gateway.base_url)).status == status
 
 
+def test_a_transport_that_sends_again_leaves_a_doubt() -> None:
+    """Where a request has left, a later failure to connect does not mean that nothing was sent."""
+
+    class SendsAgain(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                return super().handle_request(request)
+            except httpx.RemoteProtocolError:
+                raise httpx.ConnectError("refused") from None
+
+    with LoopbackServer(b"") as gateway, httpx.Client(transport=SendsAgain()) as client:
+        with pytest.raises(RequestTimeoutError) as caught:
+            post(callers_client, client, wire_of(gateway.base_url), call_of(), 60)
+        assert len(gateway.posts) == 1
+    assert caught.value.may_have_been_billed
+    assert not caught.value.is_retryable
+
+
 Fetch = Callable[[str, str], RawAnswer]
 
 
