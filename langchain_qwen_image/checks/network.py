@@ -2,6 +2,11 @@
 
 import os
 import ssl
+from urllib.request import getproxies, proxy_bypass
+
+from langchain_qwen_image.transport.deadline import tls_context
+
+__all__ = ["ENVIRONMENT", "network_problem", "proxy_of", "tls_context"]
 
 ENVIRONMENT = (
     "SSL_CERT_FILE",
@@ -28,3 +33,11 @@ def network_problem(base_url: str) -> str | None:
     except (OSError, ValueError) as error:
         return f"SSL_CERT_FILE names {file!r}, which cannot be used ({type(error).__name__})."
     return None
+
+
+def proxy_of(url: str) -> str | None:
+    """Return the proxy through which an address is reached, or None."""
+    scheme, _, rest = url.partition("://")
+    proxies = getproxies()
+    found = proxies.get(scheme) or proxies.get("all")
+    return None if proxy_bypass(rest.partition("/")[0]) else found

@@ -9,6 +9,7 @@ import http
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 
 from langchain_qwen_image.sandbox.answer import Answer, text_answer
 
@@ -68,7 +69,7 @@ async def discard(reader: asyncio.StreamReader) -> None:
 def head(answer: Answer) -> bytes:
     """Return the status line and the headers of an answer, with the empty line."""
     reason = http.HTTPStatus(answer.status).phrase
-    lines = [f"HTTP/1.1 {answer.status} {reason}"]
+    lines = [f"HTTP/1.1 {answer.status} {reason}", f"Date: {formatdate(usegmt=True)}"]
     lines += [f"{name}: {value}" for name, value in answer.all_headers().items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
