@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from langchain_qwen_image.account.opening import lock_problem
 from langchain_qwen_image.checks.finding import Finding, Level
-from langchain_qwen_image.checks.folder import can_lock, existing, folder_problem
-from langchain_qwen_image.errors import ConfigurationError
-from langchain_qwen_image.storage.paths import checked_folder
+from langchain_qwen_image.checks.folder import existing, folder_problem, name_problem
 
 _LITTLE_BYTES = 100 * 1024 * 1024
 _NETWORK = re.compile(
@@ -28,11 +27,8 @@ def examine_folder(given: Path) -> Iterator[Finding]:
     A file is written into it, or into the folder in which it would be made, and removed.
     """
     say = partial(Finding, "Folder")
-    try:
-        folder = checked_folder(given)
-        problem = folder_problem(folder)
-    except ConfigurationError as error:
-        problem = str(error)
+    folder = given.expanduser().absolute()
+    problem = name_problem(given) or folder_problem(folder)
     if problem is not None:
         yield say(Level.BAD, problem)
         return
@@ -75,12 +71,9 @@ def _room(folder: Path) -> Finding:
 
 def _locks(folder: Path) -> Finding:
     say = partial(Finding, "Locks")
-    if not can_lock(folder):
-        return say(
-            Level.BAD,
-            "The file system has no locks, and the ledger needs them. Give ledger=… a path on a "
-            "local disk, or save elsewhere.",
-        )
+    problem = lock_problem(folder)
+    if problem is not None:
+        return say(Level.BAD, problem)
     kind = file_system_of(folder)
     if kind and _NETWORK.fullmatch(kind):
         return say(

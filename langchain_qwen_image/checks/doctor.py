@@ -14,7 +14,7 @@ from langchain_qwen_image._version import __version__
 from langchain_qwen_image.account.schema import sqlite_problem
 from langchain_qwen_image.checks.disk import examine_folder
 from langchain_qwen_image.checks.finding import Finding, Level
-from langchain_qwen_image.checks.network import network_problem, proxy_of, tls_context
+from langchain_qwen_image.checks.network import network_problem
 from langchain_qwen_image.checks.reach import UnreachableError, has_fake_address, reach
 from langchain_qwen_image.defaults import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from langchain_qwen_image.environment import (
@@ -24,6 +24,8 @@ from langchain_qwen_image.environment import (
     usable_key,
 )
 from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.transport.proxies import proxy_for
+from langchain_qwen_image.transport.tls import no_tls_context, tls_context
 
 _IMAGE_HOST = "https://oss-cn-beijing.aliyuncs.com"
 """One of the upstream's storage hosts. Links have come from others: it says little for certain."""
@@ -78,8 +80,10 @@ def _gateway() -> Iterator[Finding]:
     if problem is not None:
         yield Finding("Network", Level.BAD, problem)
         return
-    context = tls_context()
-    yield _certificates(context)
+    is_secure = base_url.startswith("https:")
+    context = tls_context() if is_secure else no_tls_context()
+    if is_secure:
+        yield _certificates(context)
     yield from _way_to_gateway(base_url, context)
     if not is_loopback(base_url):
         yield _images(context)
@@ -94,7 +98,7 @@ def _certificates(context: ssl.SSLContext) -> Finding:
 
 
 def _way_to_gateway(base_url: str, context: ssl.SSLContext) -> Iterator[Finding]:
-    proxy = proxy_of(base_url)
+    proxy = proxy_for(base_url)
     if proxy is None:
         yield Finding("Proxy", Level.GOOD, "None for the gateway.")
     else:
@@ -135,10 +139,13 @@ def _clock(ahead_seconds: float | None) -> Finding:
 def _images(context: ssl.SSLContext) -> Finding:
     host = urlsplit(_IMAGE_HOST).hostname
     try:
-        reach(_IMAGE_HOST, context=context, proxy=proxy_of(_IMAGE_HOST))
-    except UnreachableError as error:
+        reach(_IMAGE_HOST, context=context, proxy=proxy_for(_IMAGE_HOST))
+    except (UnreachableError, ValueError) as error:  # ValueError: a proxy that cannot be used
+        reason = str(error).rstrip(".")
         return Finding(
-            "Images", Level.UNSURE, f"{host}, from which images may come, was not reached: {error}."
+            "Images",
+            Level.UNSURE,
+            f"{host}, from which images may come, was not reached: {reason}.",
         )
     return Finding("Images", Level.GOOD, f"{host} answers, from which images may come.")
 

@@ -6,14 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-try:
-    import fcntl
-except ImportError:  # Windows, where SQLite locks by other means
-    fcntl = None  # type: ignore[assignment]
+from langchain_qwen_image.account.opening import lock_problem
+from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.storage.paths import checked_folder
 
 _LEAST_BYTES = 64 * 1024
 """No image with its sidecar and its ledger is smaller."""
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _WAY_OUT = "Choose another folder, or change its owner or mode."
 _REASONS = {
     errno.EACCES: f"this user may not write there. {_WAY_OUT}",
@@ -28,19 +26,21 @@ _REASONS = {
 }
 
 
+def name_problem(folder: Path) -> str | None:
+    """Say why no folder for images can be there, by its name or what is in its place; or None."""
+    try:
+        checked_folder(folder)
+    except ConfigurationError as error:
+        return str(error)
+    return None
+
+
 def folder_problem(folder: Path, what: str = "Images cannot be saved in") -> str | None:
     """Say why nothing can be written into a folder, which need not exist yet; None if it can."""
-    name = f"{what} {str(folder)!r}"
-    if "\0" in str(folder):
-        return f"{name}: no name can have a null character."
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        return f"{name}: its name is not UTF-8, so no ledger or message can hold it. Rename it."
     try:
         _try_to_write(folder)
     except OSError as error:
-        return f"{name}: {_reason(error)}"
+        return f"{what} {str(folder)!r}: {_reason(error)}"
     return None
 
 
@@ -51,24 +51,7 @@ def ledger_problem(ledger: Path) -> str | None:
         return problem
     if ledger.is_file() and not _may_write(ledger):
         return f"The ledger {str(ledger)!r} cannot be written: this user may only read it."
-    if ledger.parent.is_dir() and not can_lock(ledger.parent):
-        return (
-            f"The ledger {str(ledger)!r} cannot be written: its file system has no locks, and "
-            "without them two processes would destroy it. Give ledger=… a path on a local disk."
-        )
-    return None
-
-
-def can_lock(folder: Path) -> bool:
-    """Say whether files in an existing folder can be locked; True also when that is unknown."""
-    if fcntl is None:
-        return True
-    try:
-        with _unnamed_file(folder) as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in _NO_LOCKS
-    return True
+    return lock_problem(ledger.parent) if ledger.parent.is_dir() else None
 
 
 def existing(path: Path) -> Path:

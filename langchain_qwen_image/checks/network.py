@@ -1,12 +1,9 @@
 """What the environment has wrong about certificates and proxies."""
 
 import os
-import ssl
-from urllib.request import getproxies, proxy_bypass
 
-from langchain_qwen_image.transport.deadline import tls_context
-
-__all__ = ["ENVIRONMENT", "network_problem", "proxy_of", "tls_context"]
+from langchain_qwen_image.transport.proxies import proxy_problem
+from langchain_qwen_image.transport.tls import certificate_problem
 
 ENVIRONMENT = (
     "SSL_CERT_FILE",
@@ -19,25 +16,15 @@ ENVIRONMENT = (
     "ALL_PROXY",
     "no_proxy",
     "NO_PROXY",
+    "REQUEST_METHOD",
 )
 """The variables that it depends on."""
 
 
 def network_problem(base_url: str) -> str | None:
-    """Say why neither the gateway nor an image can be reached from here, or None if they may be."""
-    del base_url
-    file = os.environ.get("SSL_CERT_FILE")
-    try:
-        if file:
-            ssl.create_default_context(cafile=file)
-    except (OSError, ValueError) as error:
-        return f"SSL_CERT_FILE names {file!r}, which cannot be used ({type(error).__name__})."
-    return None
+    """Say why the gateway cannot be reached from here, or None if it may be.
 
-
-def proxy_of(url: str) -> str | None:
-    """Return the proxy through which an address is reached, or None."""
-    scheme, _, rest = url.partition("://")
-    proxies = getproxies()
-    found = proxies.get(scheme) or proxies.get("all")
-    return None if proxy_bypass(rest.partition("/")[0]) else found
+    On this machine a gateway by plain http needs neither, and its images may be here as well.
+    """
+    by_certificates = certificate_problem(os.environ) if base_url.startswith("https:") else None
+    return by_certificates or proxy_problem(os.environ, base_url)

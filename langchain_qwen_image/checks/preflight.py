@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from langchain_qwen_image.account.schema import sqlite_problem
-from langchain_qwen_image.checks.folder import folder_problem, ledger_problem
+from langchain_qwen_image.checks.folder import folder_problem, ledger_problem, name_problem
 from langchain_qwen_image.checks.network import ENVIRONMENT, network_problem
 from langchain_qwen_image.defaults import BASE_URL
 from langchain_qwen_image.errors import ConfigurationError
 
 _MOST_REMEMBERED = 1_000
+_SENT = "Nothing was sent"
 _passed: set[object] = set()
 _checking = threading.Lock()
 
@@ -49,7 +50,7 @@ def preflight(
         by_network = None if sandbox or own_http_client else network_problem(base_url)
         problem = next(filter(None, _problems_of_disk(folder, ledger)), by_network)
         if problem is not None:
-            raise ConfigurationError(f"{problem} Nothing was sent.")
+            raise ConfigurationError(problem + " Nothing was sent." * (_SENT not in problem))
         if len(_passed) >= _MOST_REMEMBERED:
             _passed.clear()
         _passed.add(setting)
@@ -57,6 +58,7 @@ def preflight(
 
 def _problems_of_disk(folder: Path | None, ledger: Path | None) -> Iterator[str | None]:
     if folder is not None:
+        yield name_problem(folder)
         yield folder_problem(folder)
     if ledger is not None:
         yield sqlite_problem()

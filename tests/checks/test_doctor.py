@@ -45,7 +45,7 @@ def test_the_type_of_a_file_system(mounted: Callable[[str], Path], tmp_path: Pat
 
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without locks there is no ledger: that fails, and says what to do."""
-    monkeypatch.setattr(disk, "can_lock", lambda _: False)
+    monkeypatch.setattr(disk, "lock_problem", lambda _: "No locks: give ledger=… another path.")
     found = said("Locks", folder=tmp_path)
     assert found.level is Level.BAD
     assert "ledger=" in found.text

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from loopback import LoopbackServer, answer, free_port, self_signed
+from typer.testing import CliRunner
 
+from langchain_qwen_image.cli import app
 from langchain_qwen_image.sandbox import SandboxServer
 
 KEY = "sk_live_0123456789abcdef-secret"
@@ -24,19 +26,19 @@ _VARIABLES = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start without variables that matter."""
+    for name in _VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
 def doctor(*arguments: str | Path, **variables: str) -> tuple[int, str]:
-    """Run the command in a process of its own; return its exit status and all that it printed."""
-    clean = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
-    run = subprocess.run(
-        [sys.executable, "-m", "langchain_qwen_image", "doctor", *arguments],
-        capture_output=True,
-        env={**clean, "PYTHONUTF8": "1", **variables},
-        timeout=120,
-    )
-    printed = (run.stdout + run.stderr).decode()
-    assert "Traceback" not in printed
-    assert KEY not in printed
-    return run.returncode, printed
+    """Run the command; return its exit status and all that it printed."""
+    run = CliRunner().invoke(app, ["doctor", *map(str, arguments)], env=variables)
+    assert run.exception is None or isinstance(run.exception, SystemExit)
+    assert KEY not in run.output
+    return run.exit_code, run.output
 
 
 def level_of(printed: str, topic: str) -> str | None:
@@ -87,7 +89,18 @@ def test_the_sandbox_asks_for_no_key(tmp_path: Path) -> None:
         pytest.param({"PIXAZO_API_KEY": ""}, "Key", "PIXAZO_API_KEY", id="no-key"),
         pytest.param({"PIXAZO_API_KEY": "a b"}, "Key", "spaces", id="key-with-a-space"),
         pytest.param({"PIXAZO_BASE_URL": "http://a.test"}, "Address", "https", id="plain-http"),
-        pytest.param({"SSL_CERT_FILE": "/no/such.pem"}, "Network", "SSL_CERT_FILE", id="no-ca"),
+        pytest.param(
+            {"PIXAZO_BASE_URL": "https://127.0.0.1:9", "SSL_CERT_FILE": "/no/such.pem"},
+            "Network",
+            "SSL_CERT_FILE",
+            id="no-ca",
+        ),
+        pytest.param(
+            {"PIXAZO_BASE_URL": "https://a.test", "HTTPS_PROXY": "ftp://a.test"},
+            "Network",
+            "HTTPS_PROXY",
+            id="proxy",
+        ),
         pytest.param(
             {"PIXAZO_BASE_URL": "https://gateway.invalid"}, "Gateway", "resolve", id="no-name"
         ),
@@ -258,5 +271,5 @@ def test_help_is_quick() -> None:
     )
     assert "--save-to" in run.stdout
     loaded = set(run.stdout.split())
-    unwanted = {"httpx", "sqlite3", "langchain_qwen_image.checks.doctor", "langchain_core", "PIL"}
+    unwanted = {"httpx", "langchain_qwen_image.checks.doctor", "langchain_core", "PIL"}
     assert not loaded & unwanted
