@@ -14,11 +14,11 @@ __all__ = ["RunSpend", "newest_call", "spend_after"]
 # By number and not by time: a clock may be set back in a run.
 _CALLS = """
 SELECT state, cost_usd, count(*) AS calls FROM calls
-WHERE batch = ? AND seq > ? GROUP BY state, cost_usd
+WHERE batch IS ? AND seq > ? GROUP BY state, cost_usd
 """
 _IMAGES = """
 SELECT count(*) FROM images JOIN calls ON calls.seq = images.call
-WHERE batch = ? AND calls.seq > ?
+WHERE batch IS ? AND calls.seq > ?
 """
 
 
@@ -50,8 +50,13 @@ def newest_call(path: Path) -> int:
     return Database.at(path).read(newest, missing=0)
 
 
-def spend_after(path: Path, call: int, batch: str) -> RunSpend:
-    """Return the money of a bulk run's calls that were asked after the call of that number.
+def spend_after(path: Path, call: int, batch: str | None) -> RunSpend:
+    """Return the money of the calls that were asked after the call of that number.
+
+    Args:
+        path: The ledger.
+        call: The number, of `newest_call`.
+        batch: The bulk run that they belong to; None for calls that belong to none.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -59,7 +64,7 @@ def spend_after(path: Path, call: int, batch: str) -> RunSpend:
     return Database.at(path).read(partial(_spend, call=call, batch=batch), missing=RunSpend())
 
 
-def _spend(connection: sqlite3.Connection, call: int, batch: str) -> RunSpend:
+def _spend(connection: sqlite3.Connection, call: int, batch: str | None) -> RunSpend:
     spend = RunSpend(images=connection.execute(_IMAGES, (batch, call)).fetchone()[0])
     for row in connection.execute(_CALLS, (batch, call)):
         usd = row["calls"] * Decimal(row["cost_usd"])

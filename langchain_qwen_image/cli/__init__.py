@@ -1,4 +1,4 @@
-"""The command line: one module a command, and here what they have in common.
+"""The command line: one module per command, and here what they have in common.
 
 Modules of commands import what they need inside the command: `--help` needs none of it.
 """
@@ -68,7 +68,7 @@ def _start(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Generate images with Qwen-Image, and keep track of what is paid for.
+    """Generate images with Qwen-Image and track what you paid for.
 
     The key is read from the environment variable PIXAZO_API_KEY.
     """

@@ -13,6 +13,7 @@ import typer
 from langchain_qwen_image.cli.batch_plan import plan, requests_of
 from langchain_qwen_image.cli.batch_run import BatchRun
 from langchain_qwen_image.cli.manifest import check_manifest, write_manifest
+from langchain_qwen_image.cli.output import checked_new_folder
 from langchain_qwen_image.cli.prompts import Prompts
 from langchain_qwen_image.cli.tally import Tally
 from langchain_qwen_image.cli.terminal import amount, check_key, fail, note, one_line, shown
@@ -90,6 +91,7 @@ def batch(
 
     if kind not in (None, "txt", "csv", "jsonl"):
         raise typer.BadParameter(f"--format must be txt, csv or jsonl, not {kind!r}.")
+    checked_new_folder(out, "--out")
     given = {
         "size": size,
         "negative_prompt": negative_prompt,
@@ -192,15 +194,15 @@ def _leave(
     if failure is not None:
         raise failure
     if run.status:
-        fail(f"Interrupted. {_advice(spend, out)}", run.status)
+        fail(f"Interrupted. {_advice(spend, out, missing=missing)}", run.status)
     if missing:
         if spend.usd_unknown:
             note("To repeat requests with no known answer: --retry-unknown (may be billed twice).")
         raise typer.Exit(1)
 
 
-def _advice(spend: "RunSpend", out: str) -> str:
-    again = "Run the same command again for the rest."
+def _advice(spend: "RunSpend", out: str, *, missing: int) -> str:
+    again = "Run the same command again for the rest." if missing else "All images are saved."
     if not spend.unknown or not spend.usd_unknown:
         return again
     folder = shlex.quote(shown(Path(out).absolute()))

@@ -25,9 +25,9 @@ def gallery(
     """Write DIR/index.html, which shows the images in DIR.
 
     One file that needs nothing but a browser: small images, prompts, parameters and costs, newest
-    first, with a box to filter them. Run it again for what is new; thumbnails are made once. Shown
-    is what qwen-image made: images with their .json, images that the ledger in DIR knows, and
-    those whose name says it. Other files are left out, and none is changed.
+    first, with a filter box. Run it again to add new images; thumbnails are made once. Shows images
+    made by qwen-image: those with a .json file, a ledger entry, or a matching file name. Other
+    files are left out, and none is changed.
     """
     from langchain_qwen_image.gallery import write_gallery
 

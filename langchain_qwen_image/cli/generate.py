@@ -119,18 +119,20 @@ def _generate(
     pipeline: "Pipeline", arguments: "QwenImageInput"
 ) -> "tuple[ImageGenerationResult, int]":
     """Return the result, and the exit status of a signal that came meanwhile, or 0."""
+    from langchain_qwen_image.account.run_spend import newest_call
     from langchain_qwen_image.pipeline.cancellation import CallState
     from langchain_qwen_image.wire.request import cut_off_warnings
 
     for sentence in cut_off_warnings(arguments):
         note(f"Note: {sentence}")
     call_state = CallState()
+    first = newest_call(ledger_of(pipeline))
     with warnings.catch_warnings(action="ignore"), waiting("Waiting for the image,") as say:
         result, status = run_interruptible(
             _call(pipeline, arguments, call_state), _finisher(call_state, say)
         )
     if result is None:
-        fail(f"Interrupted. {_what_it_cost(pipeline, arguments, call_state)}", status)
+        fail(f"Interrupted. {_what_it_cost(pipeline, first)}", status)
     return result, status
 
 
@@ -166,13 +168,17 @@ def _finisher(
     return finish
 
 
-def _what_it_cost(
-    pipeline: "Pipeline", arguments: "QwenImageInput", call_state: "CallState"
-) -> str:
-    if not call_state.paying or pipeline.sender.sandbox:
-        return "Nothing was bought."
-    usd = f"${pipeline.sender.price_usd:.4g}"
-    return f"The image may have been billed, {usd} at most. {_look_there(pipeline)}"
+def _what_it_cost(pipeline: "Pipeline", first: int) -> str:
+    """Say what the ledger has of a call that was left."""
+    from langchain_qwen_image.account.run_spend import spend_after
+
+    spend = spend_after(ledger_of(pipeline), first, batch=None)
+    if spend.usd:
+        return f"The image is paid for, ${spend.usd:.4g}. {_look_there(pipeline)}"
+    if spend.usd_unknown and not pipeline.sender.sandbox:
+        usd = f"${spend.usd_unknown:.4g}"
+        return f"The image may have been billed, {usd} at most. {_look_there(pipeline)}"
+    return "Nothing was bought."
 
 
 def _finish(
@@ -229,6 +235,12 @@ def _suffix_warning(image: "GeneratedImage") -> str | None:
     return f"{path.name} contains a {kind} despite its extension."
 
 
+def ledger_of(pipeline: "Pipeline") -> Path:
+    """Return the ledger's file; the command always has one."""
+    assert pipeline.ledger is not None  # noqa: S101 - it was given one
+    return pipeline.ledger.path
+
+
 def _look_there(pipeline: "Pipeline") -> str:
-    folder = pipeline.ledger.path.parent if pipeline.ledger else Path.cwd()
-    return f"See what can be recovered: qwen-image recover {shlex.quote(shown(folder))}"
+    folder = shlex.quote(shown(ledger_of(pipeline).parent))
+    return f"See what can be recovered: qwen-image recover {folder}"

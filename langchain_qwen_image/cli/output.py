@@ -154,13 +154,13 @@ def is_folder(output: str) -> bool:
     return output.endswith(ends) or Path(output).is_dir()
 
 
-def checked_new_folder(output: str) -> Path:
+def checked_new_folder(output: str, option: str = "-o") -> Path:
     """Return the absolute path of a folder, which need not exist yet.
 
     Raises:
         typer.BadParameter: It cannot be written, or is none.
     """
-    _check_path(output)
+    _check_path(output, option)
     folder = Path(os.path.abspath(output))  # noqa: PTH100, no symlink is followed
     existing = next(one for one in (folder, *folder.parents) if _exists(one, output))
     if not existing.is_dir():
@@ -175,7 +175,7 @@ def checked_output(output: str, *, force: bool) -> Path:
     Raises:
         typer.BadParameter: It may not, or cannot.
     """
-    _check_path(output)
+    _check_path(output, "-o")
     path = Path(os.path.abspath(output))  # noqa: PTH100, no symlink is followed
     exists = _exists(path, output)
     if exists and not path.is_file() and not path.is_symlink():
@@ -209,11 +209,13 @@ def _check_stdout(*, as_json: bool) -> None:
         )
 
 
-def _check_path(output: str) -> None:
-    if not output:
-        raise typer.BadParameter("-o needs the path of a file or a folder.")
+def _check_path(output: str, option: str) -> None:
+    if output in ("", "-"):
+        raise typer.BadParameter(f"{option} needs a path.")
     if (scheme := scheme_of(output)) is not None:
-        raise typer.BadParameter(f"{output} is an address ({scheme}:), not a path.")
+        raise typer.BadParameter(
+            f"{option} {output} is an address ({scheme}:), not a path of this machine."
+        )
 
 
 def _exists(path: Path, output: str) -> bool:

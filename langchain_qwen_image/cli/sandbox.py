@@ -27,14 +27,14 @@ def sandbox(
     """Serve a sandbox gateway on this machine.
 
     On 127.0.0.1, until Ctrl-C: no key, no network, no cost. It checks requests as strictly as the
-    API document, and draws placeholders. A prompt that begins with sandbox:NAME plays the scenario
-    of that name.
+    API document, and draws placeholders. A prompt that begins with sandbox:NAME simulates the
+    failure or answer of that name.
     """
     from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
 
     with SandboxServer(port, shape=shape.value) as server:
         show_table(
-            ("Prompt", "What it plays"),
+            ("Prompt", "What it simulates"),
             [(f"sandbox:{name}", one.description) for name, one in SCENARIOS.items()],
         )
         typer.echo(f"\nServing {server.base_url} until Ctrl-C. Try:\n")

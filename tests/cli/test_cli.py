@@ -115,7 +115,7 @@ def test_a_named_file_is_booked(gateway: SandboxServer, here: Path) -> None:
         pytest.param("file/x.png", False, "cannot be written: Not a directory", id="under a file"),
         pytest.param("/dev/null", True, "is not a file", id="device"),
         pytest.param("dangling", False, "--force overwrites it", id="dangling link"),
-        pytest.param("", False, "needs the path", id="nothing"),
+        pytest.param("", False, "-o needs a path", id="nothing"),
         pytest.param("s3://bucket/x.png", False, "is an address", id="object store"),
         pytest.param("no folder/x.png", False, "There is no folder", id="no folder"),
         pytest.param("pipe", True, "use -o - for standard output", id="pipe"),

@@ -1,5 +1,6 @@
 """`qwen-image batch`: what it reads, what it asks, what it shows, and what it leaves behind."""
 
+import errno
 import inspect
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 from waiting import PATIENCE
@@ -201,6 +203,67 @@ def test_the_promised_cost_is_a_limit(gateway: SandboxServer, here: Path) -> Non
     done = batch("p.txt", "--yes", "--concurrency", "1")
     assert gateway.gateway.post_count == 1
     assert done.exit_code in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        pytest.param("s3://bucket/x", "is an address (s3:)", id="object store"),
+        pytest.param("gs://bucket", "is an address (gs:)", id="another"),
+        pytest.param("file:///tmp/x", "is an address (file:)", id="file address"),
+        pytest.param("p.txt", "p.txt is not a folder", id="file"),
+        pytest.param("p.txt/x", "Not a directory", id="under a file"),
+        pytest.param("-", "--out needs a path", id="standard output"),
+        pytest.param("", "--out needs a path", id="nothing"),
+    ],
+)
+def test_a_place_that_is_no_folder_costs_nothing(
+    gateway: SandboxServer, here: Path, out: str, says: str
+) -> None:
+    """What cannot be a folder of this machine is refused, and nothing appears on the disk."""
+    (here / "p.txt").write_text("a fox\n")
+    done = CliRunner().invoke(app, ["batch", "p.txt", "--yes", "--out", out])
+    assert done.exit_code == 2
+    assert says in " ".join(done.stderr.split())
+    assert [path.name for path in here.iterdir()] == ["p.txt"]
+    assert gateway.gateway.post_count == 0
+
+
+def test_warnings_name_the_line(gateway: SandboxServer, here: Path) -> None:
+    """That a prompt is cut off upstream is said with its line, before paying, and once."""
+    (here / "p.txt").write_text("a fox\n" + "fox " * 300 + "\n")
+    done = batch("p.txt", "--yes")
+    assert done.exit_code == 0
+    warnings = [line for line in done.stderr.splitlines() if "upstream reads" in line]
+    assert [line[:27] for line in warnings] == ["Note: p.txt, line 2: The pr"]
+    assert ".py" not in done.stderr
+
+
+def test_warnings_are_not_endless(here: Path) -> None:
+    """Ten of them are shown, and the others are counted."""
+    (here / "p.txt").write_text(("fox " * 300 + "\n") * 13)
+    done = batch("p.txt", "--sandbox", "--size", "512x512")
+    assert done.stderr.count("upstream reads") == 10
+    assert "Note: … and 3 more of this kind." in done.stderr
+
+
+def test_a_link_that_no_ledger_has_is_printed(
+    gateway: SandboxServer, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk takes neither image nor link, the link is said: nothing else has it."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("langchain_qwen_image.account.transitions.answer", full)
+    monkeypatch.setattr("langchain_qwen_image.storage.folder.publish", full)
+    (here / "p.txt").write_text("a fox\n")
+    done = batch("p.txt", "--yes")
+    assert done.exit_code == 1
+    [link] = [line for line in done.stdout.splitlines() if line.startswith("http")]
+    assert httpx.get(link).content.startswith(b"\x89PNG")
+    assert "Image 1 is paid for, and only here" in done.stderr
+    assert "No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize(

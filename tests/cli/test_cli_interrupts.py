@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from waiting import PATIENCE, wait_until
 
 from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.cli.interrupts import run_interruptible
+from langchain_qwen_image.sandbox import SandboxServer
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -176,6 +178,33 @@ def test_the_second_signal_to_generate_says_what_may_be_paid(
     [call] = Ledger(here / ".qwen-image.db").calls()
     assert call.state in ("sent", "unknown")
     assert held.gateway.post_count == 1
+
+
+def test_a_signal_in_the_download_says_that_the_image_is_paid_for(
+    server: SandboxServer, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left after the answer came, it says what was paid and that the image can be recovered."""
+    monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
+    monkeypatch.setenv("PIXAZO_API_KEY", "test-key-0123456789abcdef")
+    original, released, asked = server.gateway.answer, threading.Event(), threading.Event()
+
+    def answer(method: str, *rest: Any) -> Any:
+        if method == "GET":
+            asked.set()
+            released.wait(PATIENCE)
+        return original(method, *rest)
+
+    server.gateway.answer = answer  # type: ignore[method-assign]
+    run = Command("generate", "a fox")
+    assert asked.wait(PATIENCE)
+    run.send(signal.SIGINT, lambda: "press Ctrl-C again" in run.complained)
+    run.process.send_signal(signal.SIGINT)
+    wait_until(lambda: run.process.poll() is not None or "Interrupted" in run.complained)
+    released.set()
+    assert run.wait() == 130
+    assert server.gateway.post_count == 1
+    assert "Interrupted. The image is paid for, $0.045." in run.complained
+    assert "qwen-image recover ." in run.complained
 
 
 def test_signals_before_the_work_begins_are_not_lost() -> None:
