@@ -18,8 +18,6 @@ from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.cli.interrupts import run_interruptible
 from langchain_qwen_image.sandbox import SandboxServer
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -78,7 +76,7 @@ def batch(concurrency: int, *options: str) -> Command:
     )
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_to_a_batch_waits_for_what_was_sent(
     held: HeldServer, here: Path, number: int
 ) -> None:
@@ -145,8 +143,14 @@ def test_a_signal_that_was_ignored_stays_ignored(held: HeldServer, here: Path) -
     assert "Waiting" not in run.complained
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("options", [[], ["-o", "fox.png"], ["-o", "new/"]], ids=str)
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [
+        pytest.param(signal.SIGINT, [], id="SIGINT"),
+        pytest.param(signal.SIGTERM, ["-o", "fox.png"], id="SIGTERM, a file"),
+        pytest.param(signal.SIGHUP, ["-o", "new/"], id="SIGHUP, a folder"),
+    ],
+)
 def test_the_first_signal_to_generate_waits_for_the_image(
     held: HeldServer, here: Path, number: int, options: list[str]
 ) -> None:
