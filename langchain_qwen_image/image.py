@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ImageSource(Protocol):
-    """Where an image's bytes come from: the store that keeps it, else its link."""
+    """Where an image's bytes come from: the store where it is saved, else its link."""
 
     def read(self, image: "GeneratedImage") -> bytes:
         """Return the image's bytes, or raise `DownloadError`."""
@@ -38,9 +38,11 @@ class GeneratedImage(BaseModel):
     url: str | None = Field(
         default=None,
         repr=False,
-        description="Link of the image, a bearer secret that dies within a day; or a data: URI.",
+        description="Link of the image, a bearer secret that expires within a day; or a data: URI.",
     )
-    expires_at: datetime | None = Field(default=None, description="When the link dies, if known.")
+    expires_at: datetime | None = Field(
+        default=None, description="When the link expires, if known."
+    )
     width: int | None = Field(default=None, description="Width in pixels.")
     height: int | None = Field(default=None, description="Height in pixels.")
     mime_type: str | None = Field(default=None, description="Type, from the image's own bytes.")
@@ -111,10 +113,10 @@ class GeneratedImage(BaseModel):
 
         Args:
             kind: `base64` for the image itself, from where it is saved or else its link; `url`
-                for the link, which dies within a day and then spoils the whole conversation.
+                for the link, which expires within a day and then breaks every later turn.
 
         Raises:
-            DownloadError: It cannot be read, or its link is dead.
+            DownloadError: It cannot be read, or its link has expired.
         """
         return bytes_block(self, self.read()) if wants_bytes(kind) else link_block(self)
 

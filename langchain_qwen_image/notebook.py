@@ -10,14 +10,14 @@ from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 __all__ = ["Shown", "show"]
 
 Shown: TypeAlias = ImageGenerationResult | GeneratedImage | BaseException
-"""What can stand in a grid; an error is what `batch(return_exceptions=True)` has there."""
+"""What a grid can show; an error is what `batch(return_exceptions=True)` has there."""
 
 
 def show(results: Shown | Iterable[Shown] | Mapping[str, Shown]) -> None:
     """Show results side by side: in a notebook as a grid, elsewhere as a line each.
 
     Python fetches nothing for it: an image that is neither saved nor read yet is shown by its
-    link, which then stands in the notebook's file.
+    link, which the notebook's file then has.
 
     Args:
         results: Results, images or errors; a `RunnableParallel`'s dict of them; or one alone.

@@ -157,6 +157,7 @@ def result_of(call: LedgerCall, images: Iterable[LedgerImage]) -> ImageGeneratio
         cost_usd=float(call.cost_usd),
         created_at=call.updated_at,
         sandbox=call.base_url == SANDBOX_URL,
+        call_id=call.id,
     )
 
 

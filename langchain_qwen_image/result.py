@@ -102,7 +102,7 @@ class ImageGenerationResult(BaseModel):
         With `role="human"` it can be shown to any vision model; most take no images from `ai`.
 
         Raises:
-            DownloadError: An image cannot be read, or its link is dead.
+            DownloadError: An image cannot be read, or its link has expired.
         """
         return message_of(self.prompt, [one.to_content_block(kind) for one in self.images], role)
 

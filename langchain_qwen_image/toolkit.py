@@ -1,4 +1,4 @@
-"""Both tools together: one draws, the other lets the model look at what was drawn."""
+"""Both tools together: one generates images, the other lets the model look at them."""
 
 import tempfile
 from typing import Any
@@ -12,10 +12,11 @@ from langchain_qwen_image.view import MAX_SIDE, ViewImageTool
 
 
 class QwenImageToolkit(QwenImageSettings, BaseToolkit):
-    """Tools for an agent that draws, looks and improves: `generate_image` and `view_image`.
+    """Tools for an agent that generates, views and improves images.
 
-    Takes the settings of `QwenImageTool`. Looking needs saved images: without `save_to` they go
-    to a new temporary folder, named in `save_to` from then on and never removed by this package.
+    They are `generate_image` and `view_image`, and take the settings of `QwenImageTool`. Viewing
+    needs saved images: without `save_to` they go to a new temporary folder, named in `save_to`
+    from then on and never removed by this package.
 
     Examples:
         >>> toolkit = QwenImageToolkit(sandbox=True, save_to="images")

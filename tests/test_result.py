@@ -125,6 +125,26 @@ def test_a_saved_image_leaves_its_signature_behind() -> None:
     assert GeneratedImage(path="a").model_dump()["url"] is None
 
 
+def test_an_artifact_says_its_schema() -> None:
+    """An artifact names the version of its shape, the call, and what was unusual."""
+    made = result(LINK, call_id="5f0c", warnings=["The answer names 2 images."])
+    artifact = made.to_artifact()
+    assert next(iter(artifact)) == "schema"
+    assert (artifact["schema"], artifact["call_id"]) == (1, "5f0c")
+    assert artifact["warnings"] == ["The answer names 2 images."]
+    assert ImageGenerationResult.from_artifact(artifact) == made
+
+
+@pytest.mark.parametrize("later", [{}, {"schema": 2, "colour": "red"}], ids=["0.1", "later"])
+def test_artifacts_of_other_versions_are_read(later: dict[str, Any]) -> None:
+    """An artifact without a schema, or of a later one that has the same fields, brings a result."""
+    made = result(LINK)
+    artifact = {**made.to_artifact()}
+    for name in ("schema", "call_id", "warnings"):
+        del artifact[name]
+    assert ImageGenerationResult.from_artifact(artifact | later) == made
+
+
 @pytest.mark.parametrize(
     "artifact",
     [

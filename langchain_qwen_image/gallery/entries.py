@@ -1,6 +1,6 @@
 """Which files of a folder are its images, newest first.
 
-An image is ours when a sidecar lies beside it, when the folder's ledger knows its name, or when
+An image is ours when it has a sidecar, when the folder's ledger knows its name, or when
 its name is one that only we give.
 """
 
@@ -43,12 +43,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies in a folder.
+    """What is in a folder.
 
     Attributes:
         entries: The images, newest first.
         others: How many images are left out, because they are not ours.
-        orphaned: How many sidecars of ours lie without their image.
+        orphaned: Number of sidecars of ours whose image is missing.
     """
 
     entries: list[Entry]
@@ -57,7 +57,7 @@ class Found:
 
 
 def find_entries(folder: Path) -> Found:
-    """Look through a folder; what lies in folders below it, links and hidden files are left out.
+    """Look through a folder; folders below it, links and hidden files are left out.
 
     Raises:
         OSError: the folder cannot be read.

@@ -1,4 +1,4 @@
-"""What a sidecar, or the ledger in its place, tells of an image; nothing in it is trusted."""
+"""What a sidecar, or else the ledger, says about an image; nothing in it is trusted."""
 
 import re
 from collections.abc import Collection

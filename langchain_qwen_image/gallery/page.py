@@ -52,7 +52,7 @@ class Sums:
 
 
 class Page:
-    """A page: what stands before the tiles, each tile, and what stands after them."""
+    """A page: what comes before the tiles, each tile, and what comes after them."""
 
     def __init__(self, title: str, sums: Sums, *, now: datetime) -> None:
         """Take the heading and what it says below that; `now` is in UTC."""

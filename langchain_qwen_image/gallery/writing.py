@@ -35,7 +35,7 @@ class Gallery:
         cost_usd: What they cost, in US dollars, as far as it is known.
         unpriced: Of how many images that is not known.
         others: Images of the folder that it leaves out: they are not ours.
-        orphaned: Sidecars of ours that lie without their image.
+        orphaned: Sidecars of ours whose image is missing.
     """
 
     path: Path
