@@ -25,13 +25,13 @@ def save(
     folder: Path,
     name: str,
     *,
-    picture: bytes = PNG,
+    image: bytes = PNG,
     sidecar: bytes | None = None,
     **facts: Any,
 ) -> Path:
     """Put an image and what is noted of it into a folder, and return the image's path."""
     path = folder / name
-    path.write_bytes(picture)
+    path.write_bytes(image)
     noted = {
         "file": name,
         "id": "k3v9q2xd",

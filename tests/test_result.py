@@ -22,22 +22,22 @@ copied_in_any_way = pytest.mark.parametrize("copied", COPIES, ids=["copy", "deep
 class Source:
     """Where bytes come from, which no pickle takes."""
 
-    def __init__(self, picture: bytes) -> None:
-        """Keep the image, and something that cannot be pickled."""
-        self.picture = picture
+    def __init__(self, content: bytes) -> None:
+        """Take the image, and something that cannot be pickled."""
+        self.content = content
         self.not_to_be_pickled = lambda: None
 
     def read(self, image: GeneratedImage) -> bytes:
         """Return it."""
-        return self.picture
+        return self.content
 
     async def aread(self, image: GeneratedImage) -> bytes:
         """Return it."""
-        return self.picture
+        return self.content
 
     def cached_bytes(self, image: GeneratedImage) -> bytes | None:
         """Return it."""
-        return self.picture
+        return self.content
 
 
 def result(*urls: str, **more: Any) -> ImageGenerationResult:
@@ -80,7 +80,7 @@ def test_a_link_says_when_it_expires(url: str, moment: datetime | None) -> None:
     assert (image.width, image.height) == (8, 9)
 
 
-def test_a_result_has_a_image() -> None:
+def test_a_result_has_an_image() -> None:
     """A result without images cannot be made; `image` is the first."""
     with pytest.raises(ValueError, match="at least 1 item"):
         result()

@@ -34,7 +34,7 @@ KEY = "test-key-of-the-toolkit"
 
 @pytest.fixture(params=["folder", "store"])
 def save_to(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Keep images in a folder, and in a store."""
+    """Save images in a folder, and in a store."""
     return tmp_path / "images" if request.param == "folder" else InMemoryByteStore()
 
 
@@ -64,15 +64,15 @@ def look(call: Call, toolkit: QwenImageToolkit, image: Any) -> ToolMessage:
 def shown(message: ToolMessage) -> Image.Image:
     """Return the image that a message shows."""
     (block,) = [block for block in message.content_blocks if block["type"] == "image"]
-    picture = Image.open(BytesIO(base64.b64decode(block["base64"])))
-    assert f"image/{(picture.format or '').lower()}" == block["mime_type"]
-    return picture
+    image = Image.open(BytesIO(base64.b64decode(block["base64"])))
+    assert f"image/{(image.format or '').lower()}" == block["mime_type"]
+    return image
 
 
-def put(folder: Path, name: str, picture: Image.Image) -> str:
+def put(folder: Path, name: str, image: Image.Image) -> str:
     """Put an image into a folder as the package would, with its sidecar; return its id."""
     file = folder / f"2026-11-23-{name}-k3v9q2xd.png"
-    picture.save(file)
+    image.save(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     file.with_suffix(".json").write_text(json.dumps({"id": "k3v9q2xd", "sha256": sha256}))
     return "k3v9q2xd"
@@ -180,10 +180,10 @@ def test_other_files_and_links_are_not_opened(
 ) -> None:
     """What is not a saved image of this place is an error that says what to give instead."""
     draw(toolkit)
-    picture = Image.new("RGB", (9, 9))
-    picture.save(tmp_path / "outside.png")
+    image = Image.new("RGB", (9, 9))
+    image.save(tmp_path / "outside.png")
     (tmp_path / "images").mkdir(exist_ok=True)
-    picture.save(tmp_path / "images" / "2026-11-23-own-photo.png")
+    image.save(tmp_path / "images" / "2026-11-23-own-photo.png")
     (tmp_path / "images" / "link.png").symlink_to(tmp_path / "outside.png")
     message = look(call, toolkit, name)
     assert message.status == "error"
@@ -218,7 +218,7 @@ def test_sidecar_that_leads_out_is_not_followed(tmp_path: Path, call: Call) -> N
 
 
 def test_linked_folder_is_not_entered(tmp_path: Path, call: Call) -> None:
-    """A folder that is linked into the place is not entered, whatever lies in it."""
+    """A folder that is linked into the place is not entered, whatever is in it."""
     outside, folder = tmp_path / "outside", tmp_path / "images"
     outside.mkdir()
     folder.mkdir()

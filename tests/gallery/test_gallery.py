@@ -141,7 +141,7 @@ _FIELDS = [
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(_FIELDS, _JSON)))
 def test_any_sidecar_is_survived(record: dict[str, Any]) -> None:
-    """Whatever stands in a sidecar, its facts are of their types, or not known."""
+    """Whatever is in a sidecar, its facts are of their types, or not known."""
     facts = facts_of(Sidecar.from_record(record))
     assert (facts is None) == (not isinstance(record.get("prompt"), str))
     if facts is not None:
@@ -186,7 +186,7 @@ def test_dates_without_a_zone_are_utc() -> None:
 
 
 def test_queries_of_links_never_appear(tmp_path: Path) -> None:
-    """No link of a sidecar gets into the page, wherever it stands there."""
+    """No link of a sidecar gets into the page, wherever it is there."""
     link = "https://example.com/a.png?Expires=1&Signature=SECRET"
     odd = dict.fromkeys(["url", "request_id", "model", "created_at", "width", "file", "id"], link)
     save(tmp_path, "a.png", **odd, finish_reason=link, parameters={"size": link, "watermark": link})
@@ -209,7 +209,7 @@ def test_queries_of_links_never_appear(tmp_path: Path) -> None:
         pytest.param(None, id="none"),
     ],
 )
-def test_a_image_without_a_whole_sidecar_is_shown(tmp_path: Path, sidecar: bytes | None) -> None:
+def test_an_image_without_a_whole_sidecar_is_shown(tmp_path: Path, sidecar: bytes | None) -> None:
     """An image of ours appears all the same; the date is that of its file."""
     path = save(tmp_path, f"{_OURS}.png", sidecar=sidecar or b"")
     if sidecar is None:
@@ -235,7 +235,7 @@ def test_the_ledger_knows_what_sidecars_do_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no ledger at all" * 100])
 def test_a_ledger_that_cannot_be_read_is_no_obstacle(tmp_path: Path, content: bytes) -> None:
-    """What lies in the place of a ledger and is none stays as it is, and tells nothing."""
+    """What is in the place of a ledger and is none stays as it is, and tells nothing."""
     save(tmp_path, f"{_OURS}.png").with_suffix(".json").unlink()
     (tmp_path / ".qwen-image.db").write_bytes(content)
     assert len(read(tmp_path).tiles) == 1
@@ -333,9 +333,9 @@ def test_prices(usd: str, shown: str) -> None:
     assert dollars(Decimal(usd)) == shown
 
 
-def _bytes_of(picture: Image.Image, kind: str, **options: Any) -> bytes:
+def _bytes_of(image: Image.Image, kind: str, **options: Any) -> bytes:
     into = io.BytesIO()
-    picture.save(into, kind, **options)
+    image.save(into, kind, **options)
     return into.getvalue()
 
 
@@ -347,7 +347,7 @@ def _turned() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("picture", "size"),
+    ("image", "size"),
     [
         pytest.param(_turned(), (128, 256), id="turned by its EXIF"),
         pytest.param(_bytes_of(Image.new("RGBA", (9, 9)), "PNG"), (9, 9), id="transparent"),
@@ -367,9 +367,9 @@ def _turned() -> bytes:
         pytest.param(_bytes_of(Image.new("RGB", (2000, 1)), "PNG"), (256, 1), id="a line"),
     ],
 )
-def test_thumbnails(tmp_path: Path, picture: bytes, size: tuple[int, int]) -> None:
+def test_thumbnails(tmp_path: Path, image: bytes, size: tuple[int, int]) -> None:
     """A thumbnail is upright and still, at most 256 pixels a side, and has no metadata."""
-    save(tmp_path, "a.png", picture=picture)
+    save(tmp_path, "a.png", image=image)
     [tile] = read(tmp_path).tiles
     small = base64.b64decode(tile.src.removeprefix("data:image/webp;base64,"))
     with Image.open(io.BytesIO(small)) as opened:
@@ -384,7 +384,7 @@ def _bomb(side: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         pytest.param(b"", id="empty"),
         pytest.param(PNG[:45], id="cut off"),
@@ -395,9 +395,9 @@ def _bomb(side: int) -> bytes:
         pytest.param(_bomb(60_000), id="3600 million pixels"),
     ],
 )
-def test_a_damaged_image_has_a_calm_place(tmp_path: Path, picture: bytes) -> None:
+def test_a_damaged_image_has_a_calm_place(tmp_path: Path, image: bytes) -> None:
     """What is no whole image has a tile that says so, and its facts; the others are shown."""
-    save(tmp_path, "a.png", picture=picture)
+    save(tmp_path, "a.png", image=image)
     save(tmp_path, "b.png")
     first, second = sorted(read(tmp_path).tiles, key=lambda tile: tile.href)
     assert first.texts["damaged"] == "No preview: this file is not a whole image"
@@ -472,10 +472,10 @@ def test_few_thumbnails_wait_in_memory(tmp_path: Path) -> None:
             yield entry
 
     with thumbnails_module.Earlier(tmp_path / "none") as earlier:
-        pictures = thumbnails_module.thumbnails(tmp_path, take(), earlier)
-        assert next(pictures) == (entries[0], None)
+        images = thumbnails_module.thumbnails(tmp_path, take(), earlier)
+        assert next(images) == (entries[0], None)
         assert len(taken) <= thumbnails_module._AHEAD + 1
-        pictures.close()
+        images.close()
 
 
 def test_a_stop_leaves_the_page_as_it_was(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(home, "owl.png", prompt="An OWL at dusk", parameters=quiet, width=1024, height=768)
     save(home, "old.png", prompt="a red fox", created_at="2025-01-02T03:04:05Z")
     save(home, "long.png", prompt="a corridor " * 80)
-    save(home, "damaged.png", picture=PNG[:45], prompt="a broken cup")
+    save(home, "damaged.png", image=PNG[:45], prompt="a broken cup")
     save(home, "2026-11-23-unknown-k3v9q2xd.png", sidecar=b"{")
     write_gallery(home, title=HOSTILE[0])
     return home
@@ -163,7 +163,7 @@ def test_filter_is_in_the_address(page: Any) -> None:
 
 
 def test_what_is_found_is_in_sight(page: Any) -> None:
-    """Whoever filters far down sees the first of what was found, below the filter."""
+    """Anyone who filters far down sees the first of what was found, below the filter."""
     page.evaluate("scrollTo(0, 100000)")
     wait_until(page, "scrollY > 500")
     enter(page, "fox")

@@ -48,7 +48,7 @@ class _Page(HTMLParser):
         self.text += data
 
     @property
-    def pictures(self) -> list[dict[str, str | None]]:
+    def images(self) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.elements if tag == "img"]
 
 
@@ -57,14 +57,14 @@ def _page(shown: Any) -> _Page:
 
 
 def _result(prompt: str = "a fox", *images: GeneratedImage, **facts: Any) -> ImageGenerationResult:
-    pictures = list(images) or [GeneratedImage(url=LINK, width=512, height=512)]
+    shown = list(images) or [GeneratedImage(url=LINK, width=512, height=512)]
     facts = {"parameters": ImageParameters(), "cost_usd": 0.045} | facts
-    return ImageGenerationResult(images=pictures, prompt=prompt, **facts)
+    return ImageGenerationResult(images=shown, prompt=prompt, **facts)
 
 
 def _embedded(page: _Page) -> list[Image.Image]:
-    """Return the images that stand in the page itself."""
-    sources = [str(picture["src"]) for picture in page.pictures]
+    """Return the images that are in the page itself."""
+    sources = [str(image["src"]) for image in page.images]
     assert all(source.startswith("data:image/") for source in sources)
     return [Image.open(BytesIO(b64decode(source.partition(",")[2]))) for source in sources]
 
@@ -86,12 +86,12 @@ def without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_saved_image_is_shown_from_its_file(server: SandboxServer, tmp_path: Path) -> None:
-    """A saved image stands in the page, scaled to 512 pixels, and nothing is fetched for it."""
+    """A saved image is in the page, scaled to 512 pixels, and nothing is fetched for it."""
     generator = QwenImageGenerator(base_url=server.base_url, api_key="k", save_to=tmp_path)
     result = generator.invoke("a fox")
     before = len(server.requests)
-    (picture,) = _embedded(_page(result))
-    assert picture.size == (512, 512)
+    (image,) = _embedded(_page(result))
+    assert image.size == (512, 512)
     assert len(server.requests) == before
 
 
@@ -107,7 +107,7 @@ def test_link_is_left_to_the_browser(server: SandboxServer) -> None:
     """An image that is only a link is fetched by the browser, never by Python."""
     result = QwenImageGenerator(base_url=server.base_url, api_key="k").invoke("a fox")
     page = _page(result)
-    assert [picture["src"] for picture in page.pictures] == [result.image.url]
+    assert [image["src"] for image in page.images] == [result.image.url]
     assert "not saved; the link is good until 20" in page.text
     assert [request.method for request in server.requests] == ["POST"]
 
@@ -118,8 +118,8 @@ def test_image_that_was_read_in_a_notebook_is_shown(
     """What was read once in a notebook is remembered small, and shown without its link."""
     result = QwenImageGenerator(base_url=server.base_url, api_key="k").invoke("a fox")
     call(result.image, "read")
-    (picture,) = _embedded(_page(result))
-    assert picture.size == (512, 512)
+    (image,) = _embedded(_page(result))
+    assert image.size == (512, 512)
     assert "Signature" not in result._repr_html_()
 
 
@@ -162,7 +162,7 @@ def test_inline_image_is_shown(server: SandboxServer) -> None:
 def test_what_cannot_be_shown_is_said(image: GeneratedImage, said: str) -> None:
     """Without an image the cell still ends well, and says where things are."""
     page = _page(image)
-    assert page.pictures == []
+    assert page.images == []
     assert said.replace("\0", "\ufffd") in page.text.replace("\0", "\ufffd")
 
 
@@ -170,9 +170,9 @@ def test_file_that_is_no_image_is_not_embedded(tmp_path: Path, without_pillow: N
     """Of a path only an image's bytes get into the page, with Pillow and without."""
     (tmp_path / "notes.png").write_text("my diary")
     image = GeneratedImage(path=str(tmp_path / "notes.png"))
-    assert _page(image).pictures == []
+    assert _page(image).images == []
     sys.modules.pop("PIL")
-    assert _page(image).pictures == []
+    assert _page(image).images == []
 
 
 def test_file_that_is_gone_leaves_the_link() -> None:
@@ -180,20 +180,20 @@ def test_file_that_is_gone_leaves_the_link() -> None:
     image = GeneratedImage(
         path="gone.png", url=LINK, expires_at=datetime.now(UTC) + timedelta(hours=1)
     )
-    assert [picture["src"] for picture in _page(image).pictures] == [LINK]
+    assert [one["src"] for one in _page(image).images] == [LINK]
 
 
 @pytest.mark.parametrize(
-    ("extra_bytes", "pictures"),
+    ("extra_bytes", "images"),
     [pytest.param(0, 1, id="small"), pytest.param(4 * 2**20, 0, id="larger than 4 MiB")],
 )
 def test_without_pillow_an_original_is_shown_up_to_a_size(
-    extra_bytes: int, pictures: int, tmp_path: Path, without_pillow: None
+    extra_bytes: int, images: int, tmp_path: Path, without_pillow: None
 ) -> None:
-    """Without Pillow the original stands in the page, unless it would swell the notebook."""
+    """Without Pillow the original is in the page, unless it would swell the notebook."""
     (tmp_path / "a.png").write_bytes(PIXEL + bytes(extra_bytes))
     page = _page(GeneratedImage(path=str(tmp_path / "a.png"), width=8, height=8))
-    assert len(page.pictures) == pictures
+    assert len(page.images) == images
     assert "8×8" in page.text
 
 
@@ -230,7 +230,7 @@ def test_long_prompt_is_cut_and_there_as_a_title() -> None:
     assert ("title", prompt) in [
         item for _, attributes in page.elements for item in attributes.items()
     ]
-    assert len(str(page.pictures[0]["alt"])) <= 300
+    assert len(str(page.images[0]["alt"])) <= 300
 
 
 @given(st.text(max_size=400))
@@ -256,8 +256,8 @@ def test_prompt_is_shown_as_it_is_written(prompt: str) -> None:
     """A prompt that looks like HTML is read as text, below the image and in its place."""
     page = _page(_result(prompt))
     assert prompt in page.text
-    assert page.pictures[0]["alt"] == prompt
-    assert set(page.pictures[0]) == {"src", "alt", "style"}
+    assert page.images[0]["alt"] == prompt
+    assert set(page.images[0]) == {"src", "alt", "style"}
 
 
 def test_warnings_are_shown_below_as_text() -> None:
@@ -281,15 +281,15 @@ def test_styles_have_no_colours() -> None:
 
 
 def test_result_of_two_images_is_a_grid() -> None:
-    """Several images of one result stand side by side, with one line below."""
+    """Several images of one result are side by side, with one line below."""
     page = _page(_result("a fox", GeneratedImage(url=LINK), GeneratedImage(url=LINK)))
-    assert len(page.pictures) == 2
+    assert len(page.images) == 2
     assert any("grid" in str(attributes.get("style")) for _, attributes in page.elements)
     assert page.text.count("a fox") == 1
 
 
 @pytest.mark.parametrize(
-    ("results", "pictures"),
+    ("results", "images"),
     [
         pytest.param(_result(), 1, id="one result"),
         pytest.param(GeneratedImage(url=LINK), 1, id="one image"),
@@ -300,12 +300,12 @@ def test_result_of_two_images_is_a_grid() -> None:
         pytest.param([], 0, id="none"),
     ],
 )
-def test_show_displays_a_grid(results: Any, pictures: int, kernel: list[Any]) -> None:
+def test_show_displays_a_grid(results: Any, images: int, kernel: list[Any]) -> None:
     """`show` takes what a batch or parallel branches give, and displays it in one grid."""
     assert show(results) is None
     ((grid, _),) = kernel
     page = _page(grid)
-    assert len(page.pictures) == pictures
+    assert len(page.images) == images
     assert "grid" in str(page.elements[0][1]["style"])
     assert {tag for tag, _ in page.elements} <= TAGS
 
@@ -345,13 +345,13 @@ def test_scaling_keeps_proportions_and_transparency(mode: str, mime_type: str) -
     original = BytesIO()
     Image.new(mode, (300, 150)).save(original, "PNG")
     small, given_type = thumbnail(original.getvalue(), max_side=100)
-    with Image.open(BytesIO(small)) as picture:
-        assert picture.size == (100, 50)
-        assert picture.get_format_mimetype() == given_type == mime_type
+    with Image.open(BytesIO(small)) as image:
+        assert image.size == (100, 50)
+        assert image.get_format_mimetype() == given_type == mime_type
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"GIF89a" + bytes(20), id="another format"),
@@ -359,10 +359,10 @@ def test_scaling_keeps_proportions_and_transparency(mode: str, mime_type: str) -
         pytest.param(PIXEL[:16] + b"\0\0\xff\xff\0\0\xff\xff" + PIXEL[24:], id="a bomb"),
     ],
 )
-def test_scaling_refuses_what_is_no_good_image(picture: bytes) -> None:
+def test_scaling_refuses_what_is_no_good_image(image: bytes) -> None:
     """Damaged images, other formats and decompression bombs are a ValueError."""
     with pytest.raises(ValueError, match=r"not an image|too large"):
-        thumbnail(picture, max_side=100)
+        thumbnail(image, max_side=100)
 
 
 def test_scaling_refuses_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:

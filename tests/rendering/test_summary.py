@@ -29,7 +29,7 @@ def result(*images: GeneratedImage, sandbox: bool = False) -> ImageGenerationRes
     )
 
 
-def picture(**facts: object) -> GeneratedImage:
+def image(**facts: object) -> GeneratedImage:
     """Return an image of the largest size."""
     facts = {"url": LINK, "expires_at": datetime(2027, 1, 15, tzinfo=UTC), **facts}
     return GeneratedImage(width=1328, height=1328, mime_type="image/jpeg", **facts)  # type: ignore[arg-type]
@@ -41,19 +41,17 @@ def own_words(one: ImageGenerationResult) -> str:
 
 
 CASES = [
-    pytest.param([picture()], "Link until 2027-01-15 00:00 UTC", id="link"),
-    pytest.param([picture(expires_at=None)], "Link (id", id="link without a date"),
-    pytest.param([picture(path=PATH)], "Saved as ", id="saved, long path"),
+    pytest.param([image()], "Link until 2027-01-15 00:00 UTC", id="link"),
+    pytest.param([image(expires_at=None)], "Link (id", id="link without a date"),
+    pytest.param([image(path=PATH)], "Saved as ", id="saved, long path"),
     pytest.param(
-        [picture(download_error=TRANSPORT_ERRORS)], "exists and is paid for", id="fetch failed"
+        [image(download_error=TRANSPORT_ERRORS)], "exists and is paid for", id="fetch failed"
     ),
-    pytest.param([picture(url=None)], "in the result", id="inline, not saved"),
-    pytest.param([picture(path=PATH), picture(path=PATH)], "2 images", id="two"),
+    pytest.param([image(url=None)], "in the result", id="inline, not saved"),
+    pytest.param([image(path=PATH), image(path=PATH)], "2 images", id="two"),
+    pytest.param([image(path=PATH), image(download_error=TRANSPORT_ERRORS)], "paid for", id="half"),
     pytest.param(
-        [picture(path=PATH), picture(download_error=TRANSPORT_ERRORS)], "paid for", id="half"
-    ),
-    pytest.param(
-        [picture(download_error=TRANSPORT_ERRORS) for _ in range(1000)],
+        [image(download_error=TRANSPORT_ERRORS) for _ in range(1000)],
         "998 more are",
         id="a thousand",
     ),
@@ -94,7 +92,7 @@ def test_any_mix_of_outcomes_stays_short(
 ) -> None:
     """No combination of saved, failed and inline images makes a long sentence."""
     images = [
-        picture(path=PATH if saved else None, download_error=failure, url=url)
+        image(path=PATH if saved else None, download_error=failure, url=url)
         for saved, failure, url in outcomes
     ]
     assert len(own_words(result(*images))) < 400
@@ -113,7 +111,7 @@ def test_the_reason_is_told_and_the_link_only_once(
 
 def test_a_model_reads_no_warnings() -> None:
     """Warnings are for people: they are in result and artifact, and not in the sentence."""
-    warned = result(picture())
+    warned = result(image())
     plain = warned.summary()
     warned.warnings = ["The answer names 2 images; one was asked for."]
     assert warned.summary() == plain
@@ -122,12 +120,12 @@ def test_a_model_reads_no_warnings() -> None:
 
 def test_the_cost_is_that_of_all_images() -> None:
     """The sentence names what the call cost; the sandbox costs nothing."""
-    assert "Cost: $0.045." in result(picture()).summary()
-    assert "Cost: $0.135." in result(picture(), picture(), picture()).summary()
-    assert "Cost: nothing" in result(picture(), sandbox=True).summary()
+    assert "Cost: $0.045." in result(image()).summary()
+    assert "Cost: $0.135." in result(image(), image(), image()).summary()
+    assert "Cost: nothing" in result(image(), sandbox=True).summary()
 
 
 def test_the_way_a_tool_s_id_is_said_is_that_of_the_file() -> None:
     """The short id in the sentence is the image's, so that it can be named later."""
-    one = picture(path=PATH)
+    one = image(path=PATH)
     assert re.search(rf"\(id {one.id}\)", result(one).summary())

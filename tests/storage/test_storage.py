@@ -1,4 +1,4 @@
-"""Keeping images: whole, with their sidecars, never over another one."""
+"""Saving images: whole, with their sidecars, never over another one."""
 
 import asyncio
 import errno
@@ -47,7 +47,7 @@ SIDECAR = Sidecar(
     call_id="call-1",
     cost_usd=Decimal("0.045"),
 )
-Keep = Callable[..., SavedImage]
+Save = Callable[..., SavedImage]
 
 
 def fetch(file: BinaryIO) -> ImageInfo:
@@ -69,8 +69,8 @@ def _async(
 
 
 @pytest.fixture(params=[_sync, _async], ids=["sync", "async"])
-def save(request: pytest.FixtureRequest) -> Keep:
-    """Keep by either twin."""
+def save(request: pytest.FixtureRequest) -> Save:
+    """Save by either twin."""
     return request.param
 
 
@@ -84,7 +84,7 @@ NAME = "2026-11-23-a-red-fox-in-the-snow-k3v9q2xd"
 # Folders
 
 
-def test_a_image_lies_beside_its_sidecar(tmp_path: Path, save: Keep) -> None:
+def test_an_image_is_beside_its_sidecar(tmp_path: Path, save: Save) -> None:
     """Folder, image and sidecar are made; the sidecar says what was asked and what came."""
     folder = tmp_path / "a" / "b"
     saved = save(open_store(folder))
@@ -113,7 +113,7 @@ def test_a_image_lies_beside_its_sidecar(tmp_path: Path, save: Keep) -> None:
     }
 
 
-def test_saved_images_are_read_back(tmp_path: Path, save: Keep) -> None:
+def test_saved_images_are_read_back(tmp_path: Path, save: Save) -> None:
     """Both twins read by the path that was given, and by the bare name."""
     store = open_store(tmp_path)
     path = save(store).path
@@ -128,8 +128,8 @@ def test_files_have_the_mode_of_new_files(tmp_path: Path) -> None:
     assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
 
 
-def test_nothing_is_overwritten(tmp_path: Path, save: Keep) -> None:
-    """The same prompt, id and day give another name; what lies there stays as it is."""
+def test_nothing_is_overwritten(tmp_path: Path, save: Save) -> None:
+    """The same prompt, id and day give another name; what is there stays as it is."""
     for taken in (f"{NAME}.png", f"{NAME}.json"):
         folder = tmp_path / taken
         folder.mkdir()
@@ -224,7 +224,7 @@ def test_a_new_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [one.read_bytes() for one in path.parent.iterdir()] == [b"three"]
 
 
-# Trouble
+# Failures
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ STEPS = ["mkdir", "open", "fsync", "link", "second-open", "second-fsync", "secon
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_failing_disk_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Keep, step: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Save, step: str
 ) -> None:
     """An `OSError` of any step on the way to the final names is told; nothing is left."""
     function, countdown = step.removeprefix("second-"), [2 if "second" in step else 1]
@@ -306,7 +306,7 @@ def test_folders_that_cannot_be_synced_are_left_alone(
 
 
 def test_no_free_name_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a hundred names are taken the keep ends with an `OSError`, and nothing is left."""
+    """When a hundred names are taken the save ends with an `OSError`, and nothing is left."""
     monkeypatch.setattr("langchain_qwen_image.storage.image_store.secrets.token_hex", lambda _: "0")
     monkeypatch.setattr(
         atomic.secrets, "token_hex", lambda _: str(time.perf_counter_ns()), raising=False
@@ -379,7 +379,7 @@ opening.open_store(folder).save(
 
 
 @pytest.mark.parametrize(
-    ("step", "jsons", "pictures"),
+    ("step", "jsons", "images"),
     [
         ("fetching", 0, 0),
         ("before.json", 0, 0),
@@ -390,13 +390,13 @@ opening.open_store(folder).save(
     ],
 )
 def test_a_kill_leaves_nothing_that_looks_whole(
-    tmp_path: Path, step: str, jsons: int, pictures: int
+    tmp_path: Path, step: str, jsons: int, images: int
 ) -> None:
     """After a kill at any step: no half file under a final name, no image without sidecar."""
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step], timeout=600)
     assert done.returncode == -9
     assert len(list(tmp_path.glob("2*.json"))) == jsons
-    assert [path.read_bytes() for path in tmp_path.glob("2*.png")] == [b"halfwhole"] * pictures
+    assert [path.read_bytes() for path in tmp_path.glob("2*.png")] == [b"halfwhole"] * images
     for path in tmp_path.glob("2*.json"):
         assert json.loads(path.read_bytes() or "null") or "reserved" in step
     left = set(names(tmp_path)) - {path.name for path in tmp_path.glob("2*")}
@@ -463,16 +463,16 @@ def test_processes_never_collide(tmp_path: Path, processes: int, each: int) -> N
         for number in range(processes)
     ]
     assert [process.wait(600) for process in running] == [0] * processes
-    pictures = list(tmp_path.glob("*.png"))
-    assert sorted(path.read_bytes() for path in pictures) == sorted(
+    images = list(tmp_path.glob("*.png"))
+    assert sorted(path.read_bytes() for path in images) == sorted(
         str(number).encode() for number in range(processes) for _ in range(each)
     )
-    assert {path.stem for path in tmp_path.glob("*.json")} == {path.stem for path in pictures}
+    assert {path.stem for path in tmp_path.glob("*.json")} == {path.stem for path in images}
     assert len(names(tmp_path)) == 2 * processes * each
 
 
 def test_threads_and_tasks_never_collide(tmp_path: Path) -> None:
-    """Threads and tasks that share a store keep as many images as were asked for."""
+    """Threads and tasks that share a store save as many images as were asked for."""
     store = open_store(tmp_path)
 
     async def tasks() -> Sequence[SavedImage]:
@@ -511,7 +511,7 @@ def test_a_cancelled_save_goes_on_to_its_end(tmp_path: Path) -> None:
 # Stores of the caller's
 
 
-def test_a_byte_store_holds_sidecar_and_image(save: Keep) -> None:
+def test_a_byte_store_holds_sidecar_and_image(save: Save) -> None:
     """Both go there in one call, sidecar first, under keys like file names, never over others."""
     calls: list[list[str]] = []
 
@@ -545,7 +545,7 @@ def test_reading_what_is_not_there_is_an_error() -> None:
 
 
 def test_a_full_byte_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When no free key is found the keep ends with an `OSError`."""
+    """When no free key is found the save ends with an `OSError`."""
     store = open_store(InMemoryByteStore())
     _sync(store)
     monkeypatch.setattr("langchain_qwen_image.storage.byte_store.names", lambda name: [name])
@@ -630,7 +630,7 @@ def test_every_name_is_safe(
     ],
 )
 def test_an_id_of_the_callers_is_in_the_name(
-    tmp_path: Path, save: Keep, item_id: str | None, expected: str
+    tmp_path: Path, save: Save, item_id: str | None, expected: str
 ) -> None:
     """The request's own id is in the file name, made safe, and in the sidecar as it was given."""
     store = open_store(tmp_path)
