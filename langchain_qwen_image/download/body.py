@@ -55,7 +55,7 @@ class Body:
         self._max_bytes = max_bytes
         self._coding = {word.strip().lower() for word in coding.split(",")}
         self._length = length
-        self._check_size(length or 0)
+        check_size(length or 0, max_bytes)
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the decoded pieces.
@@ -67,14 +67,14 @@ class Body:
         size = 0
         for piece in _with_head(self._decoded(_with_head(self._counted()))):
             size += len(piece)
-            self._check_size(size)
+            check_size(size, self._max_bytes)
             yield piece
 
     def _counted(self) -> Iterator[bytes]:
         size = 0
         for piece in self._pieces:
             size += len(piece)
-            self._check_size(size)
+            check_size(size, self._max_bytes)
             yield piece
         if self._length is not None and size != self._length:
             raise DamagedImageError(f"{size} of {self._length} bytes came")
@@ -105,11 +105,15 @@ class Body:
             raise FetchError(Failure(f"the host compressed it ({names}), although asked not to"))
         return None
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise FetchError(
-                Failure(f"it is larger than the {self._max_bytes:,} bytes of max_image_bytes")
-            )
+
+def check_size(size: int, max_bytes: int) -> None:
+    """Refuse an image that is too large.
+
+    Raises:
+        FetchError: it has more than `max_bytes` bytes.
+    """
+    if size > max_bytes:
+        raise FetchError(Failure(f"it is larger than the {max_bytes:,} bytes of max_image_bytes"))
 
 
 def until(call: Call, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore
 from urllib.parse import urlsplit
 
@@ -35,7 +35,7 @@ class Connections:
         logging.getLogger("httpcore.http11").addFilter(_hides_links)
         self._clients = clients
         self._transports: dict[str, httpx.HTTPTransport] = {}
-        host = urlsplit(gateway or base_url_from_environment()).hostname or ""
+        host = _host_of(gateway or base_url_from_environment())
         self._guard = GuardedBackend(allow_loopback=allow_loopback, gateway=host)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -124,6 +124,12 @@ def bound_to(call: Call, *, is_plain: bool) -> Iterator[None]:
     finally:
         plain_http.reset(plain_token)
         current_call.reset(call_token)
+
+
+def _host_of(address: str) -> str:
+    with suppress(ValueError):  # an image outlives the address in the environment
+        return urlsplit(address).hostname or ""
+    return ""
 
 
 def _close(by_process: dict[int, Connections]) -> None:

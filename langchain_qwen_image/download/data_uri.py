@@ -1,4 +1,4 @@
-"""Images that stand in the answer itself, as `data:` URIs (RFC 2397)."""
+"""Images that are in the answer itself, as `data:` URIs (RFC 2397)."""
 
 from base64 import b64decode
 from urllib.parse import unquote_to_bytes

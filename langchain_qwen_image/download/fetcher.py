@@ -21,7 +21,7 @@ from typing import BinaryIO, TypeVar, cast
 import httpx
 
 from langchain_qwen_image._version import __version__
-from langchain_qwen_image.download.body import Body, content_length, until
+from langchain_qwen_image.download.body import Body, check_size, content_length, until
 from langchain_qwen_image.download.connections import Connections, ConnectionsOfProcess, bound_to
 from langchain_qwen_image.download.data_uri import decode_inline
 from langchain_qwen_image.download.failures import (
@@ -181,8 +181,7 @@ class Fetcher:
             return disturbed(error)
 
     def _decode(self, uri: str) -> Iterable[bytes]:
-        size = len(uri) // 3  # a byte takes three characters at most
-        Body([], max_bytes=self._max_bytes, length=size)
+        check_size(len(uri) // 3, self._max_bytes)  # a byte takes three characters at most
         try:
             data = decode_inline(uri)
         except ValueError as error:

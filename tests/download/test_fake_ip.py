@@ -121,3 +121,13 @@ def test_the_gateway_of_the_environment_counts_where_none_is_given(
     internet.names = {"images.example": ["198.18.0.7"], "relay.example": ["198.18.0.1"]}
     assert Fetcher().fetch(LINK, io.BytesIO()) == FACTS
     assert internet.asked == ["images.example", "relay.example"]
+
+
+def test_a_gateway_that_cannot_be_read_opens_nothing(
+    internet: Internet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with the environment's gateway is not the fault of an image fetched later."""
+    monkeypatch.setenv("PIXAZO_BASE_URL", "https://[::1")
+    assert Fetcher().fetch(LINK, io.BytesIO()) == FACTS
+    internet.names["images.example"] = ["198.18.0.7"]
+    assert "non-public" in str(failure(Fetcher(), LINK))
