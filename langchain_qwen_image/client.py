@@ -11,6 +11,10 @@ from pydantic import SecretStr
 
 from langchain_qwen_image.concurrency.runtime import Asyncio, Blocking
 from langchain_qwen_image.defaults import MAX_RETRIES, PRICE_USD, TIMEOUT
+from langchain_qwen_image.environment import (
+    check_environment_sandbox,
+    sandbox_from_environment,
+)
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.pipeline.saver import ImageSaver
@@ -38,7 +42,7 @@ class QwenImageClient:
         *,
         api_key: SecretStr | str | None = None,
         base_url: str | None = None,
-        sandbox: bool = False,
+        sandbox: bool | None = None,
         timeout: float = TIMEOUT,
         max_retries: int = MAX_RETRIES,
         price_usd: float = PRICE_USD,
@@ -50,9 +54,11 @@ class QwenImageClient:
         """Set the client up; nothing is opened or sent before the first call.
 
         Args:
-            api_key: Subscription key; by default `PIXAZO_API_KEY`, read at each call.
+            api_key: Subscription key; by default `PIXAZO_API_KEY`, else the file
+                `~/.pixazo/api-key`, read at each call.
             base_url: Address of the gateway; by default `PIXAZO_BASE_URL`, else the public one.
-            sandbox: Answer from the embedded sandbox: no key, no network, no cost.
+            sandbox: Answer from the embedded sandbox: no key, no network, no cost. By default
+                `PIXAZO_SANDBOX`, else off.
             timeout: Seconds for the whole answer to one POST.
             max_retries: Extra attempts, made only where the request provably bought nothing.
             price_usd: Price of one image in US dollars.
@@ -66,15 +72,24 @@ class QwenImageClient:
             ConfigurationError: `base_url` is not an address that the key may be sent to, or a
                 number cannot work.
         """
+        is_sandbox = sandbox_from_environment() if sandbox is None else sandbox
+        if is_sandbox and sandbox is None:
+            own = {
+                "api_key": api_key,
+                "base_url": base_url,
+                "http_client": http_client,
+                "http_async_client": http_async_client,
+            }
+            check_environment_sandbox([name for name, value in own.items() if value is not None])
         self._sender = Sender(
             api_key=SecretStr(api_key) if isinstance(api_key, str) else api_key,
             base_url=base_url,
-            sandbox=sandbox,
+            sandbox=is_sandbox,
             timeout=timeout,
             max_retries=max_retries,
             price_usd=price_usd,
             connection=GatewayConnection(
-                sandbox=sandbox,
+                sandbox=is_sandbox,
                 http_client=http_client,
                 http_async_client=http_async_client,
             ),
@@ -83,7 +98,7 @@ class QwenImageClient:
             self._sender,
             ImageSaver(
                 make_fetcher(
-                    sandbox=sandbox,
+                    sandbox=is_sandbox,
                     allow_loopback=self._sender.is_local,
                     gateway=self._sender.base_url,
                     clients=(http_client, http_async_client),

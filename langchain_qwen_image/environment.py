@@ -1,13 +1,23 @@
-"""The key and the gateway's address, read from the environment and checked."""
+"""The key, the gateway's address and the sandbox, read from the environment and checked."""
 
 import ipaddress
+import logging
 import os
 import re
+import stat
+from collections.abc import Collection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from langchain_qwen_image.defaults import API_KEY_VARIABLE, BASE_URL, BASE_URL_VARIABLE
+from langchain_qwen_image.defaults import (
+    API_KEY_FILE,
+    API_KEY_VARIABLE,
+    BASE_URL,
+    BASE_URL_VARIABLE,
+    SANDBOX_VARIABLE,
+)
 from langchain_qwen_image.errors import ConfigurationError
 
 _DAY = 86_400.0
@@ -15,10 +25,72 @@ _ADDED = re.compile(r"[@?#\\\s]")
 """What adds a user, a query or a fragment, or makes two readers see two hosts."""
 
 
+_SWITCH = {"1": True, "true": True, "0": False, "false": False, "": False}
+_MAX_KEY_BYTES = 4096
+
+logger = logging.getLogger("langchain_qwen_image")
+_warned_in: set[int] = set()
+
+
 def api_key_from_environment() -> SecretStr | None:
-    """Return the key that the environment holds, or None."""
-    value = os.environ.get(API_KEY_VARIABLE, "").strip()
-    return SecretStr(value) if value else None
+    """Return the key that the environment or the key file holds, or None.
+
+    A key file that cannot be used counts as none here; `usable_key` says what is wrong with it.
+    """
+    try:
+        return _found_key()
+    except ConfigurationError:
+        return None
+
+
+def api_key_source() -> str | None:
+    """Say where a key is found that is not given in code: a variable, a file, or nowhere.
+
+    Raises:
+        ConfigurationError: The key file cannot be used.
+    """
+    if os.environ.get(API_KEY_VARIABLE, "").strip():
+        return API_KEY_VARIABLE
+    return API_KEY_FILE if _found_key() is not None else None
+
+
+def sandbox_from_environment() -> bool:
+    """Return whether the environment turns the sandbox on.
+
+    Raises:
+        ConfigurationError: The variable is neither 1, true, 0 nor false.
+    """
+    value = os.environ.get(SANDBOX_VARIABLE, "").strip().lower()
+    if value not in _SWITCH:
+        raise ConfigurationError(
+            f"{SANDBOX_VARIABLE} must be 1, true, 0 or false; got {value[:40]!r}."
+        )
+    return _SWITCH[value]
+
+
+def check_environment_sandbox(given: Collection[str]) -> None:
+    """Refuse or announce a sandbox that the environment alone has turned on.
+
+    Args:
+        given: Names of the settings that were passed in code.
+
+    Raises:
+        ConfigurationError: A key, an address or an HTTP client was passed, which the sandbox would
+            silently leave unused.
+    """
+    unused = sorted({"api_key", "base_url", "http_client", "http_async_client"} & set(given))
+    if unused:
+        raise ConfigurationError(
+            f"{SANDBOX_VARIABLE} turns the sandbox on, and {unused[0]}=… was passed in code, which "
+            f"the sandbox does not use. Unset {SANDBOX_VARIABLE}, or pass sandbox=False to pay for "
+            "real images."
+        )
+    if os.getpid() not in _warned_in:
+        _warned_in.add(os.getpid())
+        logger.warning(
+            "%s is set: images are placeholders from the sandbox, and nothing is paid.",
+            SANDBOX_VARIABLE,
+        )
 
 
 def base_url_from_environment() -> str:
@@ -32,12 +104,12 @@ def usable_key(api_key: SecretStr | None) -> str:
     Raises:
         ConfigurationError: There is none, or it cannot stand in an HTTP header.
     """
-    secret = api_key or api_key_from_environment() or SecretStr("")
+    secret = api_key or _found_key() or SecretStr("")
     if not _bare(secret):
         raise ConfigurationError(
             f"A subscription key is needed and none was found; nothing was sent. Set the "
             f"environment variable {API_KEY_VARIABLE}, pass api_key=…, or try without a key: "
-            "sandbox=True."
+            f"sandbox=True, or {SANDBOX_VARIABLE}=1."
         )
     if not _fits_a_header(secret):
         raise ConfigurationError(
@@ -94,6 +166,35 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _found_key() -> SecretStr | None:
+    value = os.environ.get(API_KEY_VARIABLE, "").strip()
+    return SecretStr(value) if value else _key_in_file()
+
+
+def _key_in_file() -> SecretStr | None:
+    """Read the key file of the owner's own tools, if it is there.
+
+    Raises:
+        ConfigurationError: Other users can read it, or it cannot be read.
+    """
+    problem = None
+    try:
+        with Path(API_KEY_FILE).expanduser().open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077 and os.name == "posix":
+                problem = f"other users can access it; run: chmod 600 {API_KEY_FILE}"
+            value = file.read(_MAX_KEY_BYTES).decode("utf-8", "replace").strip()
+    except (FileNotFoundError, NotADirectoryError, RuntimeError):  # no file, or no home
+        return None
+    except OSError as error:
+        problem, value = f"it cannot be read ({type(error).__name__})", ""
+    if problem is not None:
+        raise ConfigurationError(
+            f"The key file {API_KEY_FILE} is not used: {problem}. Or set {API_KEY_VARIABLE}. "
+            "Nothing was sent."
+        )
+    return SecretStr(value) if value else None
 
 
 def _bare(secret: SecretStr) -> str:

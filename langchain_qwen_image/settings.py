@@ -14,6 +14,7 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     field_validator,
+    model_validator,
 )
 
 from langchain_qwen_image.account.budget import Budget
@@ -27,7 +28,9 @@ from langchain_qwen_image.defaults import (
 from langchain_qwen_image.environment import (
     api_key_from_environment,
     base_url_from_environment,
+    check_environment_sandbox,
     checked_base_url,
+    sandbox_from_environment,
 )
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.integration.tracing import report_cost
@@ -56,15 +59,17 @@ class QwenImageSettings(BaseModel):
         default_factory=api_key_from_environment,
         exclude=True,
         repr=False,
-        description="Subscription key; by default the environment variable PIXAZO_API_KEY.",
+        description="Subscription key; by default the environment variable PIXAZO_API_KEY, else "
+        "the file ~/.pixazo/api-key.",
     )
     base_url: str = Field(
         default_factory=base_url_from_environment,
         description="Address of the gateway; by default PIXAZO_BASE_URL, else the public one.",
     )
     sandbox: bool = Field(
-        default=False,
-        description="Answer from the embedded sandbox: no key, no network, no cost.",
+        default_factory=sandbox_from_environment,
+        description="Answer from the embedded sandbox: no key, no network, no cost. By default "
+        "the environment variable PIXAZO_SANDBOX, else off.",
     )
     timeout: float = Field(
         default=TIMEOUT,
@@ -121,6 +126,13 @@ class QwenImageSettings(BaseModel):
     def _check_base_url(cls, value: str) -> str:
         return checked_base_url(value)
 
+    @model_validator(mode="after")
+    def _check_sandbox(self) -> Self:
+        if self.sandbox and "sandbox" not in self.model_fields_set:
+            given = [name for name in self.model_fields_set if self.__dict__[name] is not None]
+            check_environment_sandbox(given)
+        return self
+
     @property
     def pipeline(self) -> "Pipeline":
         """The pipeline that these settings describe, set up at first use."""
@@ -168,7 +180,8 @@ class QwenImageSettings(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy with some settings changed, checked as those of a new one are."""
         source = copy.deepcopy(self) if deep else self
-        names = source.model_fields_set if deep else source.model_fields_set | {"api_key"}
+        shares_key = not deep and (not self.sandbox or "sandbox" in self.model_fields_set)
+        names = source.model_fields_set | ({"api_key"} if shares_key else set())
         return type(self)(**{name: source.__dict__[name] for name in names} | dict(update or {}))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
