@@ -72,6 +72,7 @@ class QwenImageClient:
             ConfigurationError: `base_url` is not an address that the key may be sent to, or a
                 number cannot work.
         """
+        api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key  # for tracebacks
         is_sandbox = sandbox_from_environment() if sandbox is None else sandbox
         if is_sandbox and sandbox is None:
             own = {
@@ -82,7 +83,7 @@ class QwenImageClient:
             }
             check_environment_sandbox([name for name, value in own.items() if value is not None])
         self._sender = Sender(
-            api_key=SecretStr(api_key) if isinstance(api_key, str) else api_key,
+            api_key=api_key,
             base_url=base_url,
             sandbox=is_sandbox,
             timeout=timeout,
@@ -190,6 +191,16 @@ class QwenImageClient:
     def sandbox(self) -> bool:
         """Whether the embedded sandbox answers."""
         return self._sender.sandbox
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for the whole answer to one POST."""
+        return self._sender.timeout
+
+    @property
+    def max_retries(self) -> int:
+        """Extra attempts, made only where the request provably bought nothing."""
+        return self._sender.max_retries
 
     @property
     def price_usd(self) -> float:
