@@ -134,8 +134,9 @@ def _kind_and_advice(error_body: ErrorBody) -> tuple[type[QwenImageError], str]:
 
 def _is_money(error_body: ErrorBody, status: int) -> bool:
     """Say whether money is the matter; a 403 with `Retry-After` is the gateway's quota (APIM)."""
-    is_gateways = not error_body.is_foreign or not error_body.message.strip()
-    is_quota = status == 403 and error_body.header_wait is not None and is_gateways
+    page = error_body.message[:_PAGE]
+    is_page = error_body.is_foreign and ("<" in page or words.is_firewall(words.plain([page])))
+    is_quota = status == 403 and error_body.header_wait is not None and not is_page
     return (
         status == 402
         or is_quota
