@@ -1,5 +1,6 @@
 """A gateway on loopback that gets every POST at once, and answers when the test says so."""
 
+import sys
 import threading
 from types import TracebackType
 
@@ -11,10 +12,15 @@ from langchain_qwen_image.sandbox.gateway import Gateway
 
 
 class HeldServer(LoopbackServer):
-    """Answer POSTs as the sandbox does, but none before `release()`; images are served at once."""
+    """Answer POSTs as the sandbox does, but none before `release()`; images are served at once.
 
-    def __init__(self) -> None:
+    With a number, only so many are held back: the first that come.
+    """
+
+    def __init__(self, first: int = sys.maxsize) -> None:
         """Bind a free port and start to serve."""
+        self._left = first
+        self._one_by_one = threading.Lock()
         self._released = threading.Event()
         super().__init__(self._say)
         self.gateway = Gateway(self.base_url, draw=draw_plain)
@@ -42,8 +48,11 @@ class HeldServer(LoopbackServer):
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ")
         headers = dict(line.split(": ", 1) for line in lines)
-        answer = self.gateway.answer(method, target, headers, body)
-        if method == "POST":
+        with self._one_by_one:
+            answer = self.gateway.answer(method, target, headers, body)
+            self._left -= method == "POST"
+            is_held = method == "POST" and self._left >= 0
+        if is_held:
             assert self._released.wait(PATIENCE), "nobody released the answer"
         if answer.fault == "drop":
             return b""

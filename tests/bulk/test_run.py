@@ -301,27 +301,36 @@ def test_refusals_for_coming_too_soon_give_nobody_up(
     ],
 )
 def test_a_lasting_denial_ends_the_run(
-    server: SandboxServer,
-    generator: QwenImageGenerator,
     outcomes: Outcomes,
     scenario: str,
     error: type[Exception],
     tmp_path: Path,
 ) -> None:
     """Key, permission, quota, address: after a second look no more is sent, the rest settled."""
-    server.script("slow-1", *[scenario] * 20)
     saved: list[BulkOutcome] = []
 
     def requests() -> Iterator[str]:
         yield from (f"image {number}" for number in range(1000))
 
-    with pytest.raises(error):
-        _collect_into(saved, outcomes, generator.generate_many(requests(), concurrency=2))
-    assert statuses(saved) == ["saved"], "what was in flight is settled"
-    assert server.gateway.post_count == 3
-    assert saved[0].request is not None
-    resumed = outcomes(generator.generate_many([saved[0].request]))
-    assert statuses(resumed) == ["reused"]
+    with HeldServer(first=1) as server:
+        server.gateway.script("ok", *[scenario] * 20)
+        generator = generator_on(server, save_to=tmp_path)
+        run = generator.generate_many(requests(), concurrency=2)
+
+        def release_after_the_second_look() -> None:
+            wait_until(lambda: server.gateway.post_count == 3 and run.in_flight == 1)
+            server.release()
+
+        other = threading.Thread(target=release_after_the_second_look)
+        other.start()
+        with pytest.raises(error):
+            _collect_into(saved, outcomes, run)
+        other.join()
+        assert statuses(saved) == ["saved"], "what was in flight is settled"
+        assert server.gateway.post_count == 3
+        assert saved[0].request is not None
+        resumed = outcomes(generator.generate_many([saved[0].request]))
+        assert statuses(resumed) == ["reused"]
 
 
 def _collect_into(saved: list[BulkOutcome], outcomes: Outcomes, run: BulkRun) -> None:
