@@ -17,7 +17,6 @@ import langchain_qwen_image
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "langchain_qwen_image"
-TESTS = ROOT / "tests"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 _MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:root|work|home|Users|opt)/[\w.]|[A-Z]:\\Users\\")
@@ -120,20 +119,6 @@ def test_version_is_the_newest_of_the_changelog() -> None:
     assert newest[1] == langchain_qwen_image.__version__
 
 
-@pytest.mark.parametrize(
-    "module", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE))
-)
-def test_modules_are_short(module: Path) -> None:
-    """A module is at most 310 lines: longer ones hold two things."""
-    assert len(module.read_text(encoding="utf-8").splitlines()) <= 310
-
-
-def test_names_of_modules_say_something() -> None:
-    """No module has a name under which anything could stand."""
-    empty = {"utils", "base", "constants", "wrapper", "helpers", "common", "misc"}
-    assert [file for file in PACKAGE.rglob("*.py") if file.stem.lstrip("_") in empty] == []
-
-
 def _importers(library: str) -> list[str]:
     return [
         str(file.relative_to(PACKAGE))
@@ -214,8 +199,3 @@ def test_wheel_holds_the_package_alone(tmp_path: Path) -> None:
     page = {f"langchain_qwen_image/gallery/{part}" for part in _GALLERY}
     assert page <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-
-
-def test_the_shared_fixtures_have_one_home() -> None:
-    """There is one conftest.py: tests import from it, and a second would stand in its way."""
-    assert [file.parent for file in TESTS.rglob("conftest.py")] == [TESTS]
