@@ -1,6 +1,8 @@
 """Recovery: what a ledger says is paid for and not saved is fetched, found, or listed."""
 
 import json
+import socket
+import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,8 +13,13 @@ import pytest
 from langchain_core.stores import InMemoryByteStore
 
 from langchain_qwen_image import ImageGenerationResult, QwenImageClient
-from langchain_qwen_image.account.ledger import Ledger
-from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.account.ledger import Ledger, LedgerCall
+from langchain_qwen_image.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    RequestTimeoutError,
+    ServerError,
+)
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.recovery import ledger_at, recover
 from langchain_qwen_image.sandbox import SandboxServer
@@ -175,41 +182,72 @@ def test_a_dry_run_changes_nothing(
     assert [call.state for call in ledger.calls()] == ["answered", "answered"]
 
 
-@pytest.mark.parametrize(
-    ("url", "expires_in", "says"),
-    [
-        pytest.param(None, timedelta(days=-1), "Its link expired at", id="expired"),
-        pytest.param("data:image/png;base64,AAAA", None, "inside the answer", id="inline"),
-    ],
-)
-def test_a_dead_link_is_lost(
-    tmp_path: Path,
-    ledger: Ledger,
-    buy: Buy,
-    ask: Ask,
-    server: SandboxServer,
-    url: str | None,
-    expires_in: timedelta | None,
-    says: str,
-) -> None:
-    """An image that no link leads to any more is listed as lost, and nothing is fetched."""
-    call_id = ask("a fox")
+def _paid(ledger: Ledger, call_id: str, link: str, expires_at: datetime | None = None) -> str:
+    """Note an answer with one link, and return the call's id."""
     ledger.sent(call_id).result()
-    expiry = None if expires_in is None else datetime.now(UTC) + expires_in
-    link = url or f"{server.base_url}/images/x.png"
-    images = [("abcd1234", link, expiry)]
+    images = [(uuid4().hex[:8], link, expires_at)]
     ledger.answered(call_id, request_id="r", cost_usd=_PRICE, images=images).result()
+    return call_id
+
+
+def test_an_image_that_came_inline_and_is_not_saved_is_lost(
+    tmp_path: Path, ledger: Ledger, ask: Ask, server: SandboxServer
+) -> None:
+    """Nothing can bring back what was only in the answer, so nothing is sent."""
+    _paid(ledger, ask(), "data:image/png;base64,AAAA")
     [finding] = recover(tmp_path)
     assert (finding.outcome, finding.is_settled) == ("lost", False)
-    assert says in (finding.reason or "")
+    assert "inside the answer" in (finding.reason or "")
     assert server.requests == []
 
 
-def test_the_moment_decides_which_links_are_dead(tmp_path: Path, buy: Buy) -> None:
-    """`now` stands for the present."""
+def test_a_link_is_lost_when_its_host_says_so_too(
+    tmp_path: Path, ledger: Ledger, ask: Ask, server: SandboxServer
+) -> None:
+    """An expired link is asked for once, and is lost when its host answers that it is gone."""
+    link = f"{server.base_url}/images/x.png?Signature=secret"
+    _paid(ledger, ask(), link, datetime.now(UTC) - timedelta(days=1))
+    [finding] = recover(tmp_path)
+    assert (finding.outcome, finding.is_settled, _gets(server)) == ("lost", False, 1)
+    assert "Its link expired at" in (finding.reason or "")
+    assert "secret" not in (finding.reason or "")
+
+
+def test_a_clock_that_is_ahead_loses_nothing(
+    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+) -> None:
+    """A good link whose time is over by this machine's clock is fetched, by one GET."""
+    buy()
+    posts = server.gateway.post_count
+    assert _outcomes(tmp_path, now=datetime.now(UTC) + timedelta(hours=36)) == ["fetched"]
+    assert (_gets(server), server.gateway.post_count) == (1, posts)
+    assert [call.state for call in ledger.calls()] == ["saved"]
+
+
+def test_an_expired_link_whose_host_cannot_be_asked_is_not_lost(
+    tmp_path: Path, ledger: Ledger, ask: Ask
+) -> None:
+    """Without an answer of its host, a link has only not been fetched."""
+    port = closed_port()
+    _paid(ledger, ask(), f"http://127.0.0.1:{port}/x.png", datetime.now(UTC) - timedelta(days=1))
+    assert _outcomes(tmp_path) == ["failed"]
+
+
+def closed_port() -> int:
+    """Return a port of this machine that nobody listens at."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
+def test_a_dry_run_goes_by_the_clock(tmp_path: Path, buy: Buy) -> None:
+    """Where no host is asked, `now` decides which links have expired, and the finding says so."""
     buy()
     later = datetime.now(UTC) + timedelta(days=2)
-    assert _outcomes(tmp_path, dry_run=True, now=later) == ["lost"]
+    [finding] = recover(tmp_path, dry_run=True, now=later)
+    assert finding.outcome == "lost"
+    assert "by this machine's clock" in (finding.reason or "")
     assert _outcomes(tmp_path, dry_run=True) == ["fetchable"]
 
 
@@ -342,3 +380,152 @@ def test_no_ledger_is_an_error_and_none_is_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no ledger at .*\.qwen-image\.db"):
         list(recover(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def _queue(ledger: Ledger, call_id: str) -> str:
+    ledger.sent(call_id).result()
+    ledger.queued(call_id, polling_path="/v2/requests/status/1", request_id="q1").result()
+    return call_id
+
+
+def _bring_image(ledger: Ledger, call: LedgerCall) -> None:
+    images = [("abcd1234", "https://h/p.png?s=1", None)]
+    ledger.answered(call.id, request_id="r", cost_usd=_PRICE, images=images).result()
+    ledger.saved("abcd1234", path="p.png", sha256="ab", size_bytes=7).result()
+
+
+def _say_failed(ledger: Ledger, call: LedgerCall) -> None:
+    ledger.refused(call.id, error="ServerError", message="FAILED").result()
+    raise ServerError("FAILED")
+
+
+def _say_nothing(ledger: Ledger, call: LedgerCall) -> None:
+    raise RequestTimeoutError("The gateway had no image within 30 s.")
+
+
+def _refuse_key(ledger: Ledger, call: LedgerCall) -> None:
+    raise AuthenticationError("The key was refused.")
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "settled", "says", "state"),
+    [
+        pytest.param(_bring_image, "fetched", True, None, "saved", id="completed"),
+        pytest.param(_say_failed, "refused", True, "FAILED", "refused", id="failed"),
+        pytest.param(_say_nothing, "queued", False, "no image within", "queued", id="pending"),
+        pytest.param(_refuse_key, "queued", False, "key was refused", "queued", id="key"),
+    ],
+)
+def test_a_queued_call_is_asked_for(
+    tmp_path: Path,
+    ledger: Ledger,
+    ask: Ask,
+    answers: Callable[[Ledger, LedgerCall], None],
+    outcome: str,
+    settled: bool,
+    says: str | None,
+    state: str,
+) -> None:
+    """What the gateway says of a queued call is what is found, and a refused poll ends no call."""
+    call_id = _queue(ledger, ask())
+    asked: list[str | None] = []
+
+    def resume(call: LedgerCall) -> None:
+        asked.append(call.polling_path)
+        answers(ledger, call)
+
+    [finding] = recover(tmp_path, resume=resume)
+    assert (finding.outcome, finding.is_settled) == (outcome, settled)
+    assert (says or "") in (finding.reason or "")
+    assert asked == ["/v2/requests/status/1"]
+    call = ledger.get(call_id)
+    assert call is not None
+    assert call.state == state
+
+
+def test_a_dry_run_asks_for_no_queued_call(tmp_path: Path, ledger: Ledger, ask: Ask) -> None:
+    """A dry run only says that the call is queued."""
+    _queue(ledger, ask())
+
+    def resume(call: LedgerCall) -> None:
+        raise AssertionError
+
+    assert _outcomes(tmp_path, dry_run=True, resume=resume) == ["queued"]
+
+
+def test_a_queued_call_is_unknown_after_a_day(tmp_path: Path, ledger: Ledger, ask: Ask) -> None:
+    """After 24 hours it is asked for once more, and then may have been billed for nothing."""
+    _queue(ledger, ask())
+    asked = []
+
+    def resume(call: LedgerCall) -> None:
+        asked.append(call)
+        _say_nothing(ledger, call)
+
+    later = datetime.now(UTC) + timedelta(hours=25)
+    [finding] = recover(tmp_path, resume=resume, now=later)
+    assert (finding.outcome, len(asked)) == ("unanswered", 1)
+    assert "24 hours" in (finding.reason or "")
+    assert [call.state for call in ledger.calls()] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("body", "suffix"),
+    [
+        pytest.param(b'{"odd": "https://h/x.png?s=1"}', ".json", id="json"),
+        pytest.param(b"<html>", ".html", id="html"),
+        pytest.param(b"\x89PNG" * 40_000, ".bin", id="large"),
+        pytest.param(b"", ".bin", id="empty"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True], ids=["run", "dry-run"])
+def test_raw_answers_are_written_out(
+    tmp_path: Path, ledger: Ledger, ask: Ask, body: bytes, suffix: str, dry_run: bool
+) -> None:
+    """A raw answer is told of, and written for its owner alone where that is asked for, once."""
+    call_id = ask()
+    ledger.sent(call_id).result()
+    ledger.raw_answer(call_id, body=body, content_type="text/plain").result()
+    ledger.unknown(call_id, error="MalformedResponseError", message="no image").result()
+    out = tmp_path / "answers"
+    [finding] = recover(tmp_path, dry_run=dry_run)
+    assert (finding.outcome, finding.call.has_raw_answer) == ("unanswered", True)
+    assert (finding.raw_answer, out.exists()) == (None, False)
+    for _ in range(2):
+        [finding] = recover(tmp_path, dry_run=dry_run, raw_answers=out)
+        assert finding.raw_answer == out / f"{call_id}{suffix}"
+    [file] = out.iterdir()
+    assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (body, 0o600)
+    assert ledger.read_raw_answer(call_id) == body
+
+
+def test_a_raw_answer_is_written_over_no_other_file(
+    tmp_path: Path, ledger: Ledger, ask: Ask
+) -> None:
+    """Another file of that name stays, and a call's name leads out of no folder."""
+    ledger.asked(
+        "../../c 1", prompt="a fox", parameters={}, model="m", base_url="b", cost_usd=_PRICE
+    )
+    ledger.sent("../../c 1").result()
+    ledger.raw_answer("../../c 1", body=b"{}", content_type=None).result()
+    out = tmp_path / "answers"
+    out.mkdir()
+    [first] = recover(tmp_path, dry_run=True, raw_answers=out)
+    assert first.raw_answer is not None
+    assert first.raw_answer.parent == out
+    first.raw_answer.write_text("mine")
+    [second] = recover(tmp_path, dry_run=True, raw_answers=out)
+    assert second.raw_answer is not None
+    assert (first.raw_answer.read_text(), second.raw_answer.read_text()) == ("mine", "{}")
+
+
+def test_a_candidate_that_could_not_be_fetched_is_tried_again(
+    tmp_path: Path, ledger: Ledger, buy: Buy
+) -> None:
+    """A link with a raw answer beside it is fetched, and the answer is erased then."""
+    bought = buy()
+    [call] = ledger.calls()
+    ledger.raw_answer(call.id, body=b"{}", content_type=None).result()
+    ledger.not_saved(bought.image.id, "no connection").result()
+    assert _outcomes(tmp_path) == ["fetched"]
+    assert ledger.read_raw_answer(call.id) is None

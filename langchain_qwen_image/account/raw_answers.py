@@ -5,17 +5,21 @@ They are as secret as links, and erased when their call is settled or given up.
 
 import hashlib
 import os
+import re
 import sqlite3
 import tempfile
+from itertools import count
 from pathlib import Path
 
 from langchain_qwen_image.account.database import LedgerError
 from langchain_qwen_image.account.transitions import get_call
 
-__all__ = ["erase_settled", "keep", "read"]
+__all__ = ["erase_settled", "keep", "read", "write_out"]
 
 # What is larger is a file of its own: the database stays small, and its pages in the cache.
 _MAX_IN_TABLE = 64 * 1024
+_BINARY = getattr(os, "O_BINARY", 0)
+_UNSAFE = re.compile(r"[^\w.-]|^\.", re.ASCII)
 _MAY_HAVE_ONE = ("sent", "queued", "unknown", "answered")
 # A call is given up when another one was paid for in its place.
 _SETTLED = """
@@ -71,6 +75,28 @@ def erase_settled(connection: sqlite3.Connection, ledger: Path) -> bool:
     for call in calls:
         _erase(connection, call["id"], call["seq"], ledger)
     return bool(calls)
+
+
+def write_out(folder: Path, call_id: str, body: bytes) -> Path:
+    """Write an answer to a file of its own in a folder, for its owner alone, over none."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stem = _UNSAFE.sub("_", call_id)[:64]
+    for number in count(1):
+        file = folder / f"{stem}{f'-{number}' if number > 1 else ''}{_suffix(body)}"
+        if file.is_file() and file.read_bytes() == body:
+            return file
+        try:
+            descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o600)
+        except FileExistsError:
+            continue
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(body)
+        return file
+    raise AssertionError  # pragma: no cover - count does not end
+
+
+def _suffix(body: bytes) -> str:
+    return {b"{": ".json", b"[": ".json", b"<": ".html"}.get(body.lstrip()[:1], ".bin")
 
 
 def _erase(connection: sqlite3.Connection, call_id: str, seq: int, ledger: Path) -> None:

@@ -110,17 +110,22 @@ class Lookup:
         call = self.find(item)
         if call is None or call.state in ("asked", "refused"):
             return None
-        if call.state in ("sent", "queued", "unknown"):
-            said = f": {call.message}" if call.message else ""
-            return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
-        if call.state == "queued":  # paid for, and there is an address to ask: never sent again
-            return PriorState("unsaved", reason=_QUEUED)
-        if call.state == "answered":
+        findings: list[Finding] = []
+        if call.state in ("queued", "answered"):
             findings = self._settle(call, on_failure, item_id)
             call = self._ledger.get(call.id) or call
-            if call.state == "answered":
+        match call.state:
+            case "asked" | "refused":
+                return None
+            case "sent" | "unknown":
+                said = f": {call.message}" if call.message else ""
+                return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
+            case "queued":  # paid for, and there is an address to ask: never sent again
+                return PriorState("unsaved", reason=_QUEUED)
+            case "answered":
                 return self._without_image(call, findings)
-        return self._saved(call)
+            case "saved":
+                return self._saved(call)
 
     def find(self, item: str) -> LedgerCall | None:
         """Return the call that stands for a request, if there is one."""
@@ -138,7 +143,14 @@ class Lookup:
                 raise
 
         now = datetime.now(UTC)
-        recovery = Recovery(self._ledger, self._store, fetch, dry_run=self._dry_run, now=now)
+        recovery = Recovery(
+            self._ledger,
+            self._store,
+            fetch,
+            dry_run=self._dry_run,
+            now=now,
+            resume=self._pipeline.resume,
+        )
         return recovery.settle(call)
 
     def _without_image(self, call: LedgerCall, findings: Sequence[Finding]) -> PriorState:

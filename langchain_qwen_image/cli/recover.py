@@ -1,4 +1,4 @@
-"""`qwen-image recover`: fetch what is paid for and not saved, and list what is left to see to."""
+"""`qwen-image recover`: download what is paid for and not saved, and list what needs attention."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ _WORDS: "dict[Outcome, str]" = {
     "fetchable": "can be fetched",
     "failed": "not fetched",
     "lost": "lost",
+    "queued": "queued",
+    "refused": "not billed",
     "unanswered": "unknown",
 }
 _PROMPT_CHARACTERS = 32
@@ -30,17 +32,24 @@ def recover(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Fetch nothing; only say how things stand.")
     ] = False,
+    raw_answers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT_DIR",
+            help="Write answers in which no image was found to this folder. They may hold links.",
+        ),
+    ] = None,
 ) -> None:
-    """Fetch what is paid for and not saved yet.
+    """Download paid images that were not saved.
 
-    Free of charge: nothing is ever generated. Images whose link has died are listed as lost, and
-    calls that may have been billed, without an image, as unknown. The exit status is 0 when
-    nothing is left to worry about, else 1.
+    Free of charge: no image is generated. Images whose link has expired are listed as lost, images
+    that the gateway has not generated yet as queued, and calls that may have been billed without
+    an answer as unknown. The exit status is 0 if nothing needs attention, else 1.
     """
     from langchain_qwen_image import recovery
 
     with waiting("Looking for images,"):
-        findings = list(recovery.recover(directory, dry_run=dry_run))
+        findings = list(recovery.recover(directory, dry_run=dry_run, raw_answers=raw_answers))
     if findings:
         show_table(("outcome", "asked (UTC)", "prompt", "details"), [_row(one) for one in findings])
     typer.echo(_summary(findings))
@@ -62,15 +71,21 @@ def _details(finding: "Finding") -> str:
     if finding.path is not None:
         return shown(Path(finding.path))
     call = finding.call
-    reason = finding.reason or ""
+    details = [finding.reason] if finding.reason else []
     if finding.outcome == "unanswered":
-        reason = f"May have cost ${call.cost_usd} ({call.error or 'no answer is known'})."
-    return f"{reason} Request {call.request_id}." if call.request_id else reason
+        details = [f"May have cost ${call.cost_usd} ({call.error or 'no answer is known'})."]
+    if call.request_id:
+        details.append(f"Request {call.request_id}.")
+    if finding.raw_answer is not None:
+        details.append(f"Raw answer: {shown(finding.raw_answer)}")
+    elif call.has_raw_answer:
+        details.append("Its raw answer is saved: --raw-answers OUT_DIR writes it to a file.")
+    return " ".join(details)
 
 
 def _summary(findings: Sequence["Finding"]) -> str:
     if not findings:
-        return "Nothing to recover: every image that the ledger knows to be paid for is saved."
+        return "Nothing to recover: every paid image in the ledger is saved."
     counts = Counter(one.outcome for one in findings)
     told = [f"{counts[outcome]} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
     return f"{', '.join(told)}."

@@ -1,4 +1,4 @@
-"""`qwen-image spend`: what a ledger says was bought, by day."""
+"""`qwen-image spend`: what a ledger says was bought, per day."""
 
 import json
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ def spend(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the days as JSON.")] = False,
 ) -> None:
-    """Print what was bought, by day.
+    """Show spending per day.
 
-    Days are in UTC. Unknown are the calls that were sent and have no known answer: they may have
-    been billed.
+    Days are in UTC. Lost images were paid for and not saved, and their link has expired. Unknown
+    calls were sent and have no known answer: they may have been billed.
     """
     from langchain_qwen_image.account.ledger import spend_by_day
     from langchain_qwen_image.recovery import ledger_at
@@ -48,7 +48,7 @@ def _show(days: Sequence["SpendDay"]) -> None:
     show_table(("day", *_COUNTS, "USD"), rows, numbers=True)
     perhaps = sum((day.usd_unknown for day in days), Decimal(0))
     if perhaps:
-        typer.echo(f"The unknown may have cost up to {_dollars(perhaps)} USD more.")
+        typer.echo(f"Unknown calls may have cost up to {_dollars(perhaps)} USD more.")
 
 
 def _dollars(usd: Decimal) -> str:
