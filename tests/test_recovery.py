@@ -4,6 +4,7 @@ import json
 import socket
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +13,9 @@ from uuid import uuid4
 import pytest
 from langchain_core.stores import InMemoryByteStore
 
-from langchain_qwen_image import ImageGenerationResult, QwenImageClient
+from langchain_qwen_image import ImageGenerationResult, QwenImageClient, QwenImageGenerator
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall
+from langchain_qwen_image.concurrency.runtime import Blocking
 from langchain_qwen_image.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -529,3 +531,37 @@ def test_a_candidate_that_could_not_be_fetched_is_tried_again(
     ledger.not_saved(bought.image.id, "no connection").result()
     assert _outcomes(tmp_path) == ["fetched"]
     assert ledger.read_raw_answer(call.id) is None
+
+
+def _die(seconds: float) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("key", "outcome", "state"),
+    [
+        pytest.param(_KEY, "fetched", "saved", id="key"),
+        pytest.param(None, "queued", "queued", id="no-key"),
+    ],
+)
+def test_a_call_that_a_killed_process_left_queued(
+    tmp_path: Path,
+    ledger: Ledger,
+    server: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str | None,
+    outcome: str,
+    state: str,
+) -> None:
+    """The key of the environment brings the image; without one nothing is given up."""
+    generator = QwenImageGenerator(base_url=server.base_url, api_key=_KEY, save_to=tmp_path)
+    generator._pipelines[:] = [replace(generator.pipeline, blocking=Blocking(_die))]
+    with pytest.raises(KeyboardInterrupt):
+        generator.invoke("sandbox:queued")
+    assert [call.state for call in ledger.calls()] == ["queued"]
+    if key is not None:
+        monkeypatch.setenv("PIXAZO_API_KEY", key)
+    [finding] = recover(tmp_path)
+    assert finding.outcome == outcome
+    assert [call.state for call in ledger.calls()] == [state]
+    assert server.gateway.post_count == 1

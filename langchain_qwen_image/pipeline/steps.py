@@ -89,6 +89,8 @@ class Steps:
         try:
             answer = await self.sender.wait(runtime, queued, watch)
             answer, problem = await confirmed(runtime, self.saver, answer)
+        except ConfigurationError:
+            raise  # such as a missing key: nothing was asked, and the call stays queued
         except QwenImageError as error:
             await watch.recorder.failed(error, billed=error.may_have_been_billed)
             raise
