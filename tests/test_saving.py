@@ -244,6 +244,17 @@ def test_a_name_taken_meanwhile_loses_nothing(
     assert call(image, "save", "b.png").read_bytes() == PNG
 
 
+def test_no_free_name_is_said(
+    here: Path, image: GeneratedImage, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every name in a folder is taken, the image is not lost either."""
+    monkeypatch.setattr("langchain_qwen_image.storage.user_file.names", lambda name: [name])
+    call(image, "save", "images/")
+    with pytest.raises(SaveError, match="no free name"):
+        call(image, "save", "images/")
+    assert call(image, "save", "other/").read_bytes() == PNG
+
+
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_overwrite_replaces_files_only(here: Path, image: GeneratedImage, kind: str) -> None:
     """A device or a pipe is never replaced by a file, nor written to."""

@@ -141,7 +141,7 @@ def dollars(usd: Decimal) -> str:
 def _linked_image(entry: Entry, thumbnail: str | None) -> str:
     link = f'<a href="{_href(entry.name)}"'
     if thumbnail is None:
-        said = "No preview: this file is not a whole image"
+        said = "No preview: this file is damaged or too large"
         return f'{link} class="damaged"><span>{said}</span></a>'
     size = f'width="{SIDE}" height="{SIDE}"'
     return (

@@ -400,7 +400,7 @@ def test_a_damaged_image_has_a_calm_place(tmp_path: Path, image: bytes) -> None:
     save(tmp_path, "a.png", image=image)
     save(tmp_path, "b.png")
     first, second = sorted(read(tmp_path).tiles, key=lambda tile: tile.href)
-    assert first.texts["damaged"] == "No preview: this file is not a whole image"
+    assert first.texts["damaged"] == "No preview: this file is damaged or too large"
     assert (first.src, first.texts["prompt"]) == ("", "a red fox")
     assert second.src
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import pytest
 from conftest import Call
@@ -363,6 +364,16 @@ def test_scaling_refuses_what_is_no_good_image(image: bytes) -> None:
     """Damaged images, other formats and decompression bombs are a ValueError."""
     with pytest.raises(ValueError, match=r"not an image|too large"):
         thumbnail(image, max_side=100)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [5_000, 10_000, 20_000])
+def test_scaling_believes_no_second_header(side: int) -> None:
+    """A PNG whose second header claims more pixels than its first is refused unopened."""
+    body = b"IHDR" + side.to_bytes(4) * 2 + PIXEL[24:29]
+    second = (13).to_bytes(4) + body + crc32(body).to_bytes(4)
+    with pytest.raises(ValueError, match="too large"):
+        thumbnail(PIXEL[:33] + second + PIXEL[33:], max_side=100)
 
 
 def test_scaling_refuses_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 from langchain_core.stores import InMemoryByteStore
-from typer.testing import CliRunner
 
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool, QwenImageToolkit
-from langchain_qwen_image.cli import app
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.storage.opening import FolderStore, folder_of, open_store
@@ -49,20 +47,6 @@ def test_addresses_are_refused_when_they_are_set(
     with pytest.raises(ConfigurationError, match="is an address"):
         open_store(kind(address))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_line_refuses_addresses_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`batch --out s3://…` ends with the reason; nothing is bought and no folder is made."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "prompts.txt").write_text("a fox\n")
-    done = CliRunner().invoke(
-        app, ["batch", "prompts.txt", "--out", "s3://bucket/x", "--sandbox", "--yes"]
-    )
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert "'s3://bucket/x' is an address" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["prompts.txt"]
 
 
 def test_the_way_out_is_said() -> None:

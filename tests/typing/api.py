@@ -118,7 +118,7 @@ def result(result: ImageGenerationResult) -> None:
 def image(image: GeneratedImage) -> None:
     """An image can be read and saved."""
     assert_type(image.read(), bytes)
-    assert_type(image.save("fox.png"), Path)
+    assert_type(image.save("fox.png", overwrite=True), Path)
     assert_type(image.save(Path("fox.png")), Path)
     assert_type(image.url, str | None)
     assert_type(image.expires_at, datetime | None)
@@ -128,7 +128,7 @@ def image(image: GeneratedImage) -> None:
 async def async_image(image: GeneratedImage) -> None:
     """The same for asyncio."""
     assert_type(await image.aread(), bytes)
-    assert_type(await image.asave("fox.png"), Path)
+    assert_type(await image.asave("fox.png", overwrite=True), Path)
 
 
 def errors(error: QwenImageError) -> None:
