@@ -65,7 +65,7 @@ def test_the_request_on_the_wire(call: Call) -> None:
     }
 
 
-def test_a_cookie_is_not_saved(call: Call) -> None:
+def test_a_cookie_is_not_sent_back(call: Call) -> None:
     """What a gateway sets is not sent back: the next request is the same as the first."""
     said = answer(Set_Cookie="session=abc; Path=/")
     with LoopbackServer(said) as gateway, at(gateway.base_url) as client:
@@ -188,7 +188,7 @@ def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
 
 
 def test_https(call: Call, trusted: ssl.SSLContext, slow_clock: None) -> None:
-    """Over TLS the request is the same, and connections are saved."""
+    """Over TLS the request is the same, and connections are used again."""
     with LoopbackServer(tls=trusted) as gateway, at(gateway.base_url) as client:
         assert call(client, "generate", "a fox").image.url == LINK
         assert gateway.posts[0].partition(b"\r\n\r\n")[2] == BODY

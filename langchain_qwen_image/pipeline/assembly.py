@@ -57,6 +57,7 @@ def assemble(settings: PipelineSettings) -> Pipeline:
             sandbox=settings.sandbox,
             http_client=settings.http_client,
             http_async_client=settings.http_async_client,
+            max_image_bytes=settings.max_image_bytes,
         ),
     )
     fetcher = make_fetcher(

@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""Largest answer that is read, in bytes, as sent and decoded: it may hold an image in base64."""
+"""Largest answer that is read by default, in bytes, as sent and decoded."""
 MAX_ERROR_BYTES = 64 * 1024
 """How much of an answer that is not 2xx is read, in bytes: it is for a message only."""
 LARGE_BYTES = 256 * 1024
 """What is larger takes milliseconds to parse; under asyncio that is done beside the event loop."""
+
+
+def answer_cap(max_image_bytes: int) -> int:
+    """Return the most bytes of an answer that are read, so that such an image fits in base64."""
+    return max(MAX_ANSWER_BYTES, max_image_bytes * 3 // 2)
 
 
 class UnreadableAnswerError(Exception):

@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 
+from langchain_qwen_image.defaults import MAX_IMAGE_BYTES
 from langchain_qwen_image.errors import ConfigurationError
-from langchain_qwen_image.transport.answer import MAX_ANSWER_BYTES, RawAnswer
+from langchain_qwen_image.transport.answer import RawAnswer, answer_cap
 from langchain_qwen_image.transport.call import Call
 from langchain_qwen_image.transport.pool import AsyncPool, Pool
 from langchain_qwen_image.transport.post import afetch_answer, apost, fetch_answer, post
@@ -32,6 +33,7 @@ class GatewayConnection:
         sandbox: bool = False,
         http_client: httpx.Client | None = None,
         http_async_client: httpx.AsyncClient | None = None,
+        max_image_bytes: int = MAX_IMAGE_BYTES,
     ) -> None:
         """Open nothing yet.
 
@@ -39,41 +41,32 @@ class GatewayConnection:
             sandbox: The embedded sandbox answers; the clients are not used.
             http_client: The caller's own client; never closed here.
             http_async_client: The same for asyncio.
+            max_image_bytes: Largest image, in bytes, that may come inside an answer.
         """
         transport = _sandbox_transport() if sandbox else None
+        self._max_bytes = answer_cap(max_image_bytes)
         self._pool = Pool(transport)
         self._async_pool = AsyncPool(transport)
         self._http_client = None if sandbox else http_client
         self._http_async_client = None if sandbox else http_async_client
 
-    def post(
-        self, wire: WireRequest, call: Call, seconds: float, max_bytes: int = MAX_ANSWER_BYTES
-    ) -> RawAnswer:
+    def post(self, wire: WireRequest, call: Call, seconds: float) -> RawAnswer:
         """Send one POST, once; the answer may take so many seconds.
 
         Raises:
             QwenImageError: No answer came, it was cut short, or it cannot be decoded.
         """
         with self._way(wire.url) as (route, client):
-            return post(route, client, wire, call, seconds, max_bytes)
+            return post(route, client, wire, call, seconds, self._max_bytes)
 
-    async def apost(
-        self, wire: WireRequest, call: Call, seconds: float, max_bytes: int = MAX_ANSWER_BYTES
-    ) -> RawAnswer:
+    async def apost(self, wire: WireRequest, call: Call, seconds: float) -> RawAnswer:
         """Async twin of `post`; a blocking client of the caller's works in a thread."""
         if self._needs_thread:
-            return await asyncio.to_thread(self.post, wire, call, seconds, max_bytes)
+            return await asyncio.to_thread(self.post, wire, call, seconds)
         async with self._away(wire.url) as (route, client):
-            return await apost(route, client, wire, call, seconds, max_bytes)
+            return await apost(route, client, wire, call, seconds, self._max_bytes)
 
-    def get(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        call: Call,
-        seconds: float,
-        max_bytes: int = MAX_ANSWER_BYTES,
-    ) -> RawAnswer:
+    def get(self, url: str, headers: Mapping[str, str], call: Call, seconds: float) -> RawAnswer:
         """Ask the gateway by GET, once, without following a redirect.
 
         `url` must be an address at the gateway: `headers` have the key in them.
@@ -83,21 +76,16 @@ class GatewayConnection:
             ConfigurationError: The request cannot be sent, by an address or a setting.
         """
         with self._way(url) as (route, client):
-            return fetch_answer(route, client, url, headers, call, seconds, max_bytes)
+            return fetch_answer(route, client, url, headers, call, seconds, self._max_bytes)
 
     async def aget(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        call: Call,
-        seconds: float,
-        max_bytes: int = MAX_ANSWER_BYTES,
+        self, url: str, headers: Mapping[str, str], call: Call, seconds: float
     ) -> RawAnswer:
         """Async twin of `get`."""
         if self._needs_thread:
-            return await asyncio.to_thread(self.get, url, headers, call, seconds, max_bytes)
+            return await asyncio.to_thread(self.get, url, headers, call, seconds)
         async with self._away(url) as (route, client):
-            return await afetch_answer(route, client, url, headers, call, seconds, max_bytes)
+            return await afetch_answer(route, client, url, headers, call, seconds, self._max_bytes)
 
     def close(self) -> None:
         """Close the blocking connections; a later call opens new ones."""

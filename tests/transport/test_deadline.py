@@ -30,12 +30,12 @@ class Wire(httpcore.NetworkStream):
         self.closed = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Keep the timeout."""
+        """Note the timeout."""
         self.timeouts.append(timeout)
         return b"read"
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Keep what is written, and the timeout."""
+        """Note what is written, and the timeout."""
         self.timeouts.append(timeout)
         self.written.append(buffer)
 
@@ -46,7 +46,7 @@ class Wire(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> "Wire":
-        """Keep the timeout."""
+        """Note the timeout."""
         self.timeouts.append(timeout)
         return self
 
