@@ -9,7 +9,7 @@ import json
 import zlib
 from dataclasses import dataclass, field
 
-GZIP = b"\x1f\x8b"
+_GZIP = b"\x1f\x8b"
 _TRAILER_BYTES = 8
 _MOST_MEMBERS = 100
 """A gzip stream may have several members; some servers make one of each chunk."""
@@ -40,7 +40,7 @@ def decoded(raw: bytes, label: str, limit: int) -> Content:
         The plain bytes; or the raw ones, with the reason why they are not plain.
     """
     codings = [coding.strip().lower() for coding in label.split(",")]
-    if not raw.startswith(GZIP):
+    if not raw.startswith(_GZIP):
         if _is_plain(raw):
             return Content(raw)
         if "deflate" not in codings and not _is_zlib(raw):
@@ -50,9 +50,14 @@ def decoded(raw: bytes, label: str, limit: int) -> Content:
         body = _inflated(raw, limit)
     except zlib.error as error:
         return Content(raw, f"it is not what its encoding says: {error}")
-    if body.startswith(GZIP) or (len(codings) > 1 and not _is_plain(body)):
+    if body.startswith(_GZIP) or (len(codings) > 1 and not _is_plain(body)):
         return Content(raw, "it is encoded more than once")
     return Content(body)
+
+
+def looks_compressed(raw: bytes | bytearray) -> bool:
+    """Say whether bytes begin as gzip or zlib data do."""
+    return raw.startswith(_GZIP) or _is_zlib(raw)
 
 
 def is_whole(body: bytes) -> bool:
@@ -101,7 +106,7 @@ def _is_plain(raw: bytes) -> bool:
     return not any(character < " " and character not in "\t\r\n\f" for character in text)
 
 
-def _is_zlib(raw: bytes) -> bool:
+def _is_zlib(raw: bytes | bytearray) -> bool:
     return len(raw) > 1 and raw[0] & 0x0F == zlib.DEFLATED and (raw[0] << 8 | raw[1]) % 31 == 0
 
 
@@ -111,7 +116,7 @@ def _inflated(raw: bytes, limit: int) -> bytes:
     Raises:
         zlib.error: It is not compressed in a way that we know, or damaged.
     """
-    if not raw.startswith(GZIP):
+    if not raw.startswith(_GZIP):
         window = zlib.MAX_WBITS if _is_zlib(raw) else -zlib.MAX_WBITS
         return zlib.decompressobj(window).decompress(raw, limit + 1)
     try:
@@ -126,6 +131,6 @@ def _gunzipped(raw: bytes, limit: int) -> bytes:
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         body += member.decompress(raw, limit + 1 - len(body))
         raw = member.unused_data
-        if len(body) > limit or not raw.startswith(GZIP):
+        if len(body) > limit or not raw.startswith(_GZIP):
             break
     return body

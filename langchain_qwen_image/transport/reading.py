@@ -14,7 +14,7 @@ from langchain_qwen_image.transport.answer import (
     UnreadableAnswerError,
 )
 from langchain_qwen_image.transport.call import Call
-from langchain_qwen_image.transport.content import GZIP, Content, decoded, is_whole
+from langchain_qwen_image.transport.content import Content, decoded, is_whole, looks_compressed
 
 ErrorOf = Callable[[Exception, int | None, Call, float], QwenImageError]
 """Makes an error of a failure, the status of an answer if one came, the call and its seconds."""
@@ -72,7 +72,7 @@ class Reading:
     def takes_long(self) -> bool:
         """Whether `settled` is better called beside the event loop."""
         is_coded = self._head is not None and "content-encoding" in self._head.headers
-        if is_coded or self._raw.startswith(GZIP):
+        if is_coded or looks_compressed(self._raw):
             return len(self._raw) > _LARGE_CODED_BYTES
         return self._failure is not None and len(self._raw) > LARGE_BYTES
 
@@ -88,15 +88,17 @@ class Reading:
         raw = bytes(self._raw)
         self._raw.clear()
         content = decoded(raw, head.headers.get("content-encoding", ""), self._max_bytes)
-        answer = RawAnswer(head.status_code, head.headers, content.body[: self._max_bytes])
+        is_larger = max(len(raw), len(content.body)) > self._max_bytes
+        body = raw if is_larger and head.is_success else content.body
+        answer = RawAnswer(head.status_code, head.headers, body[: self._max_bytes])
         self.call.answer = answer
-        problem = self._problem(len(raw), content) if head.is_success else None
+        problem = self._problem(content, is_larger=is_larger) if head.is_success else None
         if problem is not None:
             raise self._error(problem, head.status_code)
         return answer
 
-    def _problem(self, size: int, content: Content) -> Exception | None:
-        if max(size, len(content.body)) > self._max_bytes:
+    def _problem(self, content: Content, *, is_larger: bool) -> Exception | None:
+        if is_larger:
             return UnreadableAnswerError(f"it is larger than {self._max_bytes} bytes")
         if content.problem is not None:
             return self._failure or UnreadableAnswerError(content.problem)
