@@ -18,7 +18,7 @@ BulkStatus = Literal["saved", "reused", "unsaved", "unknown", "lost", "failed"]
 """What became of a request; `BulkOutcome` says what each means."""
 
 _NO_ANSWER = "It was sent and no answer is known; it may have been billed"
-_QUEUED = "The gateway has it in its queue: qwen-image recover asks for the image"
+_QUEUED = "The gateway has it in its queue. The next run asks for it again, free of charge"
 _MISSING_FILE = (
     "It was paid for and saved as {path}, which does not exist any more. It is not paid for again; "
     "for another image, add the same request once more"
@@ -35,6 +35,7 @@ class PriorState(NamedTuple):
         error: What the gateway or the disk said, if it was just now.
         cost_usd: What was paid for it just now, or may have been, in US dollars.
         may_be_repeated: Whether the ledger lets it be paid for again, on request.
+        queued: The call, where the gateway has queued it and its answer can be asked for.
     """
 
     status: BulkStatus
@@ -43,6 +44,7 @@ class PriorState(NamedTuple):
     error: QwenImageError | None = None
     cost_usd: float = 0.0
     may_be_repeated: bool = True
+    queued: LedgerCall | None = None
 
 
 class RetryOptions(NamedTuple):
@@ -110,22 +112,17 @@ class Lookup:
         call = self.find(item)
         if call is None or call.state in ("asked", "refused"):
             return None
-        findings: list[Finding] = []
-        if call.state in ("queued", "answered"):
+        if call.state in ("sent", "unknown"):
+            said = f": {call.message}" if call.message else ""
+            return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
+        if call.state == "queued":  # paid for, and there is an address to ask: never sent again
+            return PriorState("unsaved", reason=_QUEUED, queued=call)
+        if call.state == "answered":
             findings = self._settle(call, on_failure, item_id)
             call = self._ledger.get(call.id) or call
-        match call.state:
-            case "asked" | "refused":
-                return None
-            case "sent" | "unknown":
-                said = f": {call.message}" if call.message else ""
-                return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
-            case "queued":  # paid for, and there is an address to ask: never sent again
-                return PriorState("unsaved", reason=_QUEUED)
-            case "answered":
+            if call.state == "answered":
                 return self._without_image(call, findings)
-            case "saved":
-                return self._saved(call)
+        return self._saved(call)
 
     def find(self, item: str) -> LedgerCall | None:
         """Return the call that stands for a request, if there is one."""
@@ -143,14 +140,7 @@ class Lookup:
                 raise
 
         now = datetime.now(UTC)
-        recovery = Recovery(
-            self._ledger,
-            self._store,
-            fetch,
-            dry_run=self._dry_run,
-            now=now,
-            resume=self._pipeline.resume,
-        )
+        recovery = Recovery(self._ledger, self._store, fetch, dry_run=self._dry_run, now=now)
         return recovery.settle(call)
 
     def _without_image(self, call: LedgerCall, findings: Sequence[Finding]) -> PriorState:

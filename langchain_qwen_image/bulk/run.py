@@ -199,6 +199,8 @@ class BulkRun:
         prior = None
         if self._lookup is not None:
             prior = await in_thread(self._lookup.look_up, item, self._worker.end, request.id)
+        if prior is not None and prior.queued is not None:
+            prior = await self._worker.resume(prior.queued, request.id)
         if prior is None or self._retry.wants(prior):
             prior = await self._worker.buy(
                 arguments, item, pay_again=prior is not None, item_id=request.id

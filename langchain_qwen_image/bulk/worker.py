@@ -14,9 +14,10 @@ from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 
+from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.account.throttle import AdaptiveThrottle, Window
 from langchain_qwen_image.bulk.caller import Caller
-from langchain_qwen_image.bulk.lookup import PriorState
+from langchain_qwen_image.bulk.lookup import BulkStatus, PriorState
 from langchain_qwen_image.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -120,9 +121,36 @@ class Worker:
         try:
             work = partial(self._call, recorded_as)
             result = await self._caller.as_run(work, arguments, self._config)
+        except DownloadError as error:  # the ledger has the link, and the next run tries again
+            price = self._caller.pipeline.sender.price_usd
+            return PriorState("unsaved", reason=str(error), error=error, cost_usd=price)
         except QwenImageError as error:
             return self._failed(error)
         return await self._bought(result, item_id)
+
+    async def resume(self, call: LedgerCall, item_id: str | None) -> PriorState | None:
+        """Ask for what an earlier run sent and the gateway queued; None if it bought nothing.
+
+        Args:
+            call: Its call, in state `queued`.
+            item_id: The caller's own id of the request.
+
+        Raises:
+            RunStoppedError: The run ends first; a resumed run asks again.
+        """
+        pipeline = self._caller.pipeline
+        try:
+            with self._counted():
+                result = await self.unless_stopped(lambda: pipeline.aresume(call, item_id=item_id))
+        except QwenImageError as error:
+            now = pipeline.ledger.get(call.id) if pipeline.ledger is not None else None
+            if now is not None and now.state == "refused":
+                return None
+            status: BulkStatus = "unknown" if now and now.state == "unknown" else "unsaved"
+            return PriorState(status, reason=str(error), error=error)
+        bought = await self._bought(result, item_id)
+        found: BulkStatus = "reused" if bought.status == "saved" else bought.status
+        return bought._replace(status=found, cost_usd=0.0)
 
     async def _call(self, item: BulkItem, arguments: QwenImageInput) -> ImageGenerationResult:
         while True:

@@ -62,21 +62,24 @@ class Pipeline(Steps):
         with waiting():
             return await finish_in_background(steps, call_state, self.detached, name)
 
-    def resume(self, call: LedgerCall) -> ImageGenerationResult:
+    def resume(self, call: LedgerCall, *, item_id: str | None = None) -> ImageGenerationResult:
         """Go on asking for the answer of a call that the gateway queued; nothing is sent again.
 
         Args:
             call: A call of this pipeline's ledger, in state `queued`.
+            item_id: The caller's own id of the request, for file names and sidecars.
 
         Raises:
             RequestTimeoutError: It was not there in time. After 24 hours the call is unknown.
             QwenImageError: The gateway says that it failed, or refuses to be asked.
         """
-        return run_blocking(self._resume(self.blocking, call))
+        return run_blocking(self._resume(self.blocking, call, item_id))
 
-    async def aresume(self, call: LedgerCall) -> ImageGenerationResult:
+    async def aresume(
+        self, call: LedgerCall, *, item_id: str | None = None
+    ) -> ImageGenerationResult:
         """Async twin of `resume`."""
-        return await finish_in_background(self._resume(self.asyncio, call), CallState())
+        return await finish_in_background(self._resume(self.asyncio, call, item_id), CallState())
 
     def fetch(
         self, result: ImageGenerationResult | Mapping[str, Any], *, item_id: str | None = None

@@ -83,7 +83,9 @@ class Steps:
         item_id = None if item is None else item.item_id
         return await self._received(runtime, watch, result, problem, item_id, inline=inline)
 
-    async def _resume(self, runtime: Runtime, call: LedgerCall) -> ImageGenerationResult:
+    async def _resume(
+        self, runtime: Runtime, call: LedgerCall, item_id: str | None
+    ) -> ImageGenerationResult:
         watch = self._watch(runtime, call.id, None, queued_at=call.updated_at)
         queued = QueuedAnswer(call.request_id, call.polling_path or "", "QUEUED")
         try:
@@ -97,7 +99,7 @@ class Steps:
         arguments = QwenImageInput(prompt=call.prompt, **call.parameters)
         result = result_of(self.sender, call.id, arguments, answer)
         await watch.recorder.succeeded(result, answer.billed_images)
-        return await self._received(runtime, watch, result, problem, None, inline=True)
+        return await self._received(runtime, watch, result, problem, item_id, inline=True)
 
     async def _received(
         self,

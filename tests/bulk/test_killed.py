@@ -146,7 +146,7 @@ def _kill_and_go_on(moody: SandboxServer, tmp_path: Path, scale: Scale) -> None:
             break
     assert run.returncode == 0
 
-    _check_pictures(tmp_path / "images", prompts)
+    _check_images(tmp_path / "images", prompts)
     _check_books(tmp_path, moody.gateway, scale.prompts)
     posts = moody.gateway.post_count
     run = _start(moody, tmp_path)
@@ -167,13 +167,13 @@ def _calls(folder: Path) -> list[LedgerCall]:
         ledger.close()
 
 
-def _check_pictures(folder: Path, prompts: list[str]) -> None:
+def _check_images(folder: Path, prompts: list[str]) -> None:
     sidecars = [json.loads(file.read_bytes()) for file in folder.glob("*.json")]
-    pictures = {file.name: file for file in folder.glob("*.png")}
-    whole = [one for one in sidecars if one["file"] in pictures]
-    assert len(pictures) == len(whole) == len(prompts)
+    images = {file.name: file for file in folder.glob("*.png")}
+    whole = [one for one in sidecars if one["file"] in images]
+    assert len(images) == len(whole) == len(prompts)
     assert Counter(one["prompt"] for one in whole) == Counter(prompts)
-    assert all(pictures[one["file"]].stat().st_size == one["size_bytes"] for one in whole)
+    assert all(images[one["file"]].stat().st_size == one["size_bytes"] for one in whole)
 
 
 def _check_books(folder: Path, gateway: Any, prompts: int) -> None:

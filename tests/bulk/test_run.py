@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
 from langchain_core.stores import InMemoryByteStore
+from quick import quick as without_pauses
 from waiting import PATIENCE, await_until, wait_until
 
 from langchain_qwen_image import Budget, QwenImageGenerator, QwenImageInput, errors
 from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.account.throttle import AdaptiveThrottle
-from langchain_qwen_image.bulk import BulkOutcome, BulkRun, estimate_cost
+from langchain_qwen_image.bulk import BulkOutcome, BulkRequest, BulkRun, estimate_cost
 from langchain_qwen_image.bulk.request_ids import RequestIds
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
@@ -48,7 +49,7 @@ def outcomes(request: pytest.FixtureRequest) -> Outcomes:
 
 @pytest.fixture
 def generator(server: SandboxServer, tmp_path: Path) -> QwenImageGenerator:
-    """A generator that keeps its images, and pays for them at the server."""
+    """A generator that saves its images, and pays for them at the server."""
     return generator_on(server, save_to=tmp_path)
 
 
@@ -193,7 +194,7 @@ def test_no_answer_is_asked_for_again_only_on_demand(
     assert server.gateway.post_count == 2
 
 
-def test_a_image_that_was_not_fetched_is_fetched_free_of_charge(
+def test_an_image_that_was_not_fetched_is_fetched_free_of_charge(
     server: SandboxServer, generator: QwenImageGenerator, outcomes: Outcomes, tmp_path: Path
 ) -> None:
     """What is paid for and not saved is fetched by the next run, without a POST."""
@@ -212,6 +213,55 @@ def test_a_image_that_was_not_fetched_is_fetched_free_of_charge(
         outcomes(elsewhere.generate_many(["a fox"]))
     assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["reused"]
     assert server.gateway.post_count == 1
+
+
+def test_a_queued_image_is_asked_for_by_the_next_run(
+    server: SandboxServer, tmp_path: Path, outcomes: Outcomes
+) -> None:
+    """What the gateway has queued is never sent again, also with `retry_unknown`; it is fetched."""
+    original = server.gateway.answer
+
+    def answer(method: str, target: str, *rest: Any) -> Any:
+        return original(method, "/gone" if "/requests/status/" in target else target, *rest)
+
+    server.gateway.answer = answer  # type: ignore[method-assign]
+    generator = without_pauses(generator_on(server, save_to=tmp_path, timeout=60))
+    [late] = outcomes(generator.generate_many(["sandbox:queued a fox"]))
+    [call] = Ledger(tmp_path / LEDGER).calls()
+    assert (late.status, call.state) == ("unknown", "queued")
+    [later] = outcomes(generator.generate_many(["sandbox:queued a fox"]))
+    assert (later.status, later.cost_usd) == ("unsaved", 0.0)
+    server.gateway.answer = original  # type: ignore[method-assign]
+    estimate = estimate_cost(generator, ["sandbox:queued a fox"], retry_unknown=True)
+    assert (estimate.reused, estimate.to_generate) == (1, 0)
+    request = BulkRequest("sandbox:queued a fox", "SKU-7")
+    run = generator.generate_many([request], retry_unknown=True)
+    [found] = outcomes(run)
+    assert (found.status, found.cost_usd, found.id) == ("reused", 0.0, "SKU-7")
+    assert found.result is not None
+    assert "sku-7" in str(found.result.image.path)
+    assert server.gateway.post_count == 1
+
+
+@pytest.mark.parametrize(
+    ("scenario", "statuses_"),
+    [
+        pytest.param("queued-failed", ["failed", "failed"], id="failed"),
+        pytest.param("queued-error", ["failed", "failed"], id="error"),
+    ],
+)
+def test_a_queued_request_that_failed_is_sent_again_by_the_next_run(
+    server: SandboxServer,
+    generator: QwenImageGenerator,
+    outcomes: Outcomes,
+    scenario: str,
+    statuses_: list[str],
+) -> None:
+    """The gateway did not charge for it; a run does not repeat it, the next one does."""
+    request = f"sandbox:{scenario} a fox"
+    found = [outcomes(generator.generate_many([request])) for _ in range(2)]
+    assert [one.status for [one] in found] == statuses_
+    assert server.gateway.post_count == 2
 
 
 def test_a_lost_image_is_paid_for_again_only_on_demand(
@@ -334,7 +384,7 @@ def test_a_lasting_denial_ends_the_run(
 
 
 def _collect_into(saved: list[BulkOutcome], outcomes: Outcomes, run: BulkRun) -> None:
-    """Run with whatever world the fixture has, keeping what came before an error."""
+    """Run with whatever world the fixture has, with what came before an error."""
 
     class Watched(BulkRun):
         def __init__(self) -> None:
@@ -438,7 +488,7 @@ async def test_leaving_early_settles_what_has_left_async(
     assert server.gateway.post_count == len(calls) == len(list(tmp_path.glob("*.png")))
 
 
-async def test_a_cancelled_run_keeps_what_is_paid_for(
+async def test_a_cancelled_run_saves_what_is_paid_for(
     tmp_path: Path,
 ) -> None:
     """Cancelling does not wait; what has left goes on in the background and is saved."""
@@ -490,7 +540,7 @@ def test_a_run_that_is_over_may_be_stopped(
 
 
 def test_requests_are_read_as_they_are_needed(generator: QwenImageGenerator) -> None:
-    """An endless source is no trouble: a few requests are taken in advance."""
+    """An endless source is fine: a few requests are taken in advance."""
     taken = []
 
     def requests() -> Iterator[str]:
