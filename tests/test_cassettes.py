@@ -13,7 +13,7 @@ from conftest import Call
 from quick import quick
 
 from cassettes import FOLDER, SANDBOX_URL
-from langchain_qwen_image import QwenImageClient, QwenImageGenerator
+from langchain_qwen_image import QwenImageClient, QwenImageGenerator, QwenImageTool
 from langchain_qwen_image import errors as tree
 from langchain_qwen_image.sandbox import Gateway, SandboxServer, draw_plain, success
 
@@ -39,6 +39,8 @@ DOCUMENT = {
     "429": tree.RateLimitError,
     "500": tree.ServerError,
 }
+# Both bodies of a success that the owner documents for this route.
+SHAPES = ("success", "images")
 # name of the cassette: prompt, error, POSTs
 SANDBOX = {
     "success": ("a red fox in the snow", None, 1),
@@ -94,6 +96,29 @@ def test_document(name: str, call: Call) -> None:
 
 
 @pytest.mark.vcr
+@pytest.mark.parametrize("name", _cases("document", SHAPES))
+@pytest.mark.parametrize("face", [QwenImageClient, QwenImageGenerator, QwenImageTool])
+def test_both_shapes(name: str, face: Any, call: Call) -> None:
+    """Either documented success is a result with the image's link, through every face."""
+    made = face(api_key=_KEY, max_retries=0)
+    link = "https://example.com/generated-image.png"
+    if isinstance(made, QwenImageTool):
+        arguments = {"prompt": SAMPLE_PROMPT}
+        message = call(
+            made,
+            "invoke",
+            {"name": made.name, "args": arguments, "id": "call_1", "type": "tool_call"},
+        )
+        assert message.status == "success"
+        (image,) = message.artifact["images"]
+        assert (image["url"], message.artifact["cost_usd"]) == (link, 0.045)
+        return
+    result = call(made, "generate" if face is QwenImageClient else "invoke", SAMPLE_PROMPT)
+    assert [image.url for image in result.images] == [link]
+    assert result.cost_usd == 0.045
+
+
+@pytest.mark.vcr
 @pytest.mark.record_sandbox
 @pytest.mark.parametrize("name", _cases("sandbox", SANDBOX))
 def test_sandbox(name: str, sandbox_url: str, tmp_path: Path) -> None:
@@ -132,7 +157,7 @@ _RECORDING_KEY = os.environ.get("PIXAZO_API_KEY") if os.environ.get("QWEN_IMAGE_
 def test_no_orphans() -> None:
     """Every cassette is played by a test, and every one that a test wants is there."""
     there = {str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.yaml")}
-    wanted = {f"document/{name}.yaml" for name in DOCUMENT}
+    wanted = {f"document/{name}.yaml" for name in (*DOCUMENT, *SHAPES)}
     wanted |= {f"sandbox/{name}.yaml" for name in SANDBOX}
     assert there - {f"live/{name}.yaml" for name in LIVE} == wanted
 

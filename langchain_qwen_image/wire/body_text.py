@@ -123,9 +123,7 @@ def _after_a_log(text: str) -> list[object]:
 def _decoded(text: str, place: int) -> tuple[object, int] | None:
     try:
         return _DECODER.raw_decode(text, place)
-    except json.JSONDecodeError:
-        return None
-    except RecursionError:
+    except (json.JSONDecodeError, RecursionError):
         return None
     except ValueError:  # an integer of more than 4,300 digits, which Python does not read
         return _decoded_with_any_number(text, place)

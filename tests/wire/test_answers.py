@@ -172,6 +172,21 @@ def test_the_content_decides(body: bytes, label: str) -> None:
     assert read(body, **{"Content-Type": label}).urls == (LINK,)
 
 
+def test_frames_are_bounded() -> None:
+    """Of very many frames the first thousand are read, each once."""
+    frame, image = b'data: {"a": 1}\n\n', b"data: " + BODY.encode() + b"\n\n"
+    assert read(frame * 900 + image).urls == (LINK,)
+    with pytest.raises(MalformedResponseError):
+        read(frame * 1500 + image)
+
+
+@pytest.mark.parametrize("end", [b"", b"}", b"x"], ids=["cut", "whole", "broken"])
+def test_a_huge_number_is_no_crash(end: bytes) -> None:
+    """Python reads no integer of more than 4,300 digits; an answer with one is read or refused."""
+    with pytest.raises(MalformedResponseError):
+        read(b'{"a":' + b"7" * 5000 + end)
+
+
 @pytest.mark.parametrize(
     ("charset", "said"),
     [("gbk", "错误"), ("big5", "錯誤"), ("iso-8859-1", "déjà"), ("shift_jis", "エラー")],
