@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import calls, processes, throughput
+from benchmarks import calls, parsing, processes, throughput
 from benchmarks.clients import OURS_AND_OTHERS, RETRYING
 from benchmarks.gateway import Remote, running
 from benchmarks.report import Bound, Table, bounds_table, machine
@@ -56,6 +56,7 @@ def _thorough(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
     yield processes.memory_in_flight(gateway, calls=1000, latency=3.0)
     yield processes.bulk(gateway, rounds=3, calls=200, latency=0.2), []
     yield processes.imports(rounds=15)
+    yield parsing.parsing(rounds=5)
 
 
 def _quick(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
@@ -67,6 +68,7 @@ def _quick(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
     yield processes.memory_in_flight(gateway, calls=20, latency=0.3)
     yield processes.bulk(gateway, rounds=1, calls=3, latency=0.01, contestants=1), []
     yield processes.imports(rounds=1, contestants=3)
+    yield parsing.parsing(rounds=1, small=1 << 12)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import re
 from base64 import b64encode
 from binascii import a2b_base64
 
-_URL_SAFE = str.maketrans("-_", "+/")
 _AROUND = " \t\r\n\0\"'`\ufeff\u200b"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+")
 _HEAD = 24
@@ -56,4 +55,4 @@ def _first_bytes(text: str) -> bytes:
 
 def _clean(text: str) -> str:
     """Return base64 in one line and in the standard alphabet."""
-    return "".join(text.split()).strip(_AROUND).translate(_URL_SAFE)
+    return "".join(text.split()).strip(_AROUND).replace("-", "+").replace("_", "/")

@@ -11,7 +11,7 @@ SIGHT = 20 * QUOTE_LIMIT
 _SHORTEST_SECRET = 8
 """Characters of the key from which on it is hidden where a text ends in the middle of it."""
 _TAGS = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_LINK_QUERY = re.compile(r"(//[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
+_LINK = re.compile(r"//[^\s\"'<>]+")
 _WINDOW = 8 * SIGHT
 _CUT_ESCAPE = re.compile(r"(?:\\+(?:u[0-9a-fA-F]{0,4})?|&[#\w]{0,10}|%[0-9a-fA-F]?)\Z")
 _JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/]))")
@@ -49,10 +49,15 @@ _ORDINARY = frozenset(
 def quote(text: str | None, secret: str) -> str:
     """Return what a server said as `: "…"`, short, on one line, without key or signed links."""
     seen = _TAGS.sub(" ", hide_secret(text or "", secret)[:SIGHT])
-    said = _LINK_QUERY.sub(r"\1?…", printable(seen))
+    said = _LINK.sub(_without_query, printable(seen))
     if len(said) > QUOTE_LIMIT:
         said = said[: QUOTE_LIMIT - 1] + "…"
     return f': "{said}"' if said else ""
+
+
+def _without_query(link: re.Match[str]) -> str:
+    query = re.search(r"[?#]", link[0][3:])
+    return f"{link[0][: 3 + query.start()]}?…" if query else link[0]
 
 
 def identifier(text: str | None, secret: str) -> str | None:

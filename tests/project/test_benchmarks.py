@@ -30,6 +30,7 @@ def test_benchmarks_run_and_ours_pays_once(tmp_path: Path) -> None:
         "Memory of a call",
         "3 images of 1.3 MB",
         "Cold import",
+        "Reading an answer",
     ]
     for face in ("QwenImageTool", "QwenImageGenerator"):
         assert f"| {face} | 1 | 1 | 1 | 1 |" in text
