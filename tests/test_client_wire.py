@@ -422,3 +422,13 @@ def test_a_tests_network_block_stays_visible(call: Call, monkeypatch: pytest.Mon
     )
     with at("http://127.0.0.1:9") as client, pytest.raises(RuntimeError, match="may not do this"):
         call(client, "generate", "a fox")
+
+
+def test_an_echoed_prompt_is_no_verdict(call: Call) -> None:
+    """What was asked for is known to who reads the answer, so its words are no verdict."""
+    prompt = "a bank that has an insufficient balance"
+    said = answer(400, {"error": f"Cannot draw {prompt} at this size"})
+    with LoopbackServer(said) as gateway, at(gateway.base_url) as client:
+        with pytest.raises(tree.InvalidRequestError) as caught:
+            call(client, "generate", prompt)
+    assert type(caught.value) is tree.InvalidRequestError

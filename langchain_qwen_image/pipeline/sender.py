@@ -196,7 +196,7 @@ class Sender:
             return error.with_traceback(None)  # its frames hold the key
         logger.debug("answered %d after %.1f s", raw.status, time.monotonic() - started)
         try:
-            return await self._read(runtime, raw, wire.key, observer)
+            return await self._read(runtime, raw, wire.key, observer, prompt=wire.prompt)
         except QwenImageError as error:
             return error.with_traceback(None)
 
@@ -207,6 +207,7 @@ class Sender:
         key: str,
         observer: Observer,
         *,
+        prompt: str = "",
         polling_path: str | None = None,
     ) -> WireAnswer | QueuedAnswer:
         parse = parse_response
@@ -220,6 +221,7 @@ class Sender:
             secret=key,
             now=datetime.now(UTC),
             base_url=self.base_url,
+            prompt=prompt,
         )
         try:
             answer = await runtime.beside(read) if raw.is_large else read()
