@@ -15,7 +15,7 @@ from quick import quick
 from cassettes import FOLDER, SANDBOX_URL
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator, QwenImageTool
 from langchain_qwen_image import errors as tree
-from langchain_qwen_image.sandbox import Gateway, SandboxServer, draw_plain, success
+from langchain_qwen_image.sandbox import Gateway, SandboxServer, draw_plain, queue, success
 
 # The sample request of the gateway's API document.
 SAMPLE_PROMPT = (
@@ -44,6 +44,8 @@ SHAPES = ("success", "images")
 # name of the cassette: prompt, error, POSTs
 SANDBOX = {
     "success": ("a red fox in the snow", None, 1),
+    "images-shape": ("sandbox:images-shape", None, 1),
+    "queued": ("sandbox:queued", None, 1),
     "throttled-once": ("sandbox:429-once", None, 2),
     "busy": ("sandbox:503-retry-after", tree.ServerError, 3),
     "quota": ("sandbox:quota", tree.QuotaExceededError, 1),
@@ -71,7 +73,8 @@ def sandbox_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.config.getoption("--record-mode") is None:
         yield SANDBOX_URL
     else:
-        monkeypatch.setattr(success, "uuid", SimpleNamespace(uuid4=lambda: _REQUEST_ID))
+        for module in (success, queue):
+            monkeypatch.setattr(module, "uuid", SimpleNamespace(uuid4=lambda: _REQUEST_ID))
         with SandboxServer(8765, draw=draw_plain) as server:
             server.gateway = Gateway(server.base_url, draw=draw_plain, now=lambda: _RECORDED_AT)
             yield server.base_url

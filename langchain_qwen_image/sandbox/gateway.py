@@ -80,6 +80,10 @@ class Gateway:
         """Return how often queued requests were asked for, refused polls included."""
         return self._counts["poll"]
 
+    def now(self) -> float:
+        """Return the time by the gateway's clock, in Unix seconds."""
+        return self._now()
+
     def script(self, *names: str) -> None:
         """Let the next POSTs that pass the checks play these scenarios, in order.
 

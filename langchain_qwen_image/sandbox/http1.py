@@ -66,10 +66,10 @@ async def discard(reader: asyncio.StreamReader) -> None:
                 left -= len(piece)
 
 
-def head(answer: Answer) -> bytes:
-    """Return the status line and the headers of an answer, with the empty line."""
+def head(answer: Answer, now: float) -> bytes:
+    """Return the status line and the headers of an answer; `now` is Unix seconds."""
     reason = http.HTTPStatus(answer.status).phrase
-    lines = [f"HTTP/1.1 {answer.status} {reason}", f"Date: {formatdate(usegmt=True)}"]
+    lines = [f"HTTP/1.1 {answer.status} {reason}", f"Date: {formatdate(now, usegmt=True)}"]
     lines += [f"{name}: {value}" for name, value in answer.all_headers().items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 

@@ -142,6 +142,7 @@ class SandboxServer:
     ) -> bool:
         """Send the answer, or fail as it asks; return whether the connection lives on."""
         answer = await self._ask(request)
+        start = head(answer, self.gateway.now())
         body = b"" if request.method == "HEAD" else answer.body
         match answer.fault:
             case "timeout":
@@ -151,13 +152,13 @@ class SandboxServer:
             case "reset":
                 _reset(writer)
             case "truncated":
-                writer.write(head(answer) + body[: len(body) // 2])
+                writer.write(start + body[: len(body) // 2])
             case "unfinished":
-                writer.write(head(answer) + body)
+                writer.write(start + body)
             case "drip":
-                await self._drip(head(answer), body, writer)
+                await self._drip(start, body, writer)
             case _:
-                writer.write(head(answer) + body)
+                writer.write(start + body)
                 await writer.drain()
         return answer.fault in {None, "drip"} and request.keep_alive
 
