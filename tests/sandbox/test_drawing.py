@@ -42,7 +42,7 @@ PROMPTS = {
 }
 
 
-def picture(prompt: str, side: int = 512, *, watermark: bool = True) -> bytes:
+def drawn(prompt: str, side: int = 512, *, watermark: bool = True) -> bytes:
     """Draw a small image of a prompt."""
     return draw(prompt, size=(side, side), watermark=watermark, seed_text=prompt)
 
@@ -85,7 +85,7 @@ def test_every_text_can_be_drawn(prompt: str, fonts: str, request: pytest.Fixtur
     """Any text is drawn with the machine's fonts or without, the same each time."""
     if fonts == "no-fonts":
         request.getfixturevalue("no_fonts")
-    assert picture(prompt) == picture(prompt)
+    assert drawn(prompt) == drawn(prompt)
 
 
 def test_sunsets_can_be_told_apart() -> None:
@@ -107,7 +107,7 @@ def test_watermark_shows() -> None:
 
 def test_images_can_be_told_apart() -> None:
     """Forty prompts give images that differ even when eight pixels are left of each side."""
-    thumbnails = {pixels(picture(f"prompt {n}", 64)).resize((8, 8)).tobytes() for n in range(40)}
+    thumbnails = {pixels(drawn(f"prompt {n}", 64)).resize((8, 8)).tobytes() for n in range(40)}
     assert len(thumbnails) == 40
 
 

@@ -261,10 +261,10 @@ def test_memory_is_bounded_in_bytes(valid: bool) -> None:
     body = json.dumps(changed("input/messages/0/content/0/text", prompt)).encode()
     for _ in range(700):
         gate.answer("POST", PATH, HEADERS, body if valid else b"[" * 64_000)
-    kept = sum(len(request.content) for request in gate.requests)
+    size = sum(len(request.content) for request in gate.requests)
     shown = sum(len(image.prompt) for image in gate.images)
     assert gate.post_count == 700
-    assert 0 < kept <= 32 * 1024 * 1024
+    assert 0 < size <= 32 * 1024 * 1024
     assert shown <= 32 * 1024 * 1024
 
 
@@ -276,7 +276,7 @@ def test_a_large_body_is_not_remembered() -> None:
 
 
 def test_memory_of_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many bodies that met their trouble once, the oldest are forgotten."""
+    """Of many bodies that met their failure once, the oldest are forgotten."""
     monkeypatch.setattr("langchain_qwen_image.sandbox.gateway._MEMORY", 2)
     gate = gateway()
     bodies = [changed("input/messages/0/content/0/text", f"sandbox:429-once {n}") for n in range(3)]

@@ -387,7 +387,7 @@ def test_scenario_on_the_wire(server: SandboxServer, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["429-once", "503-once"])
 def test_once_is_once_for_each_body(transport: SandboxTransport, name: str) -> None:
-    """The first POST of a body meets the trouble, the next ones succeed, another body meets it."""
+    """The first POST of a body meets the failure, the next ones succeed, another body meets it."""
     with httpx.Client(transport=transport, base_url=SANDBOX_BASE_URL) as client:
         statuses = [
             client.post(PATH, json=content(f"sandbox:{name} {word}"), headers=HEADERS).status_code

@@ -268,7 +268,7 @@ def test_port_in_use(server: SandboxServer) -> None:
 
 
 def test_port_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another trouble with the port comes through as it is."""
+    """Another problem with the port comes through as it is."""
 
     def refuse(address: tuple[str, int], *, backlog: int) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -358,5 +358,5 @@ def test_heavy_images() -> None:
         httpx.Client(base_url=server.base_url, trust_env=False) as client,
     ):
         client.post(PATH, json=content(), headers=HEADERS)
-        picture = client.get(server.images[0].url).content
-    assert 1_300_000 < len(picture) < 1_301_000
+        image = client.get(server.images[0].url).content
+    assert 1_300_000 < len(image) < 1_301_000

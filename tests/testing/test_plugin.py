@@ -149,7 +149,7 @@ def test_hosts_own_rules_are_in_force(tmp_path: Path) -> None:
     """Under VCR a host's functions and filters still do what they did, and ours redact the rest."""
     import vcr
 
-    def no_pictures(request: Any) -> Any:
+    def no_images(request: Any) -> Any:
         return None if "/images/" in request.uri else request
 
     def marked(response: Any) -> Any:
@@ -157,7 +157,7 @@ def test_hosts_own_rules_are_in_force(tmp_path: Path) -> None:
 
     cassette = tmp_path / "c.yaml"
     host = {
-        "before_record_request": no_pictures,
+        "before_record_request": no_images,
         "before_record_response": marked,
         "filter_headers": [("user-agent", "of-the-host")],
         "record_mode": "once",
