@@ -5,6 +5,7 @@ The claim of a killed process is void, and the next one takes it over.
 
 import sqlite3
 
+from langchain_qwen_image.account.schema import RUNS
 from langchain_qwen_image.concurrency.process import is_running, this_process
 from langchain_qwen_image.errors import ConfigurationError
 
@@ -17,10 +18,7 @@ def claim(connection: sqlite3.Connection, batch: str) -> None:
     Raises:
         ConfigurationError: A process that still runs has it.
     """
-    # Made when it is first needed: ledgers that no bulk run has touched do without.
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS runs (batch TEXT PRIMARY KEY, owner TEXT NOT NULL)"
-    )
+    connection.execute(RUNS.replace("TABLE", "TABLE IF NOT EXISTS"))
     row = connection.execute("SELECT owner FROM runs WHERE batch = ?", (batch,)).fetchone()
     if row is not None and is_running(row["owner"]):
         process = row["owner"].partition(":")[0]

@@ -5,11 +5,20 @@ both.
 """
 
 import sqlite3
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from langchain_qwen_image.errors import ConfigurationError
 
-__all__ = ["SCHEMA_VERSION", "create_tables", "prepare_tables", "read_version", "sqlite_problem"]
+__all__ = [
+    "RUNS",
+    "SCHEMA_VERSION",
+    "create_tables",
+    "prepare_tables",
+    "read_version",
+    "sqlite_problem",
+]
 
 APPLICATION_ID = 0x5157494D  # "QWIM"
 SCHEMA_VERSION = 2
@@ -84,6 +93,9 @@ CREATE TABLE spent (
     images INTEGER NOT NULL
 );
 """
+
+# Made when a bulk run first claims its folder: other ledgers do without.
+RUNS = "CREATE TABLE runs (batch TEXT PRIMARY KEY, owner TEXT NOT NULL)"
 
 # What makes a file of the version that is the key one of the next.
 _UPGRADES = {
@@ -171,4 +183,34 @@ def _read_version(connection: sqlite3.Connection, path: Path) -> int:
             f"{path} has schema version {version}, and this package reads up to {SCHEMA_VERSION}: "
             "upgrade langchain-qwen-image, or choose another path."
         )
+    if version == SCHEMA_VERSION:
+        _compare_tables(connection, path)
     return version
+
+
+def _compare_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that was prepared: a view or a trigger in it would run in our statements."""
+    found, ours = _statements(connection), _our_statements()
+    if not ours <= found <= ours | {_written_tight(RUNS)}:
+        raise ConfigurationError(
+            f"{path} has other tables than this package makes, so it is not used; choose another "
+            "path."
+        )
+
+
+@cache
+def _our_statements() -> frozenset[str]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        create_tables(connection)
+        return _statements(connection)
+
+
+def _statements(connection: sqlite3.Connection) -> frozenset[str]:
+    rows = connection.execute(
+        "SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+    )
+    return frozenset(_written_tight(row[0] or "") for row in rows)
+
+
+def _written_tight(statement: str) -> str:
+    return "".join(statement.split())  # an added column is written in another place

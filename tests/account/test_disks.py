@@ -444,3 +444,77 @@ def test_no_statement_needs_a_new_sqlite(tmp_path: Path, strange: Callable[..., 
     assert len(statements) > 20
     newer = ("RETURNING", "DROP COLUMN", " STRICT", "MATERIALIZED", "IIF(", "NULLS LAST")
     assert not [one for one in statements for word in newer if word in one]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(
+            "CREATE TRIGGER t AFTER UPDATE ON calls BEGIN DELETE FROM images; END", id="trigger"
+        ),
+        pytest.param(
+            "DROP TABLE spent; CREATE VIEW spent AS WITH RECURSIVE r(x) AS"
+            " (SELECT 1 UNION ALL SELECT x + 1 FROM r)"
+            " SELECT x AS day, 1 AS usd, 1 AS images FROM r",
+            id="endless-view",
+        ),
+        pytest.param("DROP TABLE links", id="missing-table"),
+        pytest.param("ALTER TABLE calls ADD COLUMN more TEXT", id="other-column"),
+        pytest.param("CREATE TABLE notes (text)", id="other-table"),
+    ],
+)
+def test_a_file_that_was_tampered_with_is_not_used(tmp_path: Path, statement: str) -> None:
+    """A ledger whose tables are not ours is refused before anything is read or written."""
+    path = tmp_path / "books.db"
+    finish(path)
+    connection = sqlite3.connect(path)
+    connection.executescript(statement)
+    connection.close()
+    for use in (
+        lambda: list(Ledger(path).calls()),
+        lambda: spend_by_day(path),
+        lambda: Budget.file(path, max_images=1).reserve(PRICE),
+        lambda: send(Ledger(path), "c2"),
+    ):
+        with pytest.raises(ConfigurationError, match="other tables"):
+            use()
+    Ledger(path).close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("UPDATE calls SET cost_usd = 'much'", id="no-amount"),
+        pytest.param("UPDATE calls SET parameters = '{'", id="no-json"),
+        pytest.param("UPDATE calls SET created_at = 'then'", id="no-time"),
+        pytest.param("UPDATE calls SET created_at = 9000000000000000000", id="far-time"),
+    ],
+)
+def test_a_row_that_is_not_ours_is_an_error(tmp_path: Path, statement: str) -> None:
+    """A value that this package never writes is told as damage, and not with a traceback."""
+    path = tmp_path / "books.db"
+    finish(path)
+    connection = sqlite3.connect(path)
+    connection.executescript(statement)
+    connection.close()
+    with pytest.raises(LedgerError, match="did not write"):
+        list(Ledger(path).calls())
+
+
+def test_a_huge_number_of_a_call_does_not_hang(tmp_path: Path) -> None:
+    """Calls are read page by page however far apart their numbers are."""
+    path = tmp_path / "books.db"
+    finish(path)
+    connection = sqlite3.connect(path)
+    connection.executescript(f"UPDATE calls SET seq = {2**62}; UPDATE images SET call = {2**62};")
+    connection.close()
+    assert states(Ledger(path)) == ["answered"]
+
+
+def test_a_claimed_ledger_is_ours(tmp_path: Path) -> None:
+    """The table that a bulk run adds belongs to the ledger."""
+    ledger = Ledger(tmp_path / "books.db")
+    ledger.claim("run").result(60)
+    ledger.release("run").result(60)
+    ledger.close()
+    assert states(ledger) == []
