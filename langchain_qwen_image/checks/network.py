@@ -3,7 +3,7 @@
 import os
 
 from langchain_qwen_image.transport.proxies import proxy_problem
-from langchain_qwen_image.transport.tls import certificate_problem
+from langchain_qwen_image.transport.tls import tls_context
 
 ENVIRONMENT = (
     "SSL_CERT_FILE",
@@ -26,5 +26,9 @@ def network_problem(base_url: str) -> str | None:
 
     On this machine a gateway by plain http needs neither, and its images may be here as well.
     """
-    by_certificates = certificate_problem(os.environ) if base_url.startswith("https:") else None
-    return by_certificates or proxy_problem(os.environ, base_url)
+    try:
+        if base_url.startswith("https:"):
+            tls_context()  # takes tens of milliseconds, and is what the POST will use
+    except ValueError as problem:
+        return str(problem)
+    return proxy_problem(os.environ, base_url)

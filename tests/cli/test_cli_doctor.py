@@ -121,6 +121,7 @@ def test_what_fails(
     assert (status, level_of(printed, topic)) == (1, "fails")
     assert says in text_of(printed, topic)
     assert "Failing: 1" in printed
+    assert "nothing was sent" not in printed.lower()
 
 
 @pytest.mark.parametrize(
