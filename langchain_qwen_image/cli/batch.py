@@ -13,7 +13,6 @@ import typer
 from langchain_qwen_image.cli.batch_plan import plan, requests_of
 from langchain_qwen_image.cli.batch_run import BatchRun
 from langchain_qwen_image.cli.manifest import check_manifest, write_manifest
-from langchain_qwen_image.cli.output import checked_new_folder
 from langchain_qwen_image.cli.prompts import Prompts
 from langchain_qwen_image.cli.tally import Tally
 from langchain_qwen_image.cli.terminal import amount, check_key, fail, note, one_line, shown
@@ -88,6 +87,7 @@ def batch(
     when all images are saved, 1 when some are missing.
     """
     from langchain_qwen_image.bulk.lookup import RetryOptions
+    from langchain_qwen_image.cli.output import checked_new_folder
 
     if kind not in (None, "txt", "csv", "jsonl"):
         raise typer.BadParameter(f"--format must be txt, csv or jsonl, not {kind!r}.")
