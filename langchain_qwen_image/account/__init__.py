@@ -1,6 +1,6 @@
 """The books of one gateway account: what was asked, paid and saved, what may be spent, how fast.
 
-Names are resolved at first use: whoever imports the tool does not load SQLite.
+Names are resolved at first use: importing the tool does not load SQLite.
 """
 
 from typing import TYPE_CHECKING

@@ -19,10 +19,10 @@ _LARGEST = Decimal(10) ** 9
 
 
 class Budget:
-    """A limit in US dollars, in images, or both, shared by whoever is given it.
+    """A limit in US dollars, in images, or both, shared by everything it is given to.
 
     Any number of tools, generators, threads and tasks may hold one budget; together they never
-    get past it. A copy of a budget is the budget itself: a copied tool gets no second purse.
+    get past it. A copy of a budget is the budget itself: a copied tool gets no second budget.
 
     Examples:
         >>> budget = Budget(max_usd=0.10)

@@ -34,7 +34,7 @@ class LedgerError(QwenImageError):
 class Commit(Future[T]):
     """A job on its way to the disk: `.result()` in a thread, `await` in a task.
 
-    It cannot be cancelled: whoever stops waiting, it is written all the same.
+    It cannot be cancelled: it is written even if nothing waits for it any more.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Database:
 
     def _make_locks(self) -> None:
         self._draining = threading.Lock()  # held by the one thread that empties the queue
-        self._using = threading.Lock()  # held by whoever uses the connection
+        self._using = threading.Lock()  # held while the connections are used
 
     def _start(self) -> None:
         try:
@@ -145,7 +145,7 @@ class Database:
         try:
             with self._using:
                 outcomes = self._connections.write([job for job, _ in work])
-        except BaseException as error:  # whoever waits is told, whatever it is
+        except BaseException as error:  # what waits for a commit gets its error, whatever it is
             for _, commit in work:
                 commit.set_exception(self._explained(error))
             return

@@ -1,4 +1,4 @@
-"""Keep the books of paid calls in one SQLite file, so that a crash at any moment loses no image.
+"""Record paid calls in one SQLite file, so that a crash at any moment loses no image.
 
 A call is one paid request. Each step is on the disk before its commit is done: wait for it with
 `.result()` in a thread, or with `await` in a task.
@@ -92,7 +92,7 @@ class Ledger:
                 is not saved. One that is saved is never replaced.
 
         Returns:
-            Its commit, which fails with `AlreadyAskedError` if the item's earlier call stands.
+            Its commit, which fails with `AlreadyAskedError` if the earlier call is not replaced.
         """
         row = {
             "id": call_id,
@@ -127,12 +127,12 @@ class Ledger:
         return self._submit(transitions.queue, call_id, storable(polling_path), request_id)
 
     def raw_answer(self, call_id: str, *, body: bytes, content_type: str | None) -> Commit[None]:
-        """Keep the answer to a paid call in which no image was found, as the secret that it is.
+        """Save the answer to a paid call in which no image was found; it is as secret as a link.
 
         It is erased when all images of the call are saved, when the call turns out to have bought
         nothing, and when one that was asked in its place is paid for.
         """
-        return self._submit(raw_answers.keep, call_id, body, content_type, self.path)
+        return self._submit(raw_answers.save, call_id, body, content_type, self.path)
 
     def answered(
         self,
@@ -182,7 +182,7 @@ class Ledger:
         return self._submit(run_lock.release, batch)
 
     def read_raw_answer(self, call_id: str) -> bytes | None:
-        """Return the answer that `raw_answer` kept, or None if there is none."""
+        """Return the answer that `raw_answer` saved, or None if there is none."""
         job = partial(raw_answers.read, call_id=call_id, ledger=self.path)
         return self._database.read(job, missing=None)
 

@@ -1,4 +1,4 @@
-"""Where a budget's money is counted: what such a home does, and the one in this process."""
+"""Where a budget's money is counted: what such a store does, and the one in this process."""
 
 import threading
 from concurrent.futures import Future
@@ -17,7 +17,7 @@ _subtract = EXACT.subtract
 class BudgetStore(Protocol):
     """What counts a budget's money; one shared by many machines would be another of these.
 
-    Each of the three steps is atomic among all who share the home. It returns at once, or
+    Each of the three steps is atomic for everything that shares the store. It returns at once, or
     returns a `concurrent.futures.Future` when it waits for a disk or a network.
     """
 
@@ -26,7 +26,7 @@ class BudgetStore(Protocol):
     ) -> str | Future[str]:
         """Set money aside if `limits.check` passes, and return a token for it.
 
-        `call_id` names the call that it is for, where the ledger has it in the home's own file.
+        `call_id` names the call that it is for, where its ledger is in the store's own file.
 
         Raises:
             BudgetExceededError: From `limits.check`; the future may fail with it instead.
@@ -58,7 +58,7 @@ class MemoryStore:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "A budget in memory cannot be pickled: the copy would be a second purse. "
+            "A budget in memory cannot be pickled: the copy would be a second budget. "
             "Budget.file(path, ...) is shared by processes."
         )
 

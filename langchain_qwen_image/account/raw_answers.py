@@ -1,4 +1,4 @@
-"""Keep answers to paid calls in which no image was found: a later version may read them.
+"""Save answers to paid calls in which no image was found: a later version may read them.
 
 They are as secret as links, and erased when their call is settled or given up.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from langchain_qwen_image.account.database import LedgerError
 from langchain_qwen_image.account.transitions import get_call
 
-__all__ = ["erase_settled", "keep", "read", "write_out"]
+__all__ = ["erase_settled", "read", "save", "write_out"]
 
 # What is larger is a file of its own: the database stays small, and its pages in the cache.
 _MAX_IN_TABLE = 64 * 1024
@@ -30,19 +30,19 @@ WHERE size_bytes IS NOT NULL AND (calls.state IN ('refused', 'saved')
 """
 
 
-def keep(
+def save(
     connection: sqlite3.Connection,
     call_id: str,
     body: bytes,
     content_type: str | None,
     ledger: Path,
 ) -> None:
-    """Put an answer in the place of what was kept of its call; a large one is a file first."""
+    """Save an answer in the place of an earlier one of its call; a large one is a file first."""
     call = get_call(connection, call_id)
     if call["state"] == "saved":
         return
     if call["state"] not in _MAY_HAVE_ONE:
-        raise LedgerError(f"Call {call_id} is {call['state']} and has no answer to keep.")
+        raise LedgerError(f"Call {call_id} is {call['state']} and has no answer to save.")
     is_large = len(body) > _MAX_IN_TABLE
     if is_large:
         _write_file(_file(ledger, call_id), body)
@@ -54,7 +54,7 @@ def keep(
 
 
 def read(connection: sqlite3.Connection, call_id: str, ledger: Path) -> bytes | None:
-    """Return what is kept of a call's answer, or None."""
+    """Return the answer that is saved with a call, or None."""
     row = connection.execute(
         "SELECT body FROM raw_answers JOIN calls ON calls.seq = raw_answers.call"
         " WHERE calls.id = ? AND size_bytes IS NOT NULL",

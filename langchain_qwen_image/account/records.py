@@ -67,7 +67,7 @@ class LedgerCall:
         replaced_by: The call that was asked in its place.
         images: What the answer named, in its order.
         polling_path: Path and query at the gateway that a queued answer named for asking on.
-        has_raw_answer: Whether an answer that no image was found in is kept.
+        has_raw_answer: Whether an answer in which no image was found is saved with it.
     """
 
     id: str

@@ -31,15 +31,16 @@ GROUP BY day
 
 @dataclass(slots=True)
 class SpendDay:
-    """The books of one day, UTC; a call counts on the day it was asked.
+    """What was asked, paid and saved on one day, UTC; a call counts on the day it was asked.
 
     Attributes:
         day: Such as `2026-11-23`.
         asked: Calls entered.
         paid: Images that answers named.
         saved: Images that are on disk.
-        lost: Images that were paid for, are not saved, and whose link is dead.
-        unknown: Calls sent without a known answer: they may have been billed.
+        lost: Images that were paid for and are not saved, and whose link has expired by this
+            machine's clock; `recover` asks their host.
+        unknown: Calls without a known answer, queued ones included: they may have been billed.
         usd: US dollars for the images paid.
         usd_unknown: US dollars that the unknown calls may have cost.
     """
@@ -63,7 +64,7 @@ def spend_by_day(path: str | os.PathLike[str], *, now: datetime | None = None) -
 
     Args:
         path: The SQLite file.
-        now: The moment that decides which links are dead; the present by default.
+        now: The moment that decides which links have expired; the present by default.
 
     Raises:
         ConfigurationError: There is no file, or it is neither of the two.

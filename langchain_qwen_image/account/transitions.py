@@ -33,11 +33,11 @@ class AlreadyAskedError(LedgerError):
 
     Attributes:
         call_id: The call that the item has.
-        state: Where that call stands.
+        state: How far that call has come.
     """
 
     def __init__(self, message: str, *, call_id: str, state: State) -> None:
-        """Keep the call that stands in the way."""
+        """Note the call that is in the way."""
         super().__init__(message)
         self.call_id = call_id
         self.state = state

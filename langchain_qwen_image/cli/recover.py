@@ -87,5 +87,5 @@ def _summary(findings: Sequence["Finding"]) -> str:
     if not findings:
         return "Nothing to recover: every paid image in the ledger is saved."
     counts = Counter(one.outcome for one in findings)
-    told = [f"{counts[outcome]} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
-    return f"{', '.join(told)}."
+    parts = [f"{counts[outcome]} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
+    return f"{', '.join(parts)}."

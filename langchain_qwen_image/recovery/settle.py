@@ -96,7 +96,7 @@ class Recovery:
         ]
 
     def _findings(self, call: LedgerCall, now: LedgerCall, problem: str | None) -> list[Finding]:
-        """Compare a call as it stood before with how it stands now."""
+        """Compare a call as it was before with how it is now."""
         if now.state == "saved":
             return [Finding("fetched", call, path=image.path) for image in now.images]
         if now.state == "answered":

@@ -161,7 +161,7 @@ async def test_an_amount_that_is_none_is_refused(usd: str, images: int) -> None:
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
-def test_a_copy_is_the_same_purse(copied: Callable[[Budget], Budget]) -> None:
+def test_a_copy_is_the_same_budget(copied: Callable[[Budget], Budget]) -> None:
     """Copying a budget, as copying a tool does, makes no second one."""
     budget = Budget(max_usd=1)
     assert copied(budget) is budget

@@ -81,7 +81,7 @@ def test_settling_and_releasing_twice_change_nothing(path: Path) -> None:
         assert (budget.spent_usd, budget.images, budget.reserved_usd) == (PRICE, 1, 0)
 
 
-def test_a_pickle_keeps_the_purse(path: Path) -> None:
+def test_a_pickle_keeps_the_budget(path: Path) -> None:
     """A pickled file budget is the same file with the same limits."""
     budget = Budget.file(path, max_usd="0.10", max_images=3)
     budget.reserve(PRICE)

@@ -173,7 +173,7 @@ def test_no_raw_answer_without_a_paid_call(ledger: Ledger) -> None:
         keep(ledger, SMALL)
     ask(ledger)
     refuse(ledger)
-    with pytest.raises(LedgerError, match="no answer to keep"):
+    with pytest.raises(LedgerError, match="no answer to save"):
         keep(ledger, LARGE)
     ask(ledger, "c2")
     answer(ledger, "c2")
