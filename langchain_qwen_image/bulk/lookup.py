@@ -110,19 +110,24 @@ class Lookup:
             item_id: The caller's own id of the request, for images that are saved now.
         """
         call = self.find(item)
-        if call is None or call.state in ("asked", "refused"):
+        findings: list[Finding] = []
+        if call is None:
             return None
-        if call.state in ("sent", "unknown"):
-            said = f": {call.message}" if call.message else ""
-            return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
-        if call.state == "queued":  # paid for, and there is an address to ask: never sent again
-            return PriorState("unsaved", reason=_QUEUED, queued=call)
         if call.state == "answered":
             findings = self._settle(call, on_failure, item_id)
             call = self._ledger.get(call.id) or call
-            if call.state == "answered":
+        match call.state:
+            case "sent" | "unknown":
+                said = f": {call.message}" if call.message else ""
+                return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
+            case "queued":  # paid for, and there is an address to ask: never sent again
+                return PriorState("unsaved", reason=_QUEUED, queued=call)
+            case "answered":
                 return self._without_image(call, findings)
-        return self._saved(call)
+            case "saved":
+                return self._saved(call)
+            case "asked" | "refused":
+                return None
 
     def find(self, item: str) -> LedgerCall | None:
         """Return the call that stands for a request, if there is one."""

@@ -6,12 +6,14 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from langchain_qwen_image.cli.interrupts import run_interruptible
+from langchain_qwen_image.cli.prompt_text import Lines
 from langchain_qwen_image.cli.terminal import check_key, fail, note, shown, waiting
 
 if TYPE_CHECKING:
@@ -85,10 +87,7 @@ def generate(
 def _read_prompt(prompt: str) -> str:
     if prompt != "-":
         return prompt
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise typer.BadParameter("standard input is not UTF-8.") from None
+    return "".join(Lines(BytesIO(sys.stdin.buffer.read()), "standard input")).rstrip("\r\n")
 
 
 def _checked(**given: Any) -> "QwenImageInput":

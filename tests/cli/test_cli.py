@@ -266,12 +266,32 @@ def test_one_file_is_read_back_and_has_no_sidecar(here: Path) -> None:
         pytest.param(b"\xff\xfe", id="not UTF-8"),
         pytest.param(b"", id="empty"),
         pytest.param(b"\n\n", id="blank"),
+        pytest.param(b"a caf\xe9", id="Latin-1"),
+        pytest.param(b"a fox\0in snow", id="NUL"),
+        pytest.param("\u200b\n".encode(), id="invisible"),
     ],
 )
 def test_unusable_standard_input(gateway: SandboxServer, prompt: bytes) -> None:
     """Standard input that is no text is a usage error, and nothing is sent."""
     assert run("generate", "-", input=prompt).exit_code == 2
     assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        pytest.param("a fox\nin snow\n".encode("utf-16"), id="UTF-16"),
+        pytest.param("a fox\nin snow".encode("utf-16-le"), id="UTF-16 without a mark"),
+        pytest.param(b"\xef\xbb\xbfa fox\nin snow\n\x1a", id="UTF-8 with a mark and Ctrl-Z"),
+    ],
+)
+def test_a_prompt_of_standard_input_is_read_as_a_file_is(
+    gateway: SandboxServer, prompt: bytes
+) -> None:
+    """Its encoding is known by its mark or its zeros; line ends within it stay."""
+    assert run("generate", "-", *_SMALL, input=prompt).exit_code == 0
+    [body] = [request.body for request in gateway.requests if request.body]
+    assert body["input"]["messages"][0]["content"][0]["text"] == "a fox\nin snow"
 
 
 @pytest.mark.parametrize("option", ["prompt", "negative prompt"])
