@@ -89,7 +89,10 @@ class Reading:
         self._raw.clear()
         content = decoded(raw, head.headers.get("content-encoding", ""), self._max_bytes)
         is_larger = max(len(raw), len(content.body)) > self._max_bytes
-        body = raw if is_larger and head.is_success else content.body
+        if head.is_success:
+            body = raw if is_larger else content.body
+        else:
+            body = content.body if content.problem is None else b""  # it is for a message
         answer = RawAnswer(head.status_code, head.headers, body[: self._max_bytes])
         self.call.answer = answer
         problem = self._problem(content, is_larger=is_larger) if head.is_success else None

@@ -213,6 +213,16 @@ def test_what_cannot_be_decoded_is_an_error(ask: Ask, raw: bytes, label: str, to
     assert call.answer.body == raw
 
 
+@pytest.mark.parametrize(("raw", "label", "told"), UNREADABLE)
+def test_an_error_that_cannot_be_decoded_has_no_text(
+    ask: Ask, raw: bytes, label: str, told: str
+) -> None:
+    """What is compressed in a way that we do not read is in no message."""
+    with LoopbackServer(answer(500, raw, Content_Encoding=label)) as gateway:
+        got = ask(gateway.base_url, call_of())
+    assert (got.status, got.body) == (500, b"")
+
+
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_bomb_is_not_unpacked(ask: Ask, status: int, times: int) -> None:
