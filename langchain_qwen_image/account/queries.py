@@ -8,6 +8,7 @@ from langchain_qwen_image.account.records import LedgerCall, LedgerImage, read_c
 
 __all__ = ["BY_ID", "BY_ITEM", "Page", "find_image", "newest", "page", "select_calls"]
 
+# Values are named or in their order: Python 3.12 takes ?1 for a name (gh-117995).
 _CALLS = (
     "SELECT calls.*, EXISTS (SELECT 1 FROM raw_answers"
     " WHERE call = calls.seq AND size_bytes IS NOT NULL) AS has_raw_answer FROM calls WHERE "
@@ -16,15 +17,15 @@ BY_ID = _CALLS + "id = ?"
 BY_ITEM = _CALLS + "batch = ? AND batch_item = ? AND replaced_by IS NULL"
 _PAGE = 500
 _BY_PAGE = _CALLS + (
-    "seq > ?1 AND seq <= ?2 AND (?3 IS NULL OR batch = ?3)"
-    " AND (?4 IS NULL OR instr(?4, ',' || state || ',')) ORDER BY seq"
+    "seq > :after AND seq <= :end AND (:batch IS NULL OR batch = :batch)"
+    " AND (:states IS NULL OR instr(:states, ',' || state || ',')) ORDER BY seq"
 )
 _IMAGES = (
     "SELECT images.*, links.url, calls.id AS call_id FROM images"
     " JOIN links ON links.image = images.seq JOIN calls ON calls.seq = images.call WHERE "
 )
 _BY_CALL = _IMAGES + "images.call BETWEEN ? AND ? ORDER BY images.call, position"
-_BY_NAME = _IMAGES + "images.id = ?1 OR images.path = ?1"
+_BY_NAME = _IMAGES + "images.id = :name OR images.path = :name"
 
 
 class Page(NamedTuple):
@@ -46,15 +47,18 @@ def page(
     """Return those calls of a page that are wanted."""
     # Numbers may have gaps of any size in a file that was tampered with.
     end: int = connection.execute(
-        "SELECT coalesce(max(seq), ?2) FROM"
-        " (SELECT seq FROM calls WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)",
-        (after, until, _PAGE),
+        "SELECT coalesce(max(seq), :until) FROM"
+        " (SELECT seq FROM calls WHERE seq > :after AND seq <= :until ORDER BY seq LIMIT :page)",
+        {"after": after, "until": until, "page": _PAGE},
     ).fetchone()[0]
-    return Page(end, select_calls(connection, _BY_PAGE, (after, end, batch, states)))
+    wanted = {"after": after, "end": end, "batch": batch, "states": states}
+    return Page(end, select_calls(connection, _BY_PAGE, wanted))
 
 
 def select_calls(
-    connection: sqlite3.Connection, sql: str, values: tuple[str | int | None, ...]
+    connection: sqlite3.Connection,
+    sql: str,
+    values: tuple[str | int | None, ...] | dict[str, str | int | None],
 ) -> list[LedgerCall]:
     """Return the calls that a statement finds, with their images."""
     rows = connection.execute(sql, values).fetchall()
@@ -68,5 +72,5 @@ def select_calls(
 
 def find_image(connection: sqlite3.Connection, name: str | bytes) -> LedgerImage | None:
     """Return the image of that id, or that is saved at that path."""
-    row = connection.execute(_BY_NAME, (name,)).fetchone()
+    row = connection.execute(_BY_NAME, {"name": name}).fetchone()
     return None if row is None else read_image(row)

@@ -52,6 +52,7 @@ def _said(notebook: Any) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_example_runs_and_its_outputs_are_of_today(tmp_path: Path) -> None:
     """The notebook runs from top to bottom without a key, and says what the committed one says."""
     run = runpy.run_path(str(ROOT / "scripts" / "notebook.py"))["run"]
@@ -83,6 +84,7 @@ def _run(folder: Path, *sources: str) -> list[list[Any]]:
     return [cell.outputs for cell in notebook.cells]
 
 
+@pytest.mark.slow
 def test_calls_work_in_a_running_loop(tmp_path: Path) -> None:
     """In a kernel blocking calls do not deadlock, `await` works, and slow ones show a line."""
     _, loop, blocking, awaited, batch, slow = _run(

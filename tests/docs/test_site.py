@@ -24,7 +24,10 @@ from langchain_qwen_image import (
     testing,
 )
 
-pytestmark = pytest.mark.xdist_group("site")  # one worker, one build
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("site"),  # one worker, one build
+]
 
 _MODULES = [
     langchain_qwen_image,

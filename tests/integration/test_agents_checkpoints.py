@@ -94,18 +94,27 @@ def _process(world: str, step: str, folder: Path, server: SandboxServer) -> tupl
     return found, left
 
 
-@pytest.mark.parametrize("world", ["sync", "async"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "worlds",
+    [
+        pytest.param(["sync", "async", "sync"], id="both"),
+        pytest.param(["sync"] * 3, id="sync", marks=pytest.mark.long),
+        pytest.param(["async"] * 3, id="async", marks=pytest.mark.long),
+    ],
+)
 def test_conversation_goes_on_in_other_processes(
-    world: str, server: SandboxServer, tmp_path: Path
+    worlds: list[str], server: SandboxServer, tmp_path: Path
 ) -> None:
     """Asked, approved and looked at in three processes under strict msgpack: one POST.
 
     The artifact comes back equal and with no warning, and the last process still finds the image.
     """
-    assert _process(world, "ask", tmp_path, server) == ([], [])
+    asked, approved, looked_at = worlds
+    assert _process(asked, "ask", tmp_path, server) == ([], [])
     assert server.gateway.post_count == 0
-    _, (drawn,) = _process(world, "approve", tmp_path, server)
-    found, (again, looked) = _process(world, "look", tmp_path, server)
+    _, (drawn,) = _process(approved, "approve", tmp_path, server)
+    found, (again, looked) = _process(looked_at, "look", tmp_path, server)
     assert found == [again] == [drawn]
     result = ImageGenerationResult.from_artifact(drawn["artifact"])
     assert result.prompt == "a fox, 一只狐狸"

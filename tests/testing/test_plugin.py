@@ -63,6 +63,7 @@ def test_fixture_shows_no_key(qwen_image_sandbox: SandboxServer) -> None:
     assert "key-of-the-host" not in str(qwen_image_sandbox.requests[0].headers)
 
 
+@pytest.mark.slow
 def test_plugin_is_found_and_costs_nothing_until_used(pytester: pytest.Pytester) -> None:
     """In a suite that does not use it, no module of ours that does work is loaded."""
     pytester.makepyfile(
@@ -84,6 +85,7 @@ def test_plugin_is_found_and_costs_nothing_until_used(pytester: pytest.Pytester)
     pytester.runpytest_subprocess(*plain).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_example_of_the_docs_passes(pytester: pytest.Pytester) -> None:
     """The agent's test in docs/testing.md runs as it stands."""
     pytester.makepyfile(test_illustrator=FILES["test_illustrator.py"])
@@ -108,6 +110,7 @@ def test_async_client_draws():
 """
 
 
+@pytest.mark.slow
 def test_cassette_of_the_docs_is_recorded_clean_and_replayed_offline(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
