@@ -5,8 +5,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -213,10 +215,17 @@ class Conversation:
             await agent.ainvoke({"messages": [HumanMessage("Draw.")]}, THREAD, **self._settings)
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Give a folder whose name is short: it is in each checkpoint, many times."""
+    with TemporaryDirectory(prefix="q-") as name:
+        yield Path(name).resolve()
+
+
 @pytest.mark.parametrize("in_file", [True, False], ids=["sqlite", "memory"])
 @pytest.mark.parametrize("saved", [True, False], ids=["saved", "links-only"])
 def test_four_turns_are_small(
-    saved: bool, in_file: bool, server: SandboxServer, tmp_path: Path, call: Call
+    saved: bool, in_file: bool, server: SandboxServer, short_path: Path, call: Call
 ) -> None:
     """Four turns with an image each are under 50 kB of a checkpoint, of which an image is 2 kB.
 
@@ -224,11 +233,11 @@ def test_four_turns_are_small(
     answers with a word leaves; with one checkpoint a turn all of it is under 50 kB.
     """
     tool = QwenImageTool(
-        base_url=server.base_url, api_key=KEY, save_to=tmp_path / "images" if saved else None
+        base_url=server.base_url, api_key=KEY, save_to=short_path / "images" if saved else None
     )
 
     def stored(tool: BaseTool, **settings: Any) -> tuple[int, int]:
-        file = tmp_path / f"{tool.__class__.__name__}{len(settings)}.db" if in_file else None
+        file = short_path / f"{tool.__class__.__name__}{len(settings)}.db" if in_file else None
         last, history = call(Conversation(tool, file, **settings), "stored")
         return last, history
 
