@@ -121,7 +121,7 @@ class AuthenticationError(QwenImageError, ModelAuthenticationError):
 
 
 class PermissionDeniedError(QwenImageError, ModelPermissionDeniedError):
-    """The subscription may not do this: 403."""
+    """The subscription may not do this, or a firewall before the gateway refused it: 403."""
 
 
 class QuotaExceededError(PermissionDeniedError):
@@ -129,7 +129,7 @@ class QuotaExceededError(PermissionDeniedError):
 
 
 class NotFoundError(QwenImageError, ModelNotFoundError):
-    """The endpoint does not exist at this address: 404."""
+    """The endpoint does not exist at this address, or the gateway does not offer the model: 404."""
 
 
 class RateLimitError(QwenImageError, ModelRateLimitError):

@@ -104,6 +104,16 @@ def test_an_error_survives_a_copy(kind: type[QwenImageError], copied) -> None:
     assert again.args == error.args
 
 
+def test_an_address_that_was_not_asked_survives_a_copy() -> None:
+    """The polling address of another host goes with the error, and is in no text of it."""
+    error = errors.MalformedResponseError("x")
+    assert error.polling_url is None
+    error.polling_url = "https://elsewhere.example/s?id=1"
+    again = pickle.loads(pickle.dumps(error))
+    assert again.polling_url == error.polling_url
+    assert "elsewhere" not in str(error) + repr(error)
+
+
 def test_a_traceback_may_be_dropped() -> None:
     """An error can be raised again without the frames that it came through."""
     with pytest.raises(QwenImageError) as caught:

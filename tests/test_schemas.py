@@ -1,6 +1,7 @@
 """Arguments of a call, and the gateway's JSON field for field."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -227,6 +228,63 @@ def test_any_object_is_read(answer: dict[str, object]) -> None:
     assert response.image_urls() == []
     assert response.finish_reason() is None
     assert all(side is None or side > 0 for side in response.image_size())
+
+
+PLACES = {
+    "the API document's": {"output": {"choices": [{"message": {"content": [{"image": "x"}]}}]}},
+    "the model page's": {"images": [{"url": "x"}]},
+}
+
+
+@pytest.mark.parametrize("answer", PLACES.values(), ids=PLACES)
+def test_both_success_shapes_are_read(answer: dict[str, Any]) -> None:
+    """The owner documents two bodies of a success for this route; each gives its images."""
+    response = TextToImageResponse.model_validate(answer)
+    assert response.image_urls() == ["x"]
+    assert response.model_dump(exclude_unset=True) == answer
+
+
+LOOSE: dict[str, Callable[[str], Any]] = {
+    "an object": lambda name: {name: "x"},
+    "a string": lambda _: "x",
+    "strings": lambda _: ["x"],
+    "a list in it": lambda name: [{name: ["x"]}],
+    "an object in it": lambda name: [{name: {"url": "x"}}],
+    "objects in a list in it": lambda name: [{name: [{"url": "x"}]}],
+    "odd ones beside it": lambda name: [
+        *(None, 1, [], {}, {name: 2}, {name: []}, "two words", {name: "x"}),
+    ],
+}
+
+
+@pytest.mark.parametrize("parts", LOOSE.values(), ids=LOOSE)
+def test_one_thing_is_a_list_of_one(parts: Callable[[str], Any]) -> None:
+    """Where a list is written as one thing, or a link in another way, it is read all the same."""
+    message = {"message": {"content": parts("image")}}
+    for answer in (
+        {"images": parts("url")},
+        {"output": {"choices": [message]}},
+        {"output": {"choices": message}},
+    ):
+        assert TextToImageResponse.model_validate(answer).image_urls() == ["x"]
+
+
+def test_the_parts_of_a_list_are_bounded() -> None:
+    """One image is asked for; a list of very many parts is read as far as it can make sense."""
+    many = [{"url": ["x"] * 10}] * 1000
+    assert len(TextToImageResponse.model_validate({"images": many}).image_urls()) == 4000
+    content = {"output": {"choices": [{"message": {"content": [{"image": "x"}] * 9000}}]}}
+    assert len(TextToImageResponse.model_validate(content).image_urls()) == 4000
+
+
+@pytest.mark.parametrize(
+    ("usage", "count"),
+    [({"image_count": 2}, 2), ({"output_image_count": 3}, 3), ({}, None), ("two", None),
+     ({"image_count": 0}, None)],
+)  # fmt: skip
+def test_the_count_is_read_in_both_spellings(usage: Any, count: int | None) -> None:
+    """How many images were used is read in the document's name and in upstream's."""
+    assert TextToImageResponse.model_validate({"usage": usage}).image_count() == count
 
 
 def test_unknown_keys_are_saved() -> None:

@@ -73,9 +73,9 @@ def _swap_words(dice: random.Random, body: bytearray) -> None:
 MUTATIONS: list[Mutation] = [_delete, _insert, _overwrite, _splice, _swap_words]
 
 
-def mutated(number: int) -> Iterator[tuple[int, dict[str, str], bytes]]:
-    """Yield so many answers: real ones, each changed up to four times, always the same."""
-    dice = random.Random(7)
+def mutated(number: int, seed: int) -> Iterator[tuple[int, dict[str, str], bytes]]:
+    """Yield so many answers: real ones, each changed up to four times, the same for a seed."""
+    dice = random.Random(seed)
     for _ in range(number):
         body = bytearray(dice.choice(BODIES))
         for _ in range(dice.randrange(5)):
@@ -140,14 +140,15 @@ def check_found(answer: WireAnswer | QueuedAnswer) -> None:
 
 def test_a_few_mutated_bodies_are_read() -> None:
     """Any answer gives a result, a place in a queue, or an error of the tree."""
-    for answer in mutated(1500):
+    for answer in mutated(1500, seed=7):
         check(*answer)
 
 
 @pytest.mark.long
-def test_a_hundred_thousand_mutated_bodies_are_read() -> None:
-    """The same at length."""
-    for answer in mutated(100_000):
+@pytest.mark.parametrize("seed", range(4))
+def test_a_hundred_thousand_mutated_bodies_are_read(seed: int) -> None:
+    """The same at length, in four parts."""
+    for answer in mutated(25_000, seed):
         check(*answer)
 
 
