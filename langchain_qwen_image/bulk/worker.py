@@ -18,6 +18,7 @@ from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.account.throttle import AdaptiveThrottle, Window
 from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.lookup import BulkStatus, PriorState
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -143,7 +144,7 @@ class Worker:
             with self._counted():
                 result = await self.unless_stopped(lambda: pipeline.aresume(call, item_id=item_id))
         except QwenImageError as error:
-            now = pipeline.ledger.get(call.id) if pipeline.ledger is not None else None
+            now = await in_thread(pipeline.ledger.get, call.id) if pipeline.ledger else None
             if now is not None and now.state == "refused":
                 return None
             status: BulkStatus = "unknown" if now and now.state == "unknown" else "unsaved"
