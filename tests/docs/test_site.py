@@ -50,9 +50,9 @@ _TASKS = [
     "bulk",
     "chains",
     "errors",
-    "keeping",
     "notebooks",
     "sandbox",
+    "saving",
     "testing",
 ]
 _MARKDOWN_LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
