@@ -12,7 +12,9 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 # What tests/conftest.py says of markers holds here: the empty expression selects every test.
 ALL := -m ''
 # Neither what takes long nor what needs more than the package: the pages, the project, a browser.
-QUICK := -m 'not slow and not long' --ignore=tests/docs --ignore=tests/project \
+# What old versions of libraries warn of among themselves is no failure of ours.
+QUICK := -m 'not slow and not long' -W ignore::DeprecationWarning \
+	-W ignore::PendingDeprecationWarning --ignore=tests/docs --ignore=tests/project \
 	--ignore=tests/gallery/test_gallery_browser.py
 
 .PHONY: help demo test test-all test-long test-browser test-docs test-lowest lint format type \
