@@ -6,13 +6,14 @@ from typing import Any
 from langchain_qwen_image.concurrency.runtime import Asyncio, Blocking
 
 
-async def _at_once(_: float) -> None:
+async def at_once(_: float) -> None:
+    """Wait for nothing."""
     return None
 
 
 def quick(face: Any) -> Any:
     """Let a tool or a generator wait for nothing between attempts, and return it."""
     face._pipelines[:] = [
-        replace(face.pipeline, blocking=Blocking(lambda _: None), asyncio=Asyncio(_at_once))
+        replace(face.pipeline, blocking=Blocking(lambda _: None), asyncio=Asyncio(at_once))
     ]
     return face

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from conftest import Call
-from quick import quick
+from quick import at_once, quick
 
 from langchain_qwen_image import Budget, QwenImageClient, QwenImageGenerator, QwenImageTool, errors
 from langchain_qwen_image.account import Ledger, LedgerCall
 from langchain_qwen_image.sandbox import SandboxServer
+from langchain_qwen_image.sandbox.answer import Answer, error_answer
 
 KEY = "test-key-of-the-queue"
 
@@ -45,9 +46,13 @@ def test_a_queued_image_is_waited_for(
 @pytest.mark.parametrize("face", [QwenImageClient, QwenImageGenerator, QwenImageTool])
 def test_every_face_waits(face: Any, server: SandboxServer, call: Call) -> None:
     """Client, generator and tool wait for a queued image, also without a ledger."""
-    one = face(base_url=server.base_url, api_key=KEY)
-    name = "generate" if face is QwenImageClient else "invoke"
-    assert call(one, name, "sandbox:queued")
+    if face is QwenImageClient:
+        waits = {"sleep": lambda _: None, "asleep": at_once}
+        client = QwenImageClient(base_url=server.base_url, api_key=KEY, **waits)
+        assert call(client, "generate", "sandbox:queued")
+    else:
+        one = quick(face(base_url=server.base_url, api_key=KEY))
+        assert call(one, "invoke", "sandbox:queued")
     assert server.gateway.post_count == 1
 
 
@@ -93,11 +98,20 @@ def test_another_host_is_never_asked(server: SandboxServer, call: Call, tmp_path
     assert server.gateway.poll_count == 0
 
 
-def test_a_later_call_goes_on_asking(server: SandboxServer, call: Call, tmp_path: Path) -> None:
+def test_a_later_call_goes_on_asking(
+    server: SandboxServer, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`resume` asks for what an earlier process queued: no second POST, and the image is saved."""
-    generator = at(server, tmp_path, timeout=0.5)
-    with pytest.raises(errors.RequestTimeoutError):
-        call(generator, "invoke", "sandbox:queued")
+    answered = server.gateway.answer
+
+    def lose_polls(method: str, *rest: Any) -> Answer:
+        return answered(method, *rest) if method == "POST" else error_answer(503, "Come later.")
+
+    generator = at(server, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(server.gateway, "answer", lose_polls)
+        with pytest.raises(errors.RequestTimeoutError):
+            call(generator, "invoke", "sandbox:queued")
     assert the_call(tmp_path).state == "queued"
     later = at(server, tmp_path)
     result = call(later.pipeline, "resume", the_call(tmp_path))
@@ -110,7 +124,7 @@ def test_after_a_day_it_is_unknown(
     hours: int, state: str, server: SandboxServer, call: Call, tmp_path: Path
 ) -> None:
     """A queued answer is asked for during 24 hours; then the call is unknown."""
-    generator = at(server, tmp_path, timeout=5)
+    generator = at(server, tmp_path)
     with pytest.raises(errors.RequestTimeoutError):
         call(generator, "invoke", "sandbox:queued-lost")
     queued = the_call(tmp_path)
