@@ -8,7 +8,6 @@ from langchain_qwen_image.concurrency.runtime import Asyncio, Blocking
 
 async def at_once(_: float) -> None:
     """Wait for nothing."""
-    return None
 
 
 def quick(face: Any) -> Any:

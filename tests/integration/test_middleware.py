@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from conftest import Call
-from langchain.agents import create_agent, middleware
+from langchain.agents import create_agent
 from langchain.agents.middleware import (
     HumanInTheLoopMiddleware,
     ToolCallLimitMiddleware,
+    ToolErrorMiddleware,
     ToolRetryMiddleware,
 )
 from langchain.agents.middleware.tool_call_limit import ToolCallLimitExceededError
@@ -155,24 +156,18 @@ def test_with_retry(
     assert server.gateway.post_count == posts
 
 
-_NEEDS_ITS_MIDDLEWARE = pytest.mark.skipif(
-    not hasattr(middleware, "ToolErrorMiddleware"), reason="LangChain 1.3 is the first to have it"
-)
-
-
 def told(error: Exception, request: Any) -> str | None:
     """Tell the model what happened, as the recipe in the docs does."""
     return str(error) if isinstance(error, QwenImageError) else None
 
 
-@_NEEDS_ITS_MIDDLEWARE
 @pytest.mark.parametrize("prompt", ["sandbox:401", "sandbox:402", "sandbox:quota", "sandbox:404"])
 def test_tool_error_middleware_saves_siblings(
     prompt: str, server: SandboxServer, call: Call
 ) -> None:
     """With it, an operator's error is a message too: siblings finish, and are paid for once."""
     turn = asks_for("a fox", prompt, "an owl")
-    agent = agent_of(tool_of(server), turn, middleware=[middleware.ToolErrorMiddleware(told)])
+    agent = agent_of(tool_of(server), turn, middleware=[ToolErrorMiddleware(told)])
     by_call = answers(call(agent, "invoke", ASK))
     assert [by_call[f"call_{n}"].status for n in (1, 2, 3)] == ["success", "error", "success"]
     assert server.gateway.post_count == 3
