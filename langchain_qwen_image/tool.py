@@ -73,12 +73,12 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
         ```
 
     Within an agent:
-        Any chat model that calls tools will do.
+        Any chat model that supports tool calling works.
 
         ```python
         from langchain.agents import create_agent
 
-        agent = create_agent(model, tools=[tool])
+        agent = create_agent("openai:gpt-5.5", tools=[tool])
         state = agent.invoke({"messages": [("user", "Draw a lighthouse.")]})
         print([message.type for message in state["messages"]])
         ```

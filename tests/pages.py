@@ -1,4 +1,11 @@
-"""Markdown that runs: what the tests of the README, of docs/ and of docstrings share."""
+"""Markdown that runs, as pasted: a whole page from a fresh folder. Needs the standard library only.
+
+`python tests/pages.py PAGE` runs a page in the current folder, in an environment that has what the
+page says to install. The tests in this suite call `run` in their own process.
+
+A page has Python (one namespace for the page), `text` (what the Python above it has printed),
+`console` (commands, some with their output) and files, named by `title="test_x.py"` in the fence.
+"""
 
 import os
 import re
@@ -14,30 +21,32 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-import pytest
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from scripted_model import asks_for
-
-from langchain_qwen_image.sandbox import SandboxServer
-
 ROOT = Path(__file__).parent.parent
-_HEADING_OR_BLOCK = re.compile(r"^## ([^\n]+)$|^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"^\$ qwen-image (.+)\n((?:(?!\$ ).*\n)+)", re.MULTILINE)
+CHAT_MODELS = ROOT / "tests" / "chat_models"
+"""What takes the place of the chat models that pages name; nothing else is replaced."""
+
+_HEADING_OR_BLOCK = re.compile(
+    r'^## ([^\n]+)$|^```(\w+)(?: title="([^"]+)")?[^\n]*\n(.*?)^```$', re.MULTILINE | re.DOTALL
+)
+_COMMAND = re.compile(r"^\$ ((?:.+\\\n)*.+)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+_SET_UP = ("pip", "git", "cd", "make", "uv", "jupyter")
+"""Commands that prepare an environment, or belong to a clone; tests of their own look at them."""
+_EXIT_CODES = (0, 1, 130)
+"""1: something is left to do, such as an image that may have been billed; 130: a server ended."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: the heading above it, its language, its text."""
+    """One fenced block: the heading above it, its language, its text, and the file it is."""
 
     heading: str
     language: str
     text: str
+    file: str | None = None
 
     @property
     def commands(self) -> list[tuple[str, str]]:
-        """Each `qwen-image` command that is shown with its output, and that output."""
+        """Each command, and the output that is shown below it."""
         return _COMMAND.findall(self.text) if self.language == "console" else []
 
 
@@ -48,19 +57,20 @@ def blocks_of(page: str) -> Iterator[Block]:
         if match[1]:
             heading = match[1]
         else:
-            yield Block(heading, match[2], match[3])
+            yield Block(heading, match[2], match[4], match[3])
 
 
 def run(blocks: Iterable[Block], **names: Any) -> None:
-    """Run Python in one namespace and commands in this folder; both print what is shown.
+    """Run a page's blocks in this folder; each prints what is shown.
 
     `…` in what is shown stands for anything. Where no output is shown at all, none is compared.
     """
     blocks = list(blocks)
-    names = {"model": Illustrator(), **names}
     printed = StringIO()
     for number, block in enumerate(blocks, 1):
-        if block.language == "python":
+        if block.file:
+            Path(block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
             code = compile(block.text, f"block {number}, {block.heading}", "exec")
             with redirect_stdout(printed):
                 exec(code, names)
@@ -68,7 +78,7 @@ def run(blocks: Iterable[Block], **names: Any) -> None:
             compare(block.text, printed.getvalue())
             printed = StringIO()
         for command, shown in block.commands:
-            compare(shown.strip(), qwen_image(command))
+            _run_command(command, shown.strip())
     if any(block.language == "text" for block in blocks):
         assert printed.getvalue() == "", "every output is shown"
 
@@ -81,55 +91,57 @@ def compare(shown: str, printed: str) -> None:
     )
 
 
+def requirements(page: str) -> list[str]:
+    """Return what the page's `pip install` lines name, in order."""
+    commands = [command for block in blocks_of(page) for command, _ in block.commands]
+    lines = [shlex.split(command, comments=True) for command in commands]
+    return [name for line in lines if line[:2] == ["pip", "install"] for name in line[2:]]
+
+
 def qwen_image(command: str) -> str:
     """Run the command line in the current folder, and return what it prints."""
+    return shell(f"qwen-image {command}")[1]
+
+
+def shell(command: str) -> tuple[int, str]:
+    """Run a command in the current folder; return its exit code and what it prints.
+
+    A server is interrupted as soon as it has said how to reach it.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with subprocess.Popen(
-        [sys.executable, "-m", "langchain_qwen_image", *shlex.split(command)],
+        ["bash", "-c", command],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"},
-    ) as run:
-        timer = Timer(600, run.kill)
+        start_new_session=True,
+        env={**os.environ, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"},
+    ) as process:
+        timer = Timer(600, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
         lines = []
-        for line in run.stdout or ():
+        for line in process.stdout or ():
             lines.append(line.rstrip())
             if line.startswith("PIXAZO_BASE_URL="):  # the last line of a server, which goes on
-                run.send_signal(signal.SIGINT)
+                os.killpg(process.pid, signal.SIGINT)
         timer.cancel()
-    return "\n".join(lines).strip()
+    return process.returncode, "\n".join(lines).strip()
 
 
-def prepare(
-    blocks: Iterable[Block], server: SandboxServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Let blocks run in a folder; code that needs a key finds one, and a gateway on loopback."""
-    monkeypatch.chdir(folder)
-    if not any("sandbox=True" in block.text for block in blocks):
-        monkeypatch.setenv("PIXAZO_API_KEY", "test-key-of-the-page")
-        monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
+def _run_command(command: str, shown: str) -> None:
+    words = shlex.split(command, comments=True)
+    if words[0] in _SET_UP:
+        return
+    if words[0] == "export":
+        os.environ.update([word.split("=", 1) for word in words[1:]])
+        return
+    status, printed = shell(command)
+    assert status in _EXIT_CODES, f"{command!r} ended with {status}:\n{printed}"
+    if shown:
+        compare(shown, printed)
 
 
-class Illustrator(BaseChatModel):
-    """Draws what it is told to: one call for each thing between commas; looks when told to."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "illustrator"
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        return self
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=self._next(messages))])
-
-    def _next(self, messages: list[BaseMessage]) -> AIMessage:
-        wish = next(one for one in reversed(messages) if isinstance(one, HumanMessage)).text
-        if isinstance(messages[-1], HumanMessage):
-            things = wish.removeprefix("Draw ").partition(".")[0]
-            return asks_for(*things.split(", "), start=len(messages))
-        found = re.search(r"\(id (\w+)\)", messages[-1].text)
-        if "look" in wish and found:
-            call = {"name": "view_image", "args": {"image": found[1]}, "id": "look"}
-            return AIMessage("", tool_calls=[call])
-        return AIMessage("Here you are.")
+if __name__ == "__main__":
+    page = Path(sys.argv[1]).read_text(encoding="utf-8")
+    sys.path.insert(0, str(CHAT_MODELS))
+    run(blocks_of(page))

@@ -22,4 +22,5 @@ def qwen_image_sandbox(monkeypatch: pytest.MonkeyPatch) -> "Iterator[SandboxServ
     with SandboxServer(draw=draw_plain) as server:
         monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
         monkeypatch.setenv("PIXAZO_API_KEY", "key-of-the-qwen-image-sandbox")
+        monkeypatch.setenv("PIXAZO_SANDBOX", "0")  # the embedded one would leave the server unasked
         yield server

@@ -1,47 +1,78 @@
-"""The pages in docs/ run: their code from top to bottom, and it prints what they show."""
+"""The README and the pages in docs/ run as pasted: whole pages, in order, from a fresh folder."""
 
+import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import ROOT, Block, blocks_of, prepare, run
+from pages import CHAT_MODELS, ROOT, Block, blocks_of, run, shell
 
-from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
+from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer, draw_plain
 
 PAGES = {
-    page.stem: page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))
+    page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
-_RUN_ELSEWHERE = {"testing"}  # whole files with names of their own: test_testing_plugin.py
+_SHOWN_ONLY = {"json", "toml", "yaml", "ini", "http", "mermaid"}
 
 
-@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python\n" in text])
-def test_code_prints_what_the_page_shows(
-    page: str, server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A new folder, the sandbox that the environment turns on, and no other chat model."""
+    before = dict(os.environ)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIXAZO_SANDBOX", "1")
+    monkeypatch.syspath_prepend(CHAT_MODELS)
+    for module in [path.stem for path in CHAT_MODELS.glob("langchain_*.py")]:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    yield tmp_path
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "\n```" in text])
+def test_page_runs_as_pasted(
+    page: str, fresh_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page's code runs in one namespace, without a key or against a gateway here."""
-    blocks = list(blocks_of(PAGES[page]))
-    prepare(blocks, server, tmp_path, monkeypatch)
-    run(blocks)
+    """A page runs from its first block to its last, and prints what it shows."""
+    run(blocks_of(PAGES[page]))
+    if list(fresh_folder.glob("test_*.py")):
+        _run_tests_of_the_page(monkeypatch)
+
+
+def _run_tests_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Record what has a cassette from a gateway on loopback: it stands for the paid one."""
+    with SandboxServer(draw=draw_plain) as server:
+        monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
+        status, printed = shell("python -m pytest -q -p no:cacheprovider --record-mode=once")
+    assert status == 0, printed
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_of_code_is_run(page: str) -> None:
     """No fence is written in a way that the tests pass over."""
-    fences = PAGES[page].count("\n```") // 2
-    assert page in _RUN_ELSEWHERE or len(list(blocks_of(PAGES[page]))) == fences
+    blocks = list(blocks_of(PAGES[page]))
+    assert len(blocks) == len(re.findall(r"^ *```", PAGES[page], re.MULTILINE)) // 2
+    languages = {block.language for block in blocks if not block.file}
+    assert languages <= {"python", "text", "console"} | _SHOWN_ONLY
 
 
 def test_scenarios_are_those_of_the_sandbox() -> None:
     """The page on the sandbox has each scenario once, and says of it what the sandbox says."""
-    rows = re.findall(r"^\| `sandbox:(\S+)` \| (.+) \|$", PAGES["sandbox"], re.MULTILINE)
+    page = PAGES["docs/sandbox.md"]
+    rows = re.findall(r"^\| `sandbox:(\S+)` \| (.+) \|$", page, re.MULTILINE)
     assert sorted(rows) == sorted((name, one.description) for name, one in SCENARIOS.items())
 
 
-def test_outputs_are_compared() -> None:
-    """A page whose code prints something else than it shows fails."""
+def test_outputs_are_compared(fresh_folder: Path) -> None:
+    """A page whose code prints something else than it shows fails, as does a wrong command."""
     with pytest.raises(AssertionError, match="the code printed"):
         run([Block("x", "python", "print(1)"), Block("x", "text", "2\n")])
     with pytest.raises(AssertionError, match="every output is shown"):
         run([Block("x", "text", ""), Block("x", "python", "print(1)")])
     with pytest.raises(AssertionError, match="the code printed"):
         run([Block("x", "console", "$ qwen-image --version\n0\n")])
+    with pytest.raises(AssertionError, match="ended with 2"):
+        run([Block("x", "console", "$ qwen-image no-such-command\n")])

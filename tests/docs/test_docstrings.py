@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import ROOT, blocks_of, prepare, run
+from pages import CHAT_MODELS, ROOT, blocks_of, run
 
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool
 from langchain_qwen_image.sandbox import SandboxServer
@@ -62,5 +62,8 @@ def test_sections_print_what_they_show(
     """The sections run from the first to the last, with a key and a gateway on loopback."""
     blocks = list(blocks_of(re.sub("^ {4}", "", _docstring(face), flags=re.MULTILINE)))
     assert len([block for block in blocks if block.language == "python"]) >= 3
-    prepare(blocks, server, tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIXAZO_API_KEY", "test-key-of-the-docstring")
+    monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
+    monkeypatch.syspath_prepend(CHAT_MODELS)
     run(blocks)

@@ -46,6 +46,16 @@ def test_fixture_leads_the_hosts_own_code_to_the_sandbox(qwen_image_sandbox: San
     assert [request.method for request in qwen_image_sandbox.requests] == ["POST"] * 3
 
 
+def test_fixture_is_asked_in_the_environments_sandbox_too(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Where a developer's shell turns the embedded sandbox on, the fixture's server is used."""
+    monkeypatch.setenv("PIXAZO_SANDBOX", "1")
+    server = request.getfixturevalue("qwen_image_sandbox")
+    QwenImageGenerator().invoke("one")
+    assert [image.prompt for image in server.images] == ["one"]
+
+
 def test_fixture_plays_scenarios(qwen_image_sandbox: SandboxServer) -> None:
     """`.script(…)` says what the next POSTs meet, and after that all is well."""
     qwen_image_sandbox.script("429")
