@@ -225,8 +225,9 @@ class Sender:
         )
         try:
             answer = await runtime.beside(read) if raw.is_large else read()
-        except MalformedResponseError:
-            if raw.is_success:
+        except QwenImageError as error:
+            is_unread = isinstance(error, MalformedResponseError) or polling_path is None
+            if raw.is_success and error.may_have_been_billed and is_unread:
                 await observer.unread(raw)
             raise
         if isinstance(answer, WireAnswer) and answer.is_candidate:

@@ -81,11 +81,20 @@ def test_what_cannot_be_fetched_now_is_in_the_books(call: Call, tmp_path: Path) 
     assert b"image_url" in (ledger.read_raw_answer(row.id) or b"")
 
 
-def test_raw_answer_without_any_image_is_kept(call: Call, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        pytest.param({"done": True}, errors.MalformedResponseError, id="nothing"),
+        pytest.param({"note": "Insufficient balance"}, errors.QwenImageError, id="words of money"),
+    ],
+)
+def test_raw_answer_without_any_image_is_kept(
+    said: dict[str, Any], kind: type[errors.QwenImageError], call: Call, tmp_path: Path
+) -> None:
     """A 2xx without an image stays in the ledger, whole; no message has a signed link of it."""
-    body = {"done": True, "page": "https://docs.example/help?Signature=a-secret-word"}
+    body = said | {"page": "https://docs.example/help?Signature=a-secret-word"}
     with LoopbackServer(answer(body=body)) as server:
-        with pytest.raises(errors.MalformedResponseError) as caught:
+        with pytest.raises(kind) as caught:
             call(at(server, save_to=tmp_path), "invoke", "a fox")
     ledger, row = the_call(tmp_path)
     assert row.state == "unknown"
