@@ -1,18 +1,19 @@
-"""The chat model of the examples: a real one by its name, else one that follows a script."""
+"""What the examples share: options, a chat model, real or scripted, and where the images are."""
 
+import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 Turn = Callable[[list[BaseMessage]], AIMessage]
 
 
 class ScriptedModel(BaseChatModel):
-    """Plays its turns in order, told from the conversation; needs no key."""
+    """Follows its turns in order; needs no key."""
 
     turns: Sequence[Turn]
 
@@ -21,7 +22,7 @@ class ScriptedModel(BaseChatModel):
         return "scripted"
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> "ScriptedModel":
-        """Take no notice of the tools: the script knows them."""
+        """Ignore the tools: the script knows them."""
         return self
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
@@ -29,8 +30,16 @@ class ScriptedModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=self.turns[done](messages))])
 
 
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options of all agents' examples."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser.add_argument("--live", action="store_true", help="pay for real images")
+    parser.add_argument("--model", metavar="PROVIDER:NAME", help="use a real chat model")
+    return parser
+
+
 def open_model(name: str | None, *turns: Turn) -> BaseChatModel:
-    """Return the model `provider:name`, or one that plays these turns."""
+    """Return the model `provider:name`, or one that follows these turns."""
     return init_chat_model(name) if name else ScriptedModel(turns=turns)
 
 
@@ -48,6 +57,14 @@ def looks(messages: list[BaseMessage]) -> AIMessage:
 def says(text: str) -> Turn:
     """Return a turn that says something."""
     return lambda messages: AIMessage(text)
+
+
+def print_saved(messages: list[BaseMessage]) -> None:
+    """Print the path of each image that the conversation's tool calls have saved."""
+    for message in messages:
+        artifact = message.artifact if isinstance(message, ToolMessage) else None
+        for image in (artifact or {}).get("images", []):
+            print("Open", image["path"])
 
 
 def _calls(tool: str, arguments: dict[str, Any], call_id: str) -> AIMessage:

@@ -1,17 +1,20 @@
-"""An agent that draws: a model reads the wish, writes the prompt and calls the tool.
+"""Let an agent generate an image: a model reads the request, writes the prompt, calls the tool.
 
-Without `--model` a scripted one stands in, and without `--live` the image is the sandbox's
-placeholder: no key is needed. `--live` pays for a real one with the key in PIXAZO_API_KEY.
-
+    pip install "langchain-qwen-image[sandbox]" langchain
     python examples/agent.py
+
+Without `--model` the model follows a script. Without `--live` the image is a placeholder from the
+sandbox: no key, no cost. `--live` pays for a real one with the key in PIXAZO_API_KEY. For a
+real model, install its provider too:
+
+    pip install langchain-openai
     python examples/agent.py --live --model openai:gpt-5.5 "a card for my mother's birthday"
 """
 
-import argparse
 import sys
 from typing import Any
 
-from _scripted import draws, open_model, says
+from _scripted import draws, make_parser, open_model, print_saved, says
 from langchain.agents import create_agent
 
 from langchain_qwen_image import Budget, QwenImageError, QwenImageTool
@@ -19,10 +22,8 @@ from langchain_qwen_image import Budget, QwenImageError, QwenImageTool
 
 def main() -> None:
     """Say what it will cost at most, run the agent, and print what was said."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("wish", nargs="?", default="a lighthouse for my wall")
-    parser.add_argument("--live", action="store_true", help="pay for a real image")
-    parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model")
     given = parser.parse_args()
 
     tool = QwenImageTool(
@@ -33,8 +34,10 @@ def main() -> None:
     print(f"This costs ${tool.price_usd if given.live else 0:.3f}.", flush=True)
 
     asked: Any = {"messages": [("user", f"Draw {given.wish}.")]}
-    for message in agent.invoke(asked)["messages"]:
+    messages = agent.invoke(asked)["messages"]
+    for message in messages:
         message.pretty_print()
+    print_saved(messages)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""An agent that asks before it pays: nothing is sent until a person says y.
+"""Ask a person before an agent pays: nothing is sent until the answer is y.
 
-Without `--model` a scripted one stands in, and without `--live` the image is the sandbox's
-placeholder. `--live` pays for a real one with the key in PIXAZO_API_KEY.
+    pip install "langchain-qwen-image[sandbox]" langchain
+    python examples/agent_approval.py
+
+Without `--model` the model follows a script. Without `--live` the image is a placeholder from the
+sandbox: no key, no cost. `--live` pays for a real one with the key in PIXAZO_API_KEY.
 """
 
-import argparse
 import sys
 from typing import Any
 
-from _scripted import draws, open_model, says
+from _scripted import draws, make_parser, open_model, print_saved, says
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langgraph.checkpoint.memory import InMemorySaver
@@ -25,10 +27,7 @@ def decide(call: dict[str, Any]) -> dict[str, str]:
 
 def main() -> None:
     """Say what an image costs, and let the person decide on each call."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--live", action="store_true", help="pay for a real image")
-    parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model")
-    given = parser.parse_args()
+    given = make_parser(__doc__).parse_args()
 
     tool = QwenImageTool(sandbox=not given.live, save_to="images")
     model = open_model(given.model, draws("A paper boat on a puddle"), says("As you wish."))
@@ -41,6 +40,7 @@ def main() -> None:
         calls = asked[0].value["action_requests"]
         step = Command(resume={"decisions": [decide(call) for call in calls]})
     print(*(message.text for message in state["messages"][2:]), sep="\n")
+    print_saved(state["messages"])
 
 
 if __name__ == "__main__":

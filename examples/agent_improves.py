@@ -1,16 +1,17 @@
-"""An agent that looks at what it drew, and draws once more: two images, one look.
+"""Let an agent view its image and improve it once: two images, one look.
 
-Without `--model` a scripted one stands in (a real one must be able to see), and without `--live`
-the images are the sandbox's. `--live` pays for real ones with the key in PIXAZO_API_KEY.
-
+    pip install "langchain-qwen-image[sandbox,view]" langchain
     python examples/agent_improves.py
+
+Without `--model` the model follows a script. Without `--live` the image is a placeholder from the
+sandbox: no key, no cost. `--live` pays for a real one with the key in PIXAZO_API_KEY. A
+model given by `--model` must support image input.
 """
 
-import argparse
 import sys
 from typing import Any
 
-from _scripted import draws, looks, open_model, says
+from _scripted import draws, looks, make_parser, open_model, print_saved, says
 from langchain.agents import create_agent
 
 from langchain_qwen_image import Budget, QwenImageError, QwenImageToolkit
@@ -20,10 +21,7 @@ WISH = "Draw a shop sign that says 'OPEN'. Look at it, improve it once, then sto
 
 def main() -> None:
     """Say what it will cost at most, run the agent, and print what it read and did."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--live", action="store_true", help="pay for real images")
-    parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model that sees")
-    given = parser.parse_args()
+    given = make_parser(__doc__).parse_args()
 
     toolkit = QwenImageToolkit(
         sandbox=not given.live, save_to="images", size="512*512", budget=Budget(max_images=2)
@@ -34,10 +32,12 @@ def main() -> None:
     print(f"This costs ${2 * toolkit.price_usd if given.live else 0:.3f}.", flush=True)
 
     asked: Any = {"messages": [("user", WISH)]}
-    for message in agent.invoke(asked)["messages"]:
+    messages = agent.invoke(asked)["messages"]
+    for message in messages:
         calls = [call["args"] for call in getattr(message, "tool_calls", [])]
         blocks = ", ".join(block["type"] for block in message.content_blocks)
         print(f"{message.type} [{blocks}]: {message.text or calls}")
+    print_saved(messages)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Put the generator behind a prompt template: a chain from a word to an image.
 
-A model that writes the prompt would stand between the two: `template | model | generator`.
-Without a key it is the sandbox's placeholder; `--live` pays for a real image with the key in
-PIXAZO_API_KEY.
-
+    pip install "langchain-qwen-image[sandbox]"
     python examples/chain.py "lighthouse"
+
+Without `--live` the image is a placeholder from the sandbox: no key, no cost. `--live` pays for a
+real one with the key in PIXAZO_API_KEY. In `chain_writer.py` a model writes the prompt.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
     print(f"This costs ${generator.price_usd if given.live else 0:.3f}.", flush=True)
     result = chain.invoke({"thing": given.thing})
     print(result.prompt)
-    print(result.image.path or f"Not saved ({result.image.download_error}): {result.image.url}")
+    print("Open", result.image.path or f"{result.image.url} ({result.image.download_error})")
 
 
 if __name__ == "__main__":

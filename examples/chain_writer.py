@@ -1,16 +1,19 @@
-"""A chain in which a model writes the prompt: from an idea to a description to an image.
+"""Let a model write the prompt: a chain from an idea to a description to an image.
 
-Without `--model` a scripted one stands in, and without `--live` the image is the sandbox's
-placeholder: no key is needed. `--live` pays for a real one with the key in PIXAZO_API_KEY.
-
+    pip install "langchain-qwen-image[sandbox]" langchain
     python examples/chain_writer.py
+
+Without `--model` the model follows a script. Without `--live` the image is a placeholder from the
+sandbox: no key, no cost. `--live` pays for a real one with the key in PIXAZO_API_KEY. For a
+real model, install its provider too:
+
+    pip install langchain-openai
     python examples/chain_writer.py --live --model openai:gpt-5.5 "a poster about rain"
 """
 
-import argparse
 import sys
 
-from _scripted import open_model, says
+from _scripted import make_parser, open_model, says
 from langchain_core.prompts import ChatPromptTemplate
 
 from langchain_qwen_image import QwenImageError, QwenImageGenerator
@@ -25,11 +28,9 @@ WRITTEN = "Rain on a tin roof at night, one warm window, a screen print in two c
 
 
 def main() -> None:
-    """Say what it will cost, run the chain, and print what was written and drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    """Say what it will cost, run the chain, and print the prompt and where the image is."""
+    parser = make_parser(__doc__)
     parser.add_argument("idea", nargs="?", default="a poster about rain")
-    parser.add_argument("--live", action="store_true", help="pay for a real image")
-    parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model")
     given = parser.parse_args()
 
     generator = QwenImageGenerator(sandbox=not given.live, save_to="images", prompt_extend=False)
@@ -37,7 +38,7 @@ def main() -> None:
     print(f"This costs ${generator.price_usd if given.live else 0:.3f}.", flush=True)
     result = chain.invoke({"idea": given.idea})
     print(result.prompt)
-    print(result.image.path or f"Not saved ({result.image.download_error}): {result.image.url}")
+    print("Open", result.image.path or f"{result.image.url} ({result.image.download_error})")
 
 
 if __name__ == "__main__":

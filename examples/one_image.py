@@ -1,10 +1,10 @@
-"""Generate one image and keep it in a folder.
+"""Generate one image and save it in a folder.
 
-Without a key it is the sandbox's placeholder. With `--live` it is a real image, paid for with
-the key in PIXAZO_API_KEY:
-
+    pip install "langchain-qwen-image[sandbox]"
     python examples/one_image.py "A red fox in the snow, woodcut"
-    python examples/one_image.py "A red fox in the snow, woodcut" --live
+
+Without `--live` the image is a placeholder from the sandbox: no key, no cost. `--live` pays for a
+real one with the key in PIXAZO_API_KEY.
 """
 
 import argparse
@@ -26,8 +26,8 @@ def main() -> None:
     print(f"This costs ${generator.price_usd if given.live else 0:.3f}.", flush=True)
     result = generator.invoke(given.prompt)
     image = result.image
-    print(image.path or f"Not saved ({image.download_error}): {image.url}")
     print(f"{image.width} × {image.height} pixels, ${result.cost_usd:.3f}")
+    print("Open", image.path or f"{image.url} ({image.download_error})")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""The progress of an agent's image, told line by line while it is made.
+"""Print the progress of an agent's image, one line per stage.
 
-Without `--model` a scripted one stands in, and without `--live` the image is the sandbox's
-placeholder, ready at once. `--live` pays for a real one with the key in PIXAZO_API_KEY.
-
+    pip install "langchain-qwen-image[sandbox]" langchain
     python examples/progress.py
+
+Without `--model` the model follows a script. Without `--live` the image is a placeholder from the
+sandbox: no key, no cost. `--live` pays for a real one with the key in PIXAZO_API_KEY.
 """
 
-import argparse
 import sys
 from typing import Any
 
-from _scripted import draws, open_model, says
+from _scripted import draws, make_parser, open_model, says
 from langchain.agents import create_agent
 
 from langchain_qwen_image import Budget, QwenImageError, QwenImageTool
@@ -18,18 +18,15 @@ from langchain_qwen_image import Budget, QwenImageError, QwenImageTool
 SAID = {
     "waiting": "waiting for its turn",
     "sent": "sent; an image takes 20 to 30 seconds",
-    "retrying": "refused, and not paid for; trying again in {wait_seconds} s",
-    "received": "drawn; now it is fetched",
-    "saved": "saved as {path}",
+    "retrying": "not billed; retrying in {wait_seconds} s",
+    "received": "generated; downloading",
+    "saved": "saved\nOpen {path}",
 }
 
 
 def main() -> None:
     """Say what it will cost, and print each stage as it is reached."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--live", action="store_true", help="pay for a real image")
-    parser.add_argument("--model", metavar="PROVIDER:NAME", help="ask a real chat model")
-    given = parser.parse_args()
+    given = make_parser(__doc__).parse_args()
 
     tool = QwenImageTool(sandbox=not given.live, save_to="images", budget=Budget(max_images=1))
     model = open_model(given.model, draws("A kettle, steaming, watercolour"), says("Done."))

@@ -1,9 +1,10 @@
-"""Call the tool as an agent would: the model writes a tool call, and reads the tool's message.
+"""Call the tool as an agent does, and print what the model and the program get.
 
-No model is asked here; its tool call is written by hand. Without a key the image is the
-sandbox's placeholder; `--live` pays for a real one with the key in PIXAZO_API_KEY.
-
+    pip install "langchain-qwen-image[sandbox]"
     python examples/tool_call.py
+
+The tool call is written by hand, no model is used. Without `--live` the image is a placeholder from
+the sandbox: no key, no cost. `--live` pays for a real one with the key in PIXAZO_API_KEY.
 """
 
 import argparse
@@ -33,7 +34,8 @@ def main() -> None:
     if message.status == "error":
         return
     result = ImageGenerationResult.from_artifact(message.artifact)
-    print("The program gets:", result.image.path or result.image.url, result.image.sha256)
+    print("The program gets:", result.image.mime_type, "with SHA-256", result.image.sha256)
+    print("Open", result.image.path or result.image.url)
 
 
 if __name__ == "__main__":

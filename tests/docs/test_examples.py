@@ -1,5 +1,6 @@
 """The programs in examples/ run as a reader would run them."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -45,13 +46,13 @@ def run(
     return run_here
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     return sorted(folder.glob("images/*.png"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_example_runs_without_a_key(program: Path, tmp_path: Path) -> None:
-    """Each example keeps its placeholder, says where, and says that it costs nothing."""
+    """Each example says that it costs nothing, and ends with the path of what it has saved."""
     run = subprocess.run(
         [sys.executable, program],
         cwd=tmp_path,
@@ -62,10 +63,11 @@ def test_example_runs_without_a_key(program: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    pictures = _pictures(tmp_path)
-    assert len(pictures) == COUNTS.get(program.stem, 1)
-    assert all(str(picture) in run.stdout for picture in pictures)
+    images = _images(tmp_path)
+    assert len(images) == COUNTS.get(program.stem, 1)
     assert "This costs $0.000." in run.stdout
+    last_lines = run.stdout.splitlines()[-len(images) :]
+    assert sorted(last_lines) == [f"Open {image}" for image in images]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -78,11 +80,11 @@ def test_live_example_pays_once(
     assert done.returncode == 0, done.stderr
     count = COUNTS.get(program.stem, 1)
     price = f"This costs ${0.045 * count:.3f}."
-    assert done.stdout.index(price) < done.stdout.index(str(_pictures(tmp_path)[0]))
+    assert done.stdout.index(price) < done.stdout.index(str(_images(tmp_path)[0]))
     assert server.gateway.post_count == count
 
 
-@pytest.mark.parametrize("answer", ["n\n", ""], ids=["no", "nobody"])
+@pytest.mark.parametrize("answer", ["n\n", ""], ids=["no", "no answer"])
 def test_unapproved_image_is_not_paid(
     answer: str, run: Callable[..., Run], server: SandboxServer
 ) -> None:
@@ -101,6 +103,18 @@ def test_live_example_without_a_key_says_so(program: Path, run: Callable[..., Ru
     assert done.returncode == 1
     assert done.stderr.startswith("A subscription key is needed")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_example_says_what_to_install(program: Path) -> None:
+    """Each example begins with a `pip install` line that has all it imports."""
+    source = program.read_text(encoding="utf-8")
+    install = re.search(r"^    pip install (.+)$", source.split('"""')[1], re.MULTILINE)
+    assert install
+    assert '"langchain-qwen-image[sandbox' in install[1]
+    uses_langchain = "from langchain." in source or "from _scripted" in source
+    assert (" langchain" in install[1]) == uses_langchain
+    assert ("view" in install[1]) == ("Toolkit" in source)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
