@@ -46,6 +46,7 @@ _BY_STATUS: dict[int, tuple[type[QwenImageError], str]] = {
     401: (AuthenticationError, _CHECK_KEY),
     403: (PermissionDeniedError, "The subscription does not include this API or action."),
     404: (NotFoundError, "Check base_url (PIXAZO_BASE_URL)."),
+    410: (NotFoundError, "The gateway does not offer this any more; check base_url."),
     408: (InvalidRequestError, "The gateway gave up waiting."),
     429: (RateLimitError, "Try again later."),
 }
@@ -166,7 +167,7 @@ def _is_before_gateway(error_body: ErrorBody, status: int) -> bool:
     if status in {401, 404, 408, 429}:
         return False
     page = words.plain([error_body.message[:_PAGE]])
-    is_said = words.is_firewall(page)
+    is_said = words.is_firewall(f"{error_body.texts}\n{page}")  # Cloudflare has pages of JSON too
     if not page.strip():
         return False
     return (

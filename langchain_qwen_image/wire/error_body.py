@@ -7,7 +7,7 @@ and lists occur too, and any of them may come with HTTP 200.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,12 @@ from langchain_qwen_image.wire.error_texts import (
 )
 from langchain_qwen_image.wire.queue import says_failed
 from langchain_qwen_image.wire.redaction import identifier
-from langchain_qwen_image.wire.retry import retry_after, wait_in_json, wait_in_text
+from langchain_qwen_image.wire.retry import (
+    retry_after,
+    wait_in_headers,
+    wait_in_json,
+    wait_in_text,
+)
 from langchain_qwen_image.wire.stated import first, inner_status, is_fine_code, states_an_error
 
 _LABEL = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+\Z")
@@ -50,7 +55,7 @@ class ErrorBody:
         codes: All codes in plain form, one per line, for the verdict.
         texts: All texts in plain form, one per line, for the verdict.
         inner_status: HTTP status that the body names.
-        header_wait: Seconds of `Retry-After`; `text_wait` are those that the text says.
+        header_wait: Seconds of `Retry-After`; `text_wait` are those that anything else says.
         is_stated: Whether the answer calls itself an error.
         is_failed_task: Whether the queue calls the task failed: it is not charged.
         is_foreign: Whether it is no JSON, whole or cut, so that not the gateway wrote it.
@@ -111,7 +116,7 @@ class ErrorBody:
             texts=words.plain(texts, context.prompt),
             request_id=identifier(request_id_of(tops, headers), context.secret),
             header_wait=retry_after(headers, context.now),
-            text_wait=wait_in_json(tops) or wait_in_text("\n".join(texts)),
+            text_wait=first(_other_waits(headers, tops, texts, context)),
             inner_status=first(inner_status(top, is_ok=is_ok) for top in tops),
             location=headers.get("location", "").partition("?")[0] or None,
             secret=context.secret,
@@ -127,6 +132,17 @@ class ErrorBody:
     def asks_to_come_back(self) -> bool:
         """Whether it is a 503 with `Retry-After`: nothing was done for this request."""
         return self.status == 503 and self.header_wait is not None
+
+
+def _other_waits(
+    headers: Mapping[str, str],
+    tops: Sequence[Mapping[str, Any]],
+    texts: Sequence[str],
+    context: Context,
+) -> Iterator[float | None]:
+    yield wait_in_json(tops)
+    yield wait_in_text("\n".join(texts))
+    yield wait_in_headers(headers, context.now)
 
 
 def top_objects(values: Iterable[object]) -> list[dict[str, Any]]:

@@ -15,9 +15,9 @@ _RELATIVE_FILE = re.compile(r"(?:[\w.~%+-]+/)+[\w.~%+-]+\.(?:png|jpe?g|webp)(?:\
 def absolute_link(text: str, base_url: str = "") -> str | None:
     """Return a link as it can be fetched; None for what is no link.
 
-    Blanks, quotation marks and line ends around it are dropped; inside it nothing is changed, as
-    its signature covers its percent-encoding. Protocol-relative and relative links are joined to
-    the gateway's address.
+    Blanks, quotation marks and line ends around it are dropped; inside it nothing but the escapes
+    of JSON and HTML is changed, as its signature covers its percent-encoding. Protocol-relative and
+    relative links are joined to the gateway's address.
 
     Args:
         text: The link, as an answer has it.
@@ -28,6 +28,7 @@ def absolute_link(text: str, base_url: str = "") -> str | None:
     link = text.strip(_AROUND)
     if link.partition(":")[2].startswith("\\/\\/") or link.startswith("\\/"):
         link = link.replace("\\/", "/")  # escaped once too often by who wrote the JSON
+    link = link.replace("&amp;", "&")  # text of a page: no signed query has a name like `amp;x`
     if not link.isprintable() or " " in link or "\\" in link:
         return None
     try:

@@ -2,6 +2,8 @@
 
 import html
 import re
+from base64 import b64encode
+from collections.abc import Iterator
 from urllib.parse import quote as percent_encode
 
 QUOTE_LIMIT = 200
@@ -102,12 +104,30 @@ def _pattern(secret: str) -> tuple[str, int]:
     sets things up, is hidden only in quotation marks: elsewhere it is the sentence's own word. No
     key that a gateway gives out is such a word.
     """
-    forms = "|".join(re.escape(form) for form in (secret, percent_encode(secret, safe="")))
+    escaped = percent_encode(secret, safe="")
+    forms = "|".join(re.escape(form) for form in (secret, escaped))
     if is_ordinary(secret):
         return rf"(?<=[\"'`=“‘])(?:{forms})(?=[\"'`&”’])", 0
     if len(secret) < _SHORTEST_SECRET:
         return rf"(?<!\w)(?:{forms})(?!\w)", re.IGNORECASE
-    return forms, re.IGNORECASE
+    return "|".join((_SPACED.join(map(re.escape, secret)), *_encoded(secret))), re.IGNORECASE
+
+
+_SPACED = r"(?:[\s\u200b-\u200d\u2060\ufeff]|<[^<>]{0,80}>)*"
+"""What may be between two characters of the key, where a server breaks its lines or words."""
+
+
+def _encoded(secret: str) -> Iterator[str]:
+    """Return the forms of a key that a server may echo beside the key itself, as patterns."""
+    key = secret.encode("utf-8", "surrogatepass")
+    once = percent_encode(key, safe="")
+    yield from map(re.escape, (once, percent_encode(once, safe=""), key.hex()))
+    yield from ("".join(rf"{re.escape(mark)}{byte:02x}" for byte in key) for mark in ("%", r"\x"))
+    for before in range(3):  # in base64 of a longer text, such as `user:key`, it has three forms
+        text = b64encode(bytes(before) + key).decode()
+        whole = text[(0, 2, 3)[before] : (before + len(key)) * 8 // 6]
+        letters = ({"+": r"[+-]", "/": "[/_]"}.get(one, one) for one in whole)
+        yield "".join(letters) + r"[\w+/-]{0,2}={0,2}"
 
 
 def is_ordinary(secret: str) -> bool:

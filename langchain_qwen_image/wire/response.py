@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from langchain_qwen_image.errors import MalformedResponseError
 from langchain_qwen_image.gateway_schemas import TextToImageResponse
 from langchain_qwen_image.wire.answer import QueuedAnswer, WireAnswer
 from langchain_qwen_image.wire.body_text import decode, json_values
@@ -18,7 +17,14 @@ from langchain_qwen_image.wire.classify import error_from_body
 from langchain_qwen_image.wire.error_body import Context, ErrorBody, request_id_of, top_objects
 from langchain_qwen_image.wire.image_data import data_uri, image_type, inline_image
 from langchain_qwen_image.wire.links import absolute_link, is_inline
-from langchain_qwen_image.wire.queue import has_state, pending_state, polling_address, polling_path
+from langchain_qwen_image.wire.queue import (
+    foreign_queue,
+    is_open,
+    latest_state,
+    pending_state,
+    polling_address,
+    polling_path,
+)
 from langchain_qwen_image.wire.redaction import identifier, quote, without_secret
 from langchain_qwen_image.wire.retry import retry_after
 from langchain_qwen_image.wire.stated import states_an_error
@@ -127,6 +133,7 @@ def _read(answer: _Answer, context: Context, asked_path: str = "") -> WireAnswer
             or _documented(answer, context)
             or _queued(answer, context, asked_path)
             or _walked(answer, context)
+            or _accepted(answer, context, asked_path)
         )
         if found is not None:
             return found
@@ -191,15 +198,25 @@ def _warnings(
 
 def _queued(answer: _Answer, context: Context, asked_path: str) -> QueuedAnswer | None:
     """Return the place in a queue, judged by the body: a pending state and an address to ask."""
-    top = answer.tops[-1] if answer.tops else {}
-    state, address = pending_state(top), polling_address(top)
-    if answer.status == 202 and address and not has_state(top):
-        state = "ACCEPTED"
-    if state is None:
-        return None
+    state = pending_state(latest_state(answer.tops))
+    return _place(state, answer, context, asked_path) if state else None
+
+
+def _accepted(answer: _Answer, context: Context, asked_path: str) -> QueuedAnswer | None:
+    """Return the place in a queue of a 202 that names no state that is known."""
+    is_open_202 = answer.status == 202 and is_open(latest_state(answer.tops))
+    return _place("ACCEPTED", answer, context, asked_path) if is_open_202 else None
+
+
+def _place(state: str, answer: _Answer, context: Context, asked_path: str) -> QueuedAnswer | None:
+    address = polling_address(latest_state(answer.tops), answer.status, answer.headers)
     path = polling_path(address, context.base_url) if address else None
     if path is None and address and not asked_path:
-        raise _foreign_queue(address, answer, context)
+        raise foreign_queue(
+            without_secret(address, context.secret),
+            status_code=answer.status,
+            request_id=answer.request_id(context.secret),
+        )
     if not (path or asked_path):
         return None
     return QueuedAnswer(
@@ -210,20 +227,9 @@ def _queued(answer: _Answer, context: Context, asked_path: str) -> QueuedAnswer 
     )
 
 
-def _foreign_queue(address: str, answer: _Answer, context: Context) -> MalformedResponseError:
-    error = MalformedResponseError(
-        f"The gateway answered {answer.status}: the request is in a queue, at an address that is "
-        "not the gateway's. It was not asked, because the key would travel there. The image may "
-        "have been billed; check the account before repeating the request.",
-        status_code=answer.status,
-        request_id=answer.request_id(context.secret),
-    )
-    error.polling_url = without_secret(address, context.secret)
-    return error
-
-
 def _walked(answer: _Answer, context: Context) -> WireAnswer | None:
-    if any(states_an_error(top) or pending_state(top) for top in answer.tops):
+    is_pending = pending_state(latest_state(answer.tops))
+    if is_pending or any(map(states_an_error, answer.tops)):
         return None
     if answer.values:
         urls = find_images(answer.values, context.base_url)

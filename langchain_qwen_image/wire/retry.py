@@ -93,10 +93,11 @@ def poll_delay(outcome: QueuedAnswer | QwenImageError, *, poll: int, jitter: flo
 
 
 def _may_poll_again(error: QwenImageError) -> bool:
-    """Say whether a poll that failed may be repeated; a redirect leads nowhere else next time."""
-    is_redirect = 300 <= (error.status_code or 0) < 400
+    """Say whether a poll that failed may be repeated; a redirect or 410 is the same next time."""
+    status = error.status_code or 0
+    is_lasting = 300 <= status < 400 or status == 410
     is_on_the_way = isinstance(error, ConnectionFailedError) or error.may_have_been_billed
-    return isinstance(error, _POLL_AGAIN) and is_on_the_way and not is_redirect
+    return isinstance(error, _POLL_AGAIN) and is_on_the_way and not is_lasting
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None) -> float | None:
@@ -115,6 +116,47 @@ def retry_after(headers: Mapping[str, str], now: datetime | None) -> float | Non
     if asked is None or sent is None:
         return None
     return max(0.0, (asked - sent).total_seconds())
+
+
+_RESET_HEADERS = ("ratelimit-reset", "x-ratelimit-reset-requests", "x-ratelimit-reset")
+_RESET_PART = re.compile(r"(?:^|[;,]\s*)(?:t|reset)=(\d{1,9})(?![\d.])", re.ASCII)
+_LONGEST_RESET = 10 * 365 * 86400
+"""Seconds; a larger number is the time itself, in Unix seconds."""
+
+
+def wait_in_headers(headers: Mapping[str, str], now: datetime | None) -> float | None:
+    """Return the seconds that a limit's own headers ask for, or None.
+
+    Read are `retry-after-ms` (Azure), `RateLimit-Reset` and `RateLimit` (the IETF's drafts), and
+    `X-RateLimit-Reset`, in seconds, as `1m30s`, or as a time. None of them says, as `Retry-After`
+    does, that nothing was done.
+
+    Args:
+        headers: Headers with names in lower case.
+        now: Clock for a time, where the answer has no `Date` of its own.
+    """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _seconds(headers.get(name, "").strip())
+        if milliseconds is not None:
+            return milliseconds / 1000
+    for name in _RESET_HEADERS:
+        seconds = _reset(headers.get(name, "").strip()[:40], headers, now)
+        if seconds is not None:
+            return seconds
+    part = _RESET_PART.search(headers.get("ratelimit", "")[:200])
+    return float(part[1]) if part else None
+
+
+def _reset(value: str, headers: Mapping[str, str], now: datetime | None) -> float | None:
+    seconds = _seconds(value)
+    if seconds is None:
+        return wait_in_text(f"again in {value}") if value else None
+    if seconds < _LONGEST_RESET:
+        return seconds
+    sent = http_date(headers.get("date", "")) or now
+    if seconds > 1e11:
+        seconds /= 1000
+    return max(0.0, seconds - sent.timestamp()) if sent else None
 
 
 def wait_in_json(tops: Iterable[Mapping[str, Any]]) -> float | None:

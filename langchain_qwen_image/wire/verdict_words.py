@@ -27,7 +27,7 @@ def _any(*alternatives: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{one})" for one in alternatives), re.MULTILINE)
 
 
-_MONEY_NOUN = r"(?:balance|credits?|funds?|wallet|quota)"
+_MONEY_NOUN = r"(?:balance|credits?|coins?|funds?|wallet|quota)"
 _FEW = r"(?:\w+ ){0,3}"
 _FREE_IS_OVER = (
     r"free (?:allocated |trial |tier )?(?:quota|tier|trial|credits?)\b[^.\n]{0,40}"
@@ -64,7 +64,7 @@ _QUOTA = _any(r"\bquota\b|配额|额度")
 _PER_TIME = _any(r"\brate\b|per (?:second|minute)|throttl|concurren|too many requests")
 _STRONG_MODERATION = _any(
     r"data inspection failed|inappropriate content|green net\w* (?:check|verification)",
-    r"content policy violation|不适当|不合规|违规",
+    r"content policy violation|不适当|不適當|不合规|不合規|违规|違規",
 )
 _MODERATION_CODES = _any(
     r"data inspection failed|ip infringement suspect|custom role blocked|faq rule blocked",
@@ -86,7 +86,10 @@ _MODERATION_TEXTS = _any(
     r"(?:blocked|rejected|refused|failed|stopped) (?:by|in|at|due to) (?:\w+ ){0,2}moderation",
     r"(?:pass|passed|fail|failed) (?:\w+ ){0,2}moderation|moderation (?:has |was )?"
     r"(?:blocked|failed|rejected|refused|flagged)|intellectual property|copyright",
-    r"敏感|审核(?:未通过|不通过|失败)|涉嫌|违禁|不当内容",
+    r"prompt (?:was |is |has been )?(?:rejected|refused|not allowed|inappropriate)",
+    r"敏感|[审審][核查](?:未通[过過]|不通[过過]|失[败敗]|拒[绝絕])|涉嫌|违禁|違禁|不[当當]内容",
+    r"违法|違法|不良(?:信息|内容)|色情|暴力|涉政|[风風]控|安全(?:策略|[审審][核查]|[检檢][测測查])",
+    r"[内內]容(?:政策|安全|[过過][滤濾])",
 )
 _ABOUT_A_FIELD = _any(
     r"(?:parameter|argument|field|option)s? [\w ]{1,40} (?:is|are) (?:un\w+|invalid"
@@ -96,6 +99,7 @@ _ABOUT_A_FIELD = _any(
 _MODEL = _any(
     r"\bmodel\b[^.\n]{0,60}\b(?:not (?:be )?found|(?:not|n't) exists?|disabled"
     r"|not (?:be )?available|not enabled|unavailable|deprecated|decommissioned|retired|offline)",
+    r"\bmodel\b (?:\S+ )?(?:is |was )?not (?:supported|allowed|offered)",
     r"(?:unknown|no such|unsupported|invalid|unrecognized) model\b(?! (?:parameter|input|option))",
     r"\b(?:endpoint|deployment|operation|route)\b[^.\n]{0,40}\b(?:not (?:be )?found|not exists?"
     r"|disabled|unavailable)",

@@ -78,6 +78,7 @@ LINKS = {
     "byte order mark": (f"\ufeff{LINK}\u200b", LINK),
     "quotation marks": (f'"{LINK}"', LINK),
     "angle brackets": (f"<{LINK}>", LINK),
+    "HTML's escapes": (LINK.replace("&", "&amp;"), LINK),
     "escaped slashes": (LINK.replace("/", "\\/"), LINK),
     "no scheme": (f"//{LINK.removeprefix('https://')}", LINK),
     "relative": ("/files/a.png?sig=s%2Bt", f"{BASE}/files/a.png?sig=s%2Bt"),

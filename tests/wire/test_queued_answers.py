@@ -42,7 +42,7 @@ def poll(body: object, status: int = 200, **headers: str) -> Any:
 @pytest.mark.parametrize(
     "state",
     ["QUEUED", "PROCESSING", "IN_QUEUE", "IN_PROGRESS", "in progress", "in-progress", "pending",
-     "Running", "starting", "SUBMITTED"],
+     "Running", "starting", "SUBMITTED", "InProgress", "inQueue", "UPLOADING", "WARMING_UP"],
 )  # fmt: skip
 def test_a_queue_is_judged_by_the_body(status: int, state: str) -> None:
     """A pending state and an address to ask are a place in a queue, with 200 as with 202."""
@@ -64,9 +64,17 @@ def test_a_queue_is_judged_by_the_body(status: int, state: str) -> None:
         [QUEUED],
         {**QUEUED, "error": None, "output": None},
         {**QUEUED, "imageUrl": LINK},
+        {"Request_Id": ID, "request_id": ID, "Status": "Queued", "PollingUrl": PATH},
+        {"request_id": ID, "response": {"status": "QUEUED"}, "polling_url": PATH},
+        {"request_id": ID, "job": {"job_status": "queued", "poll-url": PATH}},
+        {"request_id": ID, "status": "starting", "urls": {"cancel": "/c", "get": BASE + PATH}},
+        {**QUEUED, "status": "ALLOCATED"},
+        f'data: {{"status": "PROCESSING"}}\n\ndata: {json.dumps(QUEUED)}\n\n'.encode(),
+        f"data: {json.dumps(QUEUED)}\n\ndata: {{\"type\": \"ping\"}}\n\n".encode(),
     ],
     ids=["output", "data", "task", "camel case", "status_url", "202 alone", "list", "null error",
-         "a link beside it"],
+         "a link beside it", "capitals", "response", "job", "urls.get", "unknown state of a 202",
+         "two frames", "a frame behind it"],
 )  # fmt: skip
 def test_a_queue_is_read_in_its_other_shapes(body: object) -> None:
     """State and address may be elsewhere, and a 202 says pending itself."""
@@ -151,6 +159,36 @@ def test_a_queue_without_an_address_is_malformed(body: object) -> None:
     with pytest.raises(MalformedResponseError) as caught:
         post(body, 200)
     assert caught.value.may_have_been_billed
+
+
+@pytest.mark.parametrize("body", [b"", b"Accepted", {}], ids=["nothing", "text", "empty"])
+@pytest.mark.parametrize("name", ["Location", "Operation-Location", "azure-asyncoperation"])
+def test_a_202_may_say_in_a_header_where_to_ask(body: object, name: str) -> None:
+    """A 202 without an address in its body is asked for at its header's, at the gateway only."""
+    answer = post(body, 202, **{name: BASE + PATH})
+    assert isinstance(answer, QueuedAnswer)
+    assert (answer.polling_path, answer.status) == (PATH, "ACCEPTED")
+    for status, address in ((200, BASE + PATH), (202, f"https://evil.example{PATH}")):
+        with pytest.raises(MalformedResponseError):
+            post(body, status, **{name: address})
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "succeeded", "EXPIRED"])
+def test_an_end_is_not_waited_for(state: str) -> None:
+    """A 202 whose task came to an end without an image is not asked again."""
+    with pytest.raises(QwenImageError):
+        post({**QUEUED, "status": state})
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, json.dumps], ids=["JSON", "JSON in a string"])
+def test_the_last_frame_with_a_state_counts(wrap: Any) -> None:
+    """Frames of progress before an image, in whatever shape it came, do not hide it."""
+    done = {"status": "COMPLETED", "output": {"media_url": [LINK]}}
+    frames = [QUEUED, {"status": "PROCESSING"}, done, {"type": "end"}]
+    body = "".join(f"data: {json.dumps(wrap(frame))}\n\n" for frame in frames).encode()
+    for answer in (post(body, 200), poll(body)):
+        assert isinstance(answer, WireAnswer)
+        assert (answer.urls, answer.is_candidate) == ((LINK,), True)
 
 
 def test_an_image_is_not_waited_for() -> None:

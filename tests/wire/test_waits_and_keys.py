@@ -1,6 +1,9 @@
 """How long a refusal asks to wait, in whatever words, and which words of it are the key."""
 
 import json
+from base64 import b64encode, urlsafe_b64encode
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -95,6 +98,34 @@ def test_the_header_comes_first() -> None:
     assert refused(429, body, **{"Retry-After": "soon"}).retry_after == 26.0
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-reset": "30"}, 30.0),
+        ({"X-RateLimit-Reset": "1795930030", "Date": "Sun, 29 Nov 2026 05:26:40 GMT"}, 30.0),
+        ({"X-RateLimit-Reset": "1795930030000", "Date": "Sun, 29 Nov 2026 05:26:40 GMT"}, 30.0),
+        ({"X-RateLimit-Reset": "1795930030"}, None),
+        ({"x-ratelimit-reset-requests": "1m30s"}, 90.0),
+        ({"RateLimit-Reset": "14"}, 14.0),
+        ({"RateLimit": '"default";r=0;t=17'}, 17.0),
+        ({"RateLimit": "limit=10, remaining=0, reset=50"}, 50.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"x-ms-retry-after-ms": "2500"}, 2.5),
+        ({"x-ratelimit-reset": "soon"}, None),
+        ({"x-ratelimit-reset": "¹"}, None),
+        ({"x-ratelimit-reset": "30", "Retry-After": "7"}, 7.0),
+    ],
+)
+def test_a_header_of_the_limit_says_how_long(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    """Without `Retry-After`, a 429 is waited out as the limit's own headers say; a 503 is not."""
+    error = refused(429, {}, **headers)
+    assert (error.retry_after, error.is_retryable) == (seconds, True)
+    if "Retry-After" not in headers:
+        assert not refused(503, {}, **headers).is_retryable
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 502, 503, 504])
 def test_only_a_rate_or_a_quota_asks_by_text(status: int) -> None:
     """A text makes no 503 retryable: only its header proves that nothing was done."""
@@ -157,6 +188,33 @@ def test_a_key_is_hidden_wherever_it_stands(secret: str) -> None:
         assert secret not in hide_secret(text, secret)
         error = refused(401, {"error": text, "code": secret, "request_id": secret}, secret)
         assert secret not in str(error) + str(vars(error))
+
+
+ECHOES = {
+    "percent": lambda key: "".join(f"%{ord(c):02X}" for c in key),
+    "percent, twice": lambda key: quote(quote(key, safe=""), safe=""),
+    "hex": lambda key: key.encode().hex(),
+    "HEX": lambda key: key.encode().hex().upper(),
+    "base64": lambda key: b64encode(key.encode()).decode(),
+    "base64 for URLs": lambda key: urlsafe_b64encode(key.encode()).decode().rstrip("="),
+    "Basic": lambda key: b64encode(f":{key}".encode()).decode(),
+    "Basic with a user": lambda key: b64encode(f"me:{key}:x".encode()).decode(),
+    "bytes of Python": lambda key: "".join(f"\\x{ord(c):02x}" for c in key),
+    "broken lines": lambda key: f"{key[:9]}\r\n {key[9:]}",
+    "tags": lambda key: f"{key[:9]}<wbr>{key[9:]}",
+    "zero width": lambda key: "\u200b".join(key),
+    "entities": lambda key: "".join(f"&#x{ord(c):x};" for c in key),
+}
+
+
+@pytest.mark.parametrize("key", [REAL, "a+b/c=d~longkey?123"])
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+def test_an_encoded_key_is_hidden(echo: Any, key: str) -> None:
+    """A key is hidden also where a server encodes what it echoes, whole."""
+    error = refused(401, {"error": f"Key {echo(key)} is unknown", "code": echo(key)}, key)
+    assert echo(key) not in str(error)
+    assert echo(key)[6:-6] not in str(error)
+    assert "is unknown" in str(error)
 
 
 @pytest.mark.parametrize("secret", ["k1", "abc123"])
