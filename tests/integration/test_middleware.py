@@ -1,5 +1,6 @@
 """What LangChain's and LangGraph's middleware makes of a paid tool, counted at the gateway."""
 
+import inspect
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -211,12 +212,15 @@ def test_limit_of_a_thread(server: SandboxServer, call: Call) -> None:
     assert server.gateway.post_count == 1
 
 
-MODES = pytest.mark.parametrize("mode", ["batched", "per_call"])
+_HAS_MODES = "interrupt_mode" in inspect.signature(HumanInTheLoopMiddleware).parameters
+_needs_modes = pytest.mark.skipif(not _HAS_MODES, reason="LangChain 1.4 is the first with modes")
+MODES = pytest.mark.parametrize("mode", ["batched", pytest.param("per_call", marks=_needs_modes)])
 
 
 def gate(mode: Any) -> HumanInTheLoopMiddleware[Any, Any, Any]:
     """Return what asks a person before each image."""
-    return HumanInTheLoopMiddleware(interrupt_on={"generate_image": True}, interrupt_mode=mode)
+    modes: Any = {"interrupt_mode": mode} if _HAS_MODES else {}
+    return HumanInTheLoopMiddleware(interrupt_on={"generate_image": True}, **modes)
 
 
 def resume(state: Any, mode: str, *decisions: dict[str, Any]) -> Any:
