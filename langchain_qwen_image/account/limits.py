@@ -79,7 +79,8 @@ class Limits:
             price = f"{images} images cost {dollars(usd)}"
         held = ""
         if given.reserved_images:
-            held = f" ({given.reserved_images} more in progress hold {dollars(given.reserved_usd)})"
+            what = "1 image" if given.reserved_images == 1 else f"{given.reserved_images} images"
+            held = f" ({dollars(given.reserved_usd)} reserved for {what} in progress)"
         raise BudgetExceededError(
             f"The image budget does not allow this: {self.describe(given)} left{held}, and {price}."
             " Nothing was sent and nothing was paid. Stop generating images and tell the user that"
@@ -87,6 +88,8 @@ class Limits:
         )
 
 
-def dollars(usd: Decimal) -> str:
-    """Write an amount without rounding it, such as `$0.045`."""
-    return f"${usd.normalize(EXACT):f}"
+def dollars(usd: Decimal | float) -> str:
+    """Write an amount exactly, with two decimals at least: `$0.045`, `$0.10`, `$1,440.00`."""
+    exact = usd if isinstance(usd, Decimal) else Decimal(str(usd))
+    whole, _, decimals = f"{exact.normalize(EXACT):,f}".partition(".")
+    return f"${whole}.{decimals:0<2}"

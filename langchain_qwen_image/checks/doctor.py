@@ -17,8 +17,9 @@ from langchain_qwen_image.checks.disk import examine_folder
 from langchain_qwen_image.checks.finding import Finding, Level
 from langchain_qwen_image.checks.network import network_problem
 from langchain_qwen_image.checks.reach import UnreachableError, has_fake_address, reach
-from langchain_qwen_image.defaults import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from langchain_qwen_image.defaults import BASE_URL_VARIABLE
 from langchain_qwen_image.environment import (
+    api_key_source,
     base_url_from_environment,
     checked_base_url,
     is_loopback,
@@ -69,10 +70,11 @@ def _findings(folder: Path | None, *, sandbox: bool) -> Iterator[Finding]:
 def _key() -> Finding:
     try:
         usable_key(None)
+        source = api_key_source()
     except ConfigurationError as error:
         return Finding("Key", Level.BAD, str(error))
     return Finding(
-        "Key", Level.GOOD, f"Found in {API_KEY_VARIABLE}. Only a paid request shows if it is valid."
+        "Key", Level.GOOD, f"Found in {source}. Only a paid request shows if it is valid."
     )
 
 

@@ -70,7 +70,9 @@ def _start(
 ) -> None:
     """Generate images with Qwen-Image and track what you paid for.
 
-    The key is read from the environment variable PIXAZO_API_KEY.
+    The key is read from the environment variable PIXAZO_API_KEY, else from the file
+    ~/.pixazo/api-key. With PIXAZO_SANDBOX=1, or --sandbox, no key is needed and nothing is paid.
+    `qwen-image COMMAND --help` says what the exit status of each command means.
     """
 
 

@@ -4,22 +4,27 @@ import shlex
 import sys
 import warnings
 from contextlib import closing
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langchain_qwen_image.cli.batch_plan import plan, requests_of
-from langchain_qwen_image.cli.batch_run import BatchRun
-from langchain_qwen_image.cli.manifest import check_manifest, write_manifest
-from langchain_qwen_image.cli.prompts import Prompts
-from langchain_qwen_image.cli.tally import Tally
-from langchain_qwen_image.cli.terminal import amount, check_key, fail, note, one_line, shown
+from langchain_qwen_image.cli.terminal import (
+    Sandbox,
+    UsageError,
+    amount,
+    dollars,
+    fail,
+    is_sandbox,
+    note,
+    one_line,
+    shown,
+)
 
 if TYPE_CHECKING:
     from langchain_qwen_image.account.run_spend import RunSpend
     from langchain_qwen_image.bulk.estimate import Estimate
+    from langchain_qwen_image.cli.batch_run import BatchRun
     from langchain_qwen_image.generator import QwenImageGenerator
 
 _DEFAULT = "Default for rows without this value."
@@ -70,27 +75,31 @@ def batch(
         bool,
         typer.Option("--retry-lost", help="Pay again for images whose link expired."),
     ] = False,
-    sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Draw placeholders: no key, no network, no cost.")
-    ] = False,
+    sandbox: Sandbox = None,
 ) -> None:
     """Generate an image for each prompt of a file.
 
-    A .txt file has one prompt per line. A .csv file names its columns in the first line, and a
-    .jsonl file has one object per line. The names are those of the arguments: prompt,
-    negative_prompt, prompt_extend, watermark, size. A column of ids of your own is named with
-    --id-column.
+    A .txt file has one prompt per line. A .csv file names its columns in the first line. A .jsonl
+    file has one object per line. The names are those of the arguments: prompt, negative_prompt,
+    prompt_extend, watermark, size. For a column with your own ids, give --id-column.
 
     Shows the maximum cost and asks before paying. After an interruption, run the same command
     again: images already in DIR are not paid for again. The same prompt twice is two images.
-    Ctrl-C waits for requests that may be billed; a second Ctrl-C does not. The exit status is 0
-    when all images are saved, 1 when some are missing.
+    Ctrl-C waits for requests that may be billed. A second Ctrl-C does not wait.
+
+    Exit status: 0 if all images are saved, 1 if some are missing, 2 for a usage error (nothing was
+    sent), 130 after Ctrl-C.
     """
     from langchain_qwen_image.bulk.lookup import RetryOptions
+    from langchain_qwen_image.cli.batch_plan import plan, requests_of
+    from langchain_qwen_image.cli.batch_run import BatchRun
+    from langchain_qwen_image.cli.manifest import check_manifest, write_manifest
     from langchain_qwen_image.cli.output import checked_new_folder
+    from langchain_qwen_image.cli.prompts import Prompts
+    from langchain_qwen_image.cli.tally import Tally
 
     if kind not in (None, "txt", "csv", "jsonl"):
-        raise typer.BadParameter(f"--format must be txt, csv or jsonl, not {kind!r}.")
+        raise UsageError(f"--format must be txt, csv or jsonl, not {kind!r}.")
     checked_new_folder(out, "--out")
     given = {
         "size": size,
@@ -100,11 +109,11 @@ def batch(
     }
     retry = RetryOptions(retry_unknown, retry_lost)
     with closing(Prompts(prompts, kind, id_column)) as rows:
-        generator = _generator(out, sandbox=sandbox, given=given)
+        generator = _generator(out, sandbox=is_sandbox(sandbox), given=given)
         if id_column is not None:
             check_manifest(Path(out))
         estimate = plan(generator, rows, retry)
-        _announce(estimate, out, sandbox=sandbox, max_usd=max_usd, yes=yes)
+        _announce(estimate, out, sandbox=generator.sandbox, max_usd=max_usd, yes=yes)
         budgeted = _with_budget(generator, estimate, max_usd)
         tally = Tally(estimate.requests)
         run = BatchRun(budgeted, tally)
@@ -126,32 +135,32 @@ def _generator(out: str, *, sandbox: bool, given: dict[str, Any]) -> "QwenImageG
 
     settings = {name: value for name, value in given.items() if value is not None}
     try:
-        generator = QwenImageGenerator(sandbox=sandbox, save_to=out, **settings)
+        return QwenImageGenerator(sandbox=sandbox, save_to=out, **settings)
     except ValidationError as error:
-        raise typer.BadParameter(f"{explain(error)}.") from None
-    check_key(generator)
-    return generator
+        raise UsageError(f"{explain(error)}.") from None
 
 
 def _announce(
     plan: "Estimate", out: str, *, sandbox: bool, max_usd: float | None, yes: bool
 ) -> None:
     """Say what is to be done and its maximum cost, and ask whether to go on."""
+    from decimal import Decimal
+
     note(_announcement(plan, sandbox=sandbox))
     if max_usd is not None and Decimal(str(max_usd)) < plan.max_usd:
-        note(f"Stops at ${max_usd:,.2f} in total for {out}.")
+        note(f"Stops at {dollars(max_usd)} in total for {out}.")
     if yes or max_usd is not None or not plan.max_usd:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise typer.BadParameter(
-            "Cannot ask for confirmation (no terminal); pass --yes or --max-usd."
-        )
+        raise UsageError("Cannot ask for confirmation (no terminal); pass --yes or --max-usd.")
     if not typer.confirm("Continue?", err=True):
         fail("Nothing was sent.")
 
 
 def _announcement(plan: "Estimate", *, sandbox: bool) -> str:
-    cost = " in the sandbox, free of charge" if sandbox else f"; maximum cost ${plan.max_usd:,.3f}"
+    cost = (
+        " in the sandbox, free of charge" if sandbox else f"; maximum cost {dollars(plan.max_usd)}"
+    )
     if plan.to_generate == plan.requests:
         return f"{amount(plan.requests, 'image')} to generate{cost}."
     others = (
@@ -167,6 +176,8 @@ def _with_budget(
     generator: "QwenImageGenerator", plan: "Estimate", max_usd: float | None
 ) -> "QwenImageGenerator":
     """Hold the run to the maximum cost that was shown."""
+    from decimal import Decimal
+
     from langchain_qwen_image.account.budget import Budget
 
     ledger = generator.pipeline.ledger
@@ -180,7 +191,7 @@ def _with_budget(
 
 
 def _leave(
-    run: BatchRun, spend: "RunSpend", out: str, *, missing: int, max_usd: float | None
+    run: "BatchRun", spend: "RunSpend", out: str, *, missing: int, max_usd: float | None
 ) -> None:
     """Exit, with what ended the run early and what to do."""
     from langchain_qwen_image.errors import BudgetExceededError, QwenImageError
@@ -207,6 +218,6 @@ def _advice(spend: "RunSpend", out: str, *, missing: int) -> str:
         return again
     folder = shlex.quote(shown(Path(out).absolute()))
     return (
-        f"{amount(spend.unknown, 'request')} may have been billed, ${spend.usd_unknown:,.3f} at "
-        f"most. See what can be recovered: qwen-image recover {folder}. {again}"
+        f"{amount(spend.unknown, 'request')} may have been billed, {dollars(spend.usd_unknown)} "
+        f"at most. See what can be recovered: qwen-image recover {folder}. {again}"
     )

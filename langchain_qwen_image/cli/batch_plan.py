@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import typer
-
 from langchain_qwen_image.cli.prompts import Prompts, Row
-from langchain_qwen_image.cli.terminal import note, waiting
+from langchain_qwen_image.cli.terminal import UsageError, amount, note, waiting
 
 if TYPE_CHECKING:
     from langchain_qwen_image.bulk.estimate import Estimate
@@ -31,7 +29,7 @@ def plan(generator: "QwenImageGenerator", rows: Prompts, retry: "RetryOptions") 
     """Read all rows, and say what a run would do.
 
     Raises:
-        typer.BadParameter: There are none, or some cannot be used; each is named by its line.
+        UsageError: There are none, or some cannot be used; each is named by its line.
     """
     from langchain_qwen_image.bulk.estimate import estimate_cost
 
@@ -41,13 +39,13 @@ def plan(generator: "QwenImageGenerator", rows: Prompts, retry: "RetryOptions") 
     for sentence in check.notes:
         note(f"Note: {sentence}")
     if check.more_notes:
-        note(f"Note: … and {check.more_notes:,} more of this kind.")
+        note(f"Note: … and {amount(check.more_notes, 'more line')} of this kind.")
     if check.problems:
         for problem in check.problems:
             note(problem)
-        raise typer.BadParameter("Nothing was sent. Fix these lines first.")
+        raise UsageError("Nothing was sent. Fix these lines first.")
     if not estimate.requests:
-        raise typer.BadParameter(f"There is no prompt in {rows.name}.")
+        raise UsageError(f"There is no prompt in {rows.name}.")
     return estimate
 
 

@@ -18,21 +18,29 @@ _PIPE_WIDTH = 100_000
 def doctor(
     save_to: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Also look at a folder for images.", show_default=False),
+        typer.Option(metavar="DIR", help="Also check a folder for images."),
     ] = None,
     sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Only what the sandbox needs: no key, no network.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--sandbox/--no-sandbox",
+            help="Check only what the sandbox needs. Default: PIXAZO_SANDBOX.",
+        ),
+    ] = None,
 ) -> None:
-    """Check this machine: key, network, clock, folder, fonts.
+    """Check this machine: key, network, folder.
 
-    Nothing is paid for, and the key is neither sent nor shown. Exit status: 1 if something fails,
-    0 if all is well or not certain.
+    Checks the clock, SQLite and fonts too. Nothing is paid for, and the key is neither sent nor
+    shown.
+
+    Exit status: 0 if nothing fails, 1 if something does, 2 for a usage error.
     """
     from langchain_qwen_image.checks.doctor import examine
+    from langchain_qwen_image.environment import sandbox_from_environment
 
-    with waiting("Looking at this machine"):
-        findings = list(examine(folder=save_to, sandbox=sandbox))
+    only = sandbox_from_environment() if sandbox is None else sandbox
+    with waiting("Checking this machine,"):
+        findings = list(examine(folder=save_to, sandbox=only))
     _show(findings)
     words = [finding.level.value for finding in findings]
     failing, unsure = words.count("fails"), words.count("unsure")

@@ -22,12 +22,14 @@ def gallery(
         bool, typer.Option("--force", help="Overwrite an index.html that is not a gallery.")
     ] = False,
 ) -> None:
-    """Write DIR/index.html, which shows the images in DIR.
+    """Write a web page that shows the images in DIR.
 
-    One file that needs nothing but a browser: small images, prompts, parameters and costs, newest
-    first, with a filter box. Run it again to add new images; thumbnails are made once. Shows images
-    made by qwen-image: those with a .json file, a ledger entry, or a matching file name. Other
-    files are left out, and none is changed.
+    The page is DIR/index.html, one file that needs only a browser: small images, prompts,
+    parameters and costs, newest first, with a filter box. Run it again to add new images;
+    thumbnails are made once. Shows images made by qwen-image: those with a .json file, a ledger
+    entry, or a matching file name. Other files are left out, and none is changed.
+
+    Exit status: 0 if the page was written, 1 if not, 2 for a usage error.
     """
     from langchain_qwen_image.gallery import write_gallery
 

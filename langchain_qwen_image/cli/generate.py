@@ -1,22 +1,29 @@
 """`qwen-image generate`: one prompt, one image."""
 
-import asyncio
 import json
 import shlex
 import sys
 import warnings
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langchain_qwen_image.cli.interrupts import run_interruptible
-from langchain_qwen_image.cli.prompt_text import Lines
-from langchain_qwen_image.cli.terminal import check_key, fail, note, shown, waiting
+from langchain_qwen_image.cli.terminal import (
+    Sandbox,
+    UsageError,
+    dollars,
+    fail,
+    is_sandbox,
+    note,
+    shown,
+    waiting,
+)
 
 if TYPE_CHECKING:
+    import asyncio
+
     from langchain_qwen_image.cli.output import Output
     from langchain_qwen_image.pipeline.cancellation import CallState
     from langchain_qwen_image.pipeline.pipeline import Pipeline
@@ -43,9 +50,7 @@ def generate(
     no_prompt_extend: Annotated[
         bool, typer.Option("--no-prompt-extend", help="Do not let the service rewrite the prompt.")
     ] = False,
-    sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Draw a placeholder: no key, no network, no cost.")
-    ] = False,
+    sandbox: Sandbox = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -62,10 +67,14 @@ def generate(
 ) -> None:
     """Generate an image for $0.045.
 
-    Prints its path, size and cost. Without -o it becomes a new file in the current folder, next to
-    a .json file describing it. The call is recorded in .qwen-image.db in the image's folder:
-    `qwen-image recover` reads that, should anything go wrong after the image is paid for. Ctrl-C
-    waits for an image that may be billed; a second Ctrl-C does not.
+    Prints its path, size and cost. Without -o the image is saved as a new file in the current
+    folder, next to a .json file describing it. The call is recorded in .qwen-image.db in the
+    image's folder. If something fails after the image is paid for, `qwen-image recover` downloads
+    it at no extra cost. Ctrl-C waits for an image that may be billed. A second Ctrl-C does not
+    wait.
+
+    Exit status: 0 if the image was saved, 1 if not, 2 for a usage error (nothing was sent), 130
+    after Ctrl-C.
     """
     from langchain_qwen_image.cli.output import Output
 
@@ -77,7 +86,7 @@ def generate(
         prompt_extend=not no_prompt_extend,
     )
     place = Output(output, force=force, as_json=as_json)
-    pipeline = _open_pipeline(place, sandbox=sandbox)
+    pipeline = _open_pipeline(place, sandbox=is_sandbox(sandbox))
     result, status = _generate(pipeline, arguments)
     _finish(pipeline, result, place, as_json=as_json)
     if status:
@@ -87,6 +96,10 @@ def generate(
 def _read_prompt(prompt: str) -> str:
     if prompt != "-":
         return prompt
+    from io import BytesIO
+
+    from langchain_qwen_image.cli.prompt_text import Lines
+
     return "".join(Lines(BytesIO(sys.stdin.buffer.read()), "standard input")).rstrip("\r\n")
 
 
@@ -99,18 +112,17 @@ def _checked(**given: Any) -> "QwenImageInput":
     try:
         return QwenImageInput(**given)
     except ValidationError as error:
-        raise typer.BadParameter(f"{explain(error)}.") from None
+        raise UsageError(f"{explain(error)}.") from None
 
 
 def _open_pipeline(place: "Output", *, sandbox: bool) -> "Pipeline":
-    """Check who pays, and return what makes the image."""
+    """Return what makes the image."""
     from langchain_qwen_image.defaults import LEDGER_NAME
     from langchain_qwen_image.generator import QwenImageGenerator
 
     generator = QwenImageGenerator(
         sandbox=sandbox, save_to=place.save_to, ledger=place.folder / LEDGER_NAME
     )
-    check_key(generator)
     return generator.pipeline
 
 
@@ -119,6 +131,7 @@ def _generate(
 ) -> "tuple[ImageGenerationResult, int]":
     """Return the result, and the exit status of a signal that came meanwhile, or 0."""
     from langchain_qwen_image.account.run_spend import newest_call
+    from langchain_qwen_image.cli.interrupts import run_interruptible
     from langchain_qwen_image.pipeline.cancellation import CallState
     from langchain_qwen_image.wire.request import cut_off_warnings
 
@@ -173,9 +186,9 @@ def _what_it_cost(pipeline: "Pipeline", first: int) -> str:
 
     spend = spend_after(ledger_of(pipeline), first, batch=None)
     if spend.usd:
-        return f"The image is paid for, ${spend.usd:.4g}. {_look_there(pipeline)}"
+        return f"The image is paid for, {dollars(spend.usd)}. {_look_there(pipeline)}"
     if spend.usd_unknown and not pipeline.sender.sandbox:
-        usd = f"${spend.usd_unknown:.4g}"
+        usd = dollars(spend.usd_unknown)
         return f"The image may have been billed, {usd} at most. {_look_there(pipeline)}"
     return "Nothing was bought."
 
@@ -193,7 +206,7 @@ def _finish(
         say = note if place.is_stdout else typer.echo
         for image in result.images:
             say(_description(image))
-        say("$0, sandbox" if result.sandbox else f"${result.cost_usd:.4g}")
+        say(f"{dollars(result.cost_usd)}{', sandbox' * result.sandbox}")
     for sentence in (*result.warnings, *filter(None, map(_suffix_warning, result.images))):
         note(f"Note: {sentence}")
     if lost:

@@ -13,9 +13,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import typer
-
 from langchain_qwen_image.cli.prompts import Prompts
+from langchain_qwen_image.cli.terminal import UsageError
 
 if TYPE_CHECKING:
     from langchain_qwen_image.generator import QwenImageGenerator
@@ -33,12 +32,12 @@ def check_manifest(folder: Path) -> None:
     """Check that no file of somebody else's has the name of a manifest.
 
     Raises:
-        typer.BadParameter: There is one.
+        UsageError: There is one.
     """
     for name in (_CSV, _JSONL):
         path = folder / name
         if (path.exists() or path.is_symlink()) and not _is_ours(path):
-            raise typer.BadParameter(
+            raise UsageError(
                 f"{path} exists and was not written by qwen-image; --id-column writes a file of "
                 "that name. Move it, or choose another --out."
             )

@@ -9,11 +9,16 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-import typer
-
+from langchain_qwen_image.cli.terminal import UsageError
+from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sync_folder
 from langchain_qwen_image.storage.opening import Fetch, FolderStore, ImageStore, SavedImage
-from langchain_qwen_image.storage.paths import read_regular, scheme_of
+from langchain_qwen_image.storage.paths import (
+    checked_folder,
+    nearest_existing,
+    read_regular,
+    scheme_of,
+)
 from langchain_qwen_image.storage.sidecar import Sidecar
 
 
@@ -35,7 +40,7 @@ class Output:
             as_json: Whether standard output is wanted for something else.
 
         Raises:
-            typer.BadParameter: It cannot be written.
+            UsageError: It cannot be written.
         """
         self.is_stdout = output == "-"
         self.folder = Path.cwd()
@@ -158,14 +163,14 @@ def checked_new_folder(output: str, option: str = "-o") -> Path:
     """Return the absolute path of a folder, which need not exist yet.
 
     Raises:
-        typer.BadParameter: It cannot be written, or is none.
+        UsageError: It cannot be written, or is none.
     """
     _check_path(output, option)
-    folder = Path(os.path.abspath(output))  # noqa: PTH100, no symlink is followed
-    existing = next(one for one in (folder, *folder.parents) if _exists(one, output))
-    if not existing.is_dir():
-        raise typer.BadParameter(f"{existing} is not a folder.")
-    check_folder(existing)
+    try:
+        folder = checked_folder(output, option)
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from None
+    check_folder(nearest_existing(folder))
     return folder
 
 
@@ -173,16 +178,16 @@ def checked_output(output: str, *, force: bool) -> Path:
     """Return the absolute path of a file that an image may be written to.
 
     Raises:
-        typer.BadParameter: It may not, or cannot.
+        UsageError: It may not, or cannot.
     """
     _check_path(output, "-o")
     path = Path(os.path.abspath(output))  # noqa: PTH100, no symlink is followed
     exists = _exists(path, output)
     if exists and not path.is_file() and not path.is_symlink():
         hint = "; use -o - for standard output" if path.is_char_device() or path.is_fifo() else ""
-        raise typer.BadParameter(f"{output} is not a file{hint}.")
+        raise UsageError(f"{output} is not a file{hint}.")
     if exists and not force:
-        raise typer.BadParameter(f"{output} exists; --force overwrites it.")
+        raise UsageError(f"{output} exists; --force overwrites it.")
     check_folder(path.parent)
     return path
 
@@ -191,19 +196,19 @@ def check_folder(folder: Path) -> None:
     """Check that an image can be written into a folder.
 
     Raises:
-        typer.BadParameter: It cannot.
+        UsageError: It cannot.
     """
     if not folder.is_dir():
-        raise typer.BadParameter(f"There is no folder {folder}.")
+        raise UsageError(f"There is no folder {folder}.")
     if not os.access(folder, os.W_OK):
-        raise typer.BadParameter(f"The folder {folder} cannot be written.")
+        raise UsageError(f"The folder {folder} cannot be written.")
 
 
 def _check_stdout(*, as_json: bool) -> None:
     if as_json:
-        raise typer.BadParameter("-o - and --json both write to standard output; give one.")
+        raise UsageError("-o - and --json both write to standard output; give one.")
     if sys.stdout.isatty():
-        raise typer.BadParameter(
+        raise UsageError(
             "-o - writes the image's bytes to standard output, which is a terminal; redirect it "
             "to a file or a program."
         )
@@ -211,9 +216,9 @@ def _check_stdout(*, as_json: bool) -> None:
 
 def _check_path(output: str, option: str) -> None:
     if output in ("", "-"):
-        raise typer.BadParameter(f"{option} needs a path.")
+        raise UsageError(f"{option} needs a path.")
     if (scheme := scheme_of(output)) is not None:
-        raise typer.BadParameter(
+        raise UsageError(
             f"{option} {output} is an address ({scheme}:), not a path of this machine."
         )
 
@@ -225,7 +230,7 @@ def _exists(path: Path, output: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise typer.BadParameter(f"{output} cannot be written: {error.strerror}.") from None
+        raise UsageError(f"{output} cannot be written: {error.strerror}.") from None
     except ValueError:
-        raise typer.BadParameter(f"{output!r} cannot be a path.") from None
+        raise UsageError(f"{output!r} cannot be a path.") from None
     return True

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-import typer
+from langchain_qwen_image.cli.terminal import UsageError
 
 _MARKS = (  # the longest first: UTF-32's begins with UTF-16's
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -26,14 +26,14 @@ def open_text(source: str) -> IO[bytes]:
     """Open a file for several readings; `-` is standard input.
 
     Raises:
-        typer.BadParameter: It cannot be read.
+        UsageError: It cannot be read.
     """
     if source == "-":
         return _copy(sys.stdin.buffer)
     try:
         file = Path(source).open("rb")  # noqa: SIM115 - closed by who reads it
     except OSError as error:
-        raise typer.BadParameter(f"{source} cannot be read: {error.strerror}.") from None
+        raise UsageError(f"{source} cannot be read: {error.strerror}.") from None
     if file.seekable():
         return file
     with file:  # a pipe, such as a shell's <(…)
@@ -62,9 +62,9 @@ class Lines:
             with suppress(ValueError):  # the file is closed already
                 text.detach()
 
-    def problem(self, what: str) -> typer.BadParameter:
+    def problem(self, what: str) -> UsageError:
         """Return an error that says where it is."""
-        return typer.BadParameter(f"{self._name}, line {self.number}: {what}.")
+        return UsageError(f"{self._name}, line {self.number}: {what}.")
 
     def _checked(self, line: str, encoding: str) -> str:
         content = line.rstrip("\r\n")

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import typer
-
 from langchain_qwen_image.cli.prompt_text import Lines, open_text
+from langchain_qwen_image.cli.terminal import UsageError, amount
 
 _ARGUMENTS = ("prompt", "negative_prompt", "prompt_extend", "watermark", "size")
 _FLAGS = ("prompt_extend", "watermark")
@@ -40,14 +39,14 @@ class Prompts:
         """Open the file, or copy standard input into a temporary one.
 
         Raises:
-            typer.BadParameter: It cannot be read, or nothing says what kind it is.
+            UsageError: It cannot be read, or nothing says what kind it is.
         """
         self.name = "standard input" if source == "-" else source
         kind = kind or ("txt" if source == "-" else _kind_of(Path(source)))
         if id_column is not None and kind == "txt":
-            raise typer.BadParameter("--id-column needs a .csv or .jsonl file.")
+            raise UsageError("--id-column needs a .csv or .jsonl file.")
         if id_column is not None and _argument(id_column) in _ARGUMENTS:
-            raise typer.BadParameter(f"--id-column names an argument: {id_column!r}.")
+            raise UsageError(f"--id-column names an argument: {id_column!r}.")
         self._read = _READERS[kind]
         self._id_column = id_column
         self._file = open_text(source)
@@ -56,7 +55,7 @@ class Prompts:
         """Yield the rows; what is blank is left out.
 
         Raises:
-            typer.BadParameter: A line cannot be read; the message has its number.
+            UsageError: A line cannot be read; the message has its number.
         """
         return self._read(Lines(self._file, self.name), self._id_column)
 
@@ -107,7 +106,7 @@ def _read_csv(lines: Lines, id_column: str | None) -> Iterator[Row]:
                 continue
             if len(cells) > len(header):
                 raise lines.problem(
-                    f"expected {len(header)} cells, got {len(cells)}; a cell that has "
+                    f"expected {amount(len(header), 'cell')}, got {len(cells)}; a cell that has "
                     f"{_named(delimiter)} needs quotation marks"
                 )
             if [cell.strip() for cell in cells] == header:
@@ -161,7 +160,7 @@ class _Columns:
         """Take the names.
 
         Raises:
-            typer.BadParameter: One is not known: a misspelt parameter would be paid for in vain.
+            UsageError: One is not known: a misspelt parameter would be paid for.
                 Or it is there twice.
         """
         self._lines = lines
@@ -180,7 +179,7 @@ class _Columns:
         """Check the first line of a table.
 
         Raises:
-            typer.BadParameter: It does not name the prompt, or not the id.
+            UsageError: It does not name the prompt, or not the id.
         """
         if "prompt" not in self.names:
             raise self._lines.problem("the first line must name the columns: prompt, …")
@@ -191,7 +190,7 @@ class _Columns:
         """Return a row; None is a cell that is not given.
 
         Raises:
-            typer.BadParameter: Its id is missing, or cannot be one.
+            UsageError: Its id is missing, or cannot be one.
         """
         given = dict(zip(self.names, cells, strict=False))
         row_id = None if self._id_column is None else self._id(given.pop(_ID, None))
@@ -225,5 +224,5 @@ def _named(delimiter: str) -> str:
 def _kind_of(path: Path) -> str:
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
-        raise typer.BadParameter(f"Unknown extension: {path.name}. Use --format.")
+        raise UsageError(f"Unknown extension: {path.name}. Use --format.")
     return kind

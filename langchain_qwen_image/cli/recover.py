@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langchain_qwen_image.cli.terminal import one_line, show_table, shown, waiting
+from langchain_qwen_image.cli.tables import show_table
+from langchain_qwen_image.cli.terminal import dollars, one_line, shown, waiting
 
 if TYPE_CHECKING:
     from langchain_qwen_image.recovery import Finding, Outcome
@@ -30,13 +31,13 @@ def recover(
         Path, typer.Argument(metavar="DIR", help="A folder of images, or a ledger's file.")
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Fetch nothing; only say how things stand.")
+        bool, typer.Option("--dry-run", help="Download nothing; only list what would be done.")
     ] = False,
     raw_answers: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT_DIR",
-            help="Write answers in which no image was found to this folder. They may hold links.",
+            help="Folder for answers in which no image was found. They may contain links.",
         ),
     ] = None,
 ) -> None:
@@ -44,7 +45,9 @@ def recover(
 
     Free of charge: no image is generated. Images whose link has expired are listed as lost, images
     that the gateway has not generated yet as queued, and calls that may have been billed without
-    an answer as unknown. The exit status is 0 if nothing needs attention, else 1.
+    an answer as unknown.
+
+    Exit status: 0 if nothing needs attention, 1 if something does, 2 for a usage error.
     """
     from langchain_qwen_image import recovery
 
@@ -73,7 +76,9 @@ def _details(finding: "Finding") -> str:
     call = finding.call
     details = [finding.reason] if finding.reason else []
     if finding.outcome == "unanswered":
-        details = [f"May have cost ${call.cost_usd} ({call.error or 'no answer is known'})."]
+        details = [
+            f"May have cost {dollars(call.cost_usd)} ({call.error or 'no answer is known'})."
+        ]
     if call.request_id:
         details.append(f"Request {call.request_id}.")
     if finding.raw_answer is not None:
@@ -87,5 +92,5 @@ def _summary(findings: Sequence["Finding"]) -> str:
     if not findings:
         return "Nothing to recover: every paid image in the ledger is saved."
     counts = Counter(one.outcome for one in findings)
-    parts = [f"{counts[outcome]} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
+    parts = [f"{counts[outcome]:,} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
     return f"{', '.join(parts)}."

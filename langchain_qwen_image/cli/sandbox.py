@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from langchain_qwen_image.cli.terminal import show_table
+from langchain_qwen_image.cli.tables import show_table
 
 
 class SuccessShape(Enum):
@@ -18,17 +18,22 @@ class SuccessShape(Enum):
 
 def sandbox(
     port: Annotated[
-        int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes any free one.")
+        int,
+        typer.Option(
+            metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one."
+        ),
     ] = 8765,
     shape: Annotated[
-        SuccessShape, typer.Option(help="Which of the owner's two success bodies to answer with.")
+        SuccessShape, typer.Option(help="Which of the two documented success bodies to send.")
     ] = SuccessShape.DOCUMENT,
 ) -> None:
     """Serve a sandbox gateway on this machine.
 
-    On 127.0.0.1, until Ctrl-C: no key, no network, no cost. It checks requests as strictly as the
-    API document, and draws placeholders. A prompt that begins with sandbox:NAME simulates the
-    failure or answer of that name.
+    It listens on 127.0.0.1 until Ctrl-C: no key, no network, no cost. It checks requests as
+    strictly as the API document, and draws placeholders. A prompt that begins with sandbox:NAME
+    simulates the failure or answer of that name.
+
+    Exit status: 130 after Ctrl-C, 1 if the port is in use, 2 for a usage error.
     """
     from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
 

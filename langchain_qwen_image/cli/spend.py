@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langchain_qwen_image.cli.terminal import show_table
+from langchain_qwen_image.cli.tables import show_table
+from langchain_qwen_image.cli.terminal import dollars
 
 if TYPE_CHECKING:
     from langchain_qwen_image.account.ledger import SpendDay
@@ -27,6 +28,8 @@ def spend(
 
     Days are in UTC. Lost images were paid for and not saved, and their link has expired. Unknown
     calls were sent and have no known answer: they may have been billed.
+
+    Exit status: 0 if the ledger was read, 1 if not, 2 for a usage error.
     """
     from langchain_qwen_image.account.ledger import spend_by_day
     from langchain_qwen_image.recovery import ledger_at
@@ -40,16 +43,12 @@ def spend(
 
 def _show(days: Sequence["SpendDay"]) -> None:
     rows = [
-        (day.day, *(str(getattr(day, name)) for name in _COUNTS), _dollars(day.usd)) for day in days
+        (day.day, *(str(getattr(day, name)) for name in _COUNTS), dollars(day.usd)) for day in days
     ]
     if len(days) > 1:
         totals = (str(sum(getattr(day, name) for day in days)) for name in _COUNTS)
-        rows.append(("all", *totals, _dollars(sum((day.usd for day in days), Decimal(0)))))
-    show_table(("day", *_COUNTS, "USD"), rows, numbers=True)
+        rows.append(("all", *totals, dollars(sum((day.usd for day in days), Decimal(0)))))
+    show_table(("day", *_COUNTS, "cost"), rows, numbers=True)
     perhaps = sum((day.usd_unknown for day in days), Decimal(0))
     if perhaps:
-        typer.echo(f"Unknown calls may have cost up to {_dollars(perhaps)} USD more.")
-
-
-def _dollars(usd: Decimal) -> str:
-    return f"{usd:,.3f}"
+        typer.echo(f"Unknown calls may have cost up to {dollars(perhaps)} more.")

@@ -6,13 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from langchain_qwen_image.cli.prompts import Row
-from langchain_qwen_image.cli.terminal import amount, note, one_line, show_table, shown
+from langchain_qwen_image.cli.tables import show_table
+from langchain_qwen_image.cli.terminal import amount, dollars, note, one_line, shown
 
 if TYPE_CHECKING:
     from langchain_qwen_image.account.run_spend import RunSpend
@@ -44,7 +46,7 @@ class Tally:
         self.interrupted = False
         self._total = total
         self._counts: Counter[str] = Counter()
-        self._usd = 0.0
+        self._usd = Decimal(0)
         self._missing: list[BulkOutcome] = []
         self._warned: list[tuple[int, str]] = []
         self._started = time.monotonic()
@@ -52,7 +54,7 @@ class Tally:
     def add(self, outcome: "BulkOutcome") -> None:
         """Count one."""
         self._counts[outcome.status] += 1
-        self._usd += outcome.cost_usd
+        self._usd += Decimal(str(outcome.cost_usd))
         if not outcome.is_there and len(self._missing) < _ROWS_SHOWN:
             self._missing.append(outcome)
         for sentence in outcome.result.warnings if outcome.result is not None else ():
@@ -120,13 +122,13 @@ class Tally:
             f"{'is' if self._total == 1 else 'are'} in {shown(out.absolute())}{before}."
         )
         if spend.images and spend.usd:
-            typer.echo(f"Paid ${spend.usd:,.3f} for {amount(spend.images, 'new image')}.")
+            typer.echo(f"Paid {dollars(spend.usd)} for {amount(spend.images, 'new image')}.")
         elif not spend.usd_unknown:
             typer.echo("Paid nothing.")
         if spend.usd_unknown:
             typer.echo(
                 f"{amount(spend.unknown, 'request')} with no known answer may have been billed: "
-                f"${spend.usd_unknown:,.3f} at most."
+                f"{dollars(spend.usd_unknown)} at most."
             )
         return self._total - there
 
@@ -140,7 +142,7 @@ class Tally:
             f"{missing:,} missing" if missing else "",
             f"{in_flight} in flight",
             f"{speed:.2g}/s",
-            f"${self._usd:,.2f}",
+            dollars(self._usd),
             f"{_duration(left / speed)} left" if speed and left else "",
         ]
         return ", ".join(part for part in parts if part)

@@ -1,20 +1,35 @@
 """What the commands say, and how: calm on a terminal, plain in a pipe."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
-    from langchain_qwen_image.generator import QwenImageGenerator
+    from decimal import Decimal
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the signal's number, as shells have it."""
 
-_PIPE_WIDTH = 100_000
+Sandbox = Annotated[
+    bool | None,
+    typer.Option(
+        "--sandbox/--no-sandbox",
+        help="Draw placeholders: no key, no network, no cost. Default: PIXAZO_SANDBOX.",
+    ),
+]
+"""The option of every command that could pay; None where it was not given."""
+
+
+class UsageError(typer.BadParameter):
+    """A mistake in the command line: the usage, and one sentence after `Error:`."""
+
+    def format_message(self) -> str:
+        """Return the sentence as it is; it names its option where there is one."""
+        return self.message
 
 
 def fail(sentence: str, status: int = 1) -> NoReturn:
@@ -23,10 +38,28 @@ def fail(sentence: str, status: int = 1) -> NoReturn:
     raise typer.Exit(status)
 
 
-def check_key(generator: "QwenImageGenerator") -> None:
-    """Exit, with what to do, where there is no key and one is needed."""
-    if generator.api_key is None and not generator.sandbox:
-        fail("Error: No key. Set the environment variable PIXAZO_API_KEY, or try with --sandbox.")
+def is_sandbox(given: bool | None) -> bool:
+    """Return what `--sandbox` or `--no-sandbox` said, else what the environment says.
+
+    Exits, with what to do, where a key is needed and none can be used.
+    """
+    from langchain_qwen_image.environment import (
+        api_key_source,
+        sandbox_from_environment,
+        usable_key,
+    )
+
+    sandbox = sandbox_from_environment() if given is None else given
+    if sandbox and given is None:
+        note("Note: PIXAZO_SANDBOX is set: images are placeholders, and nothing is paid.")
+    if not sandbox:
+        if api_key_source() is None:
+            fail(
+                "Error: No key. Set the environment variable PIXAZO_API_KEY, put the key into "
+                "~/.pixazo/api-key, or try with --sandbox."
+            )
+        usable_key(None)
+    return sandbox
 
 
 def note(sentence: str) -> None:
@@ -37,6 +70,13 @@ def note(sentence: str) -> None:
 def amount(number: int, what: str) -> str:
     """Return a number with what it counts, such as `1 image` or `2,000 images`."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def dollars(usd: "Decimal | float") -> str:
+    """Return an amount with two decimals at least and no more than it needs."""
+    from langchain_qwen_image.account.limits import dollars as written
+
+    return written(usd)
 
 
 def one_line(text: str, longest: int | None = None) -> str:
@@ -84,28 +124,3 @@ def counting(what: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def show_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False
-) -> None:
-    """Print a table on stdout; in a pipe as aligned text, one row per line.
-
-    `numbers` puts all columns but the first flush right.
-    """
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else _PIPE_WIDTH)
-    table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False)
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if numbers and place else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))
-    with console.capture() as capture:
-        console.print(table)
-    lines = (line.rstrip() for line in capture.get().splitlines())
-    typer.echo("\n".join(lines).strip("\n"))

@@ -19,7 +19,7 @@ from langchain_qwen_image.sandbox.request_check import (
     check_key,
 )
 from langchain_qwen_image.sandbox.scenario import Scenario
-from langchain_qwen_image.sandbox.scenarios import find_scenario, prompt_scenario
+from langchain_qwen_image.sandbox.scenarios import UNKNOWN_SCENARIO, find_scenario, prompt_scenario
 from langchain_qwen_image.sandbox.shapes import answer_in_shape, task_shape
 from langchain_qwen_image.sandbox.storage import IMAGES_PATH, Draw, Storage
 from langchain_qwen_image.sandbox.success import Shape, Success, choose_image
@@ -121,8 +121,8 @@ class Gateway:
             return request
         try:
             scenario = self._choose(request.prompt)
-        except KeyError as error:
-            return error_answer(400, str(error.args[0]))
+        except KeyError:
+            return error_answer(400, UNKNOWN_SCENARIO)
         if scenario.once and not self._first_time(b"POST " + body):
             scenario = find_scenario("ok")
         answer = scenario.answer or self._accept(request, scenario)

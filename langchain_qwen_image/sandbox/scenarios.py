@@ -13,6 +13,12 @@ from langchain_qwen_image.sandbox.scenario import Queue, Scenario
 _TIMED = re.compile(r"(slow|queued)-(\d{1,3})")
 _LONGEST_DELAY_SECONDS = 300
 
+UNKNOWN_SCENARIO = (
+    "The prompt begins with sandbox: and a name that is not a scenario. The command qwen-image "
+    "sandbox lists them, and so does langchain_qwen_image.sandbox.SCENARIOS."
+)
+"""Has no name of a scenario, nor the one that was given: `quota` in it would read as money."""
+
 
 def prompt_scenario(prompt: str) -> str | None:
     """Return the name after the prefix `sandbox:` of a prompt, or None without the prefix."""

@@ -24,8 +24,12 @@ def scheme_of(path: str | os.PathLike[str]) -> str | None:
     return found[1].lower() if found else None
 
 
-def check_name(folder: str | os.PathLike[str]) -> str:
+def check_name(folder: str | os.PathLike[str], option: str = "save_to") -> str:
     """Return a folder's name, judged without looking at the disk.
+
+    Args:
+        folder: What was given.
+        option: The setting or the option of a command that it was given as, for messages.
 
     Raises:
         ConfigurationError: It is an address, or has what no file name can have.
@@ -33,31 +37,35 @@ def check_name(folder: str | os.PathLike[str]) -> str:
     given = os.fsdecode(folder)
     scheme = scheme_of(given)
     if scheme is not None:
-        raise ConfigurationError(_address(given, scheme))
+        raise ConfigurationError(_address(given, scheme, option))
     if "\0" in given:
-        raise _cannot_be(given, "a name cannot have a null character")
-    _check_encoding(given, given)
+        raise _cannot_be(given, "a name cannot have a null character", option)
+    _check_encoding(given, given, option)
     return given
 
 
-def checked_folder(folder: str | os.PathLike[str]) -> Path:
+def checked_folder(folder: str | os.PathLike[str], option: str = "save_to") -> Path:
     """Return the absolute path of a folder for images, which need not exist yet.
+
+    Args:
+        folder: What was given.
+        option: The setting or the option of a command that it was given as, for messages.
 
     Raises:
         ConfigurationError: `check_name` refuses it, it is too long, or something else is in its
             place.
     """
-    given = check_name(folder)
+    given = check_name(folder, option)
     try:
         path = Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100, no symlink is followed
         existing = nearest_existing(path / _LONGEST_NAME)
         is_folder = existing.is_dir()
     except (OSError, RuntimeError) as error:  # RuntimeError: that user has no home
-        raise _cannot_be(given, getattr(error, "strerror", None) or str(error)) from None
-    _check_encoding(given, str(path))
+        raise _cannot_be(given, getattr(error, "strerror", None) or str(error), option) from None
+    _check_encoding(given, str(path), option)
     if not is_folder:
         what = "is a file" if existing.is_file() else "is not a folder"
-        raise _cannot_be(given, f"{existing} {what}")
+        raise _cannot_be(given, f"{existing} {what}", option)
     return path
 
 
@@ -95,28 +103,29 @@ def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
         return file.read(-1 if max_bytes is None else max_bytes)
 
 
-def _check_encoding(given: str, path: str) -> None:
+def _check_encoding(given: str, path: str, option: str) -> None:
     try:
         path.encode()
     except UnicodeEncodeError:
         problem = "its path is not UTF-8, so no sidecar, ledger or message can name it"
     else:
         return
-    raise _cannot_be(given, problem)
+    raise _cannot_be(given, problem, option)
 
 
-def _address(given: str, scheme: str) -> str:
+def _address(given: str, scheme: str, option: str) -> str:
     given = _ONE_SLASH.sub(f"{scheme}://", given)
+    named = f"{option} {given!r:.80}" if option.startswith("-") else f"{option}={given!r:.80}"
     if scheme == "file":
-        return f"save_to={given!r:.80} is an address: give the folder's plain path."
+        return f"{named} is an address: give the folder's plain path."
     return (
-        f"save_to={given!r:.80} is an address. Images are saved in a folder of this machine or in "
+        f"{named} is an address. Images are saved in a folder of this machine or in "
         "a LangChain ByteStore; object stores (s3://, gs://, az://) come with a later release. "
         "For a folder of that name, give its absolute path."
     )
 
 
-def _cannot_be(given: str, reason: str) -> ConfigurationError:
+def _cannot_be(given: str, reason: str, option: str) -> ConfigurationError:
     return ConfigurationError(
-        f"save_to must be a folder for images, and {given!r:.80} cannot be one: {reason}."
+        f"{option} must be a folder for images, and {given!r:.80} cannot be one: {reason}."
     )

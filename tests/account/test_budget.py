@@ -121,9 +121,9 @@ def test_a_refusal_tells_what_is_left_and_what_to_do() -> None:
     with pytest.raises(BudgetExceededError) as caught:
         budget.reserve(PRICE)
     assert str(caught.value) == (
-        "The image budget does not allow this: $0.01 of $0.1 and 5 of 7 images left (1 more in "
-        "progress hold $0.045), and one image costs $0.045. Nothing was sent and nothing was paid. "
-        "Stop generating images and tell the user that the budget is used up."
+        "The image budget does not allow this: $0.01 of $0.10 and 5 of 7 images left ($0.045 "
+        "reserved for 1 image in progress), and one image costs $0.045. Nothing was sent and "
+        "nothing was paid. Stop generating images and tell the user that the budget is used up."
     )
     assert not caught.value.is_retryable
     assert not caught.value.may_have_been_billed
@@ -131,7 +131,8 @@ def test_a_refusal_tells_what_is_left_and_what_to_do() -> None:
 
 def test_a_refusal_of_several_images_names_their_price() -> None:
     """A reservation of several images is refused as a whole."""
-    with pytest.raises(BudgetExceededError, match=r"\$0 of \$0 left, and 3 images cost \$0\.135\."):
+    says = r"\$0\.00 of \$0\.00 left, and 3 images cost \$0\.135\."
+    with pytest.raises(BudgetExceededError, match=says):
         Budget(max_usd=0).reserve(PRICE * 3, images=3)
 
 
@@ -177,7 +178,7 @@ def test_a_repr_tells_the_limits_and_what_is_left() -> None:
     """A budget shows itself without rounding."""
     budget = Budget(max_usd=20, max_images=3)
     budget.reserve(PRICE)
-    assert repr(budget) == "<Budget: $19.955 of $20 and 2 of 3 images left>"
+    assert repr(budget) == "<Budget: $19.955 of $20.00 and 2 of 3 images left>"
     assert repr(Budget(max_images=3)) == "<Budget: 3 of 3 images left>"
 
 
@@ -188,7 +189,7 @@ def test_the_callers_decimal_context_does_not_round_money() -> None:
         budget = Budget(max_usd="1234567.890123")
         budget.settle(budget.reserve(Decimal("1000.000001")), Decimal("1000.000001"))
         assert str(budget.spent_usd) == "1000.000001"
-        assert dollars(budget.remaining_usd or Decimal(0)) == "$1233567.890122"
+        assert dollars(budget.remaining_usd or Decimal(0)) == "$1,233,567.890122"
 
 
 def test_many_threads_end_at_the_exact_cent() -> None:

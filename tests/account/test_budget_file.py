@@ -46,7 +46,7 @@ budget = Budget.file({str(path)!r}, max_usd=1, max_images=10)
 def test_no_file_before_the_first_reservation(path: Path) -> None:
     """Asking a new budget what is left makes no file."""
     budget = Budget.file(path, max_usd=20)
-    assert repr(budget) == "<Budget: $20 of $20 left>"
+    assert repr(budget) == "<Budget: $20.00 of $20.00 left>"
     assert (budget.spent_usd, budget.images, budget.reserved_usd) == (0, 0, 0)
     assert not path.exists()
 
@@ -63,7 +63,7 @@ def test_the_books_outlive_the_object(path: Path) -> None:
         PRICE,
         0,
     )
-    with pytest.raises(BudgetExceededError, match=r"\$0 of \$0\.1 left"):
+    with pytest.raises(BudgetExceededError, match=r"\$0\.00 of \$0\.10 left"):
         again.reserve(PRICE)
     again.release(token)
     assert (again.remaining_usd, again.images) == (Decimal("0.005"), 2)
@@ -86,7 +86,7 @@ def test_a_pickle_keeps_the_budget(path: Path) -> None:
     budget = Budget.file(path, max_usd="0.10", max_images=3)
     budget.reserve(PRICE)
     twin: Budget = pickle.loads(pickle.dumps(budget))
-    assert repr(twin) == repr(budget) == "<Budget: $0.055 of $0.1 and 2 of 3 images left>"
+    assert repr(twin) == repr(budget) == "<Budget: $0.055 of $0.10 and 2 of 3 images left>"
 
 
 def test_another_file_is_refused(path: Path) -> None:

@@ -27,7 +27,8 @@ from langchain_qwen_image.__main__ import main
 from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.cli import app
 from langchain_qwen_image.cli.output import OneFile, checked_output
-from langchain_qwen_image.cli.terminal import one_line, show_table, shown, waiting
+from langchain_qwen_image.cli.tables import show_table
+from langchain_qwen_image.cli.terminal import dollars, one_line, shown, waiting
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
 
@@ -156,8 +157,8 @@ def test_a_folder_takes_an_image_under_a_name_of_ours(here: Path, output: str, f
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        pytest.param("file/", "file is not a folder", id="a file"),
-        pytest.param("file/new/", "Not a directory", id="under a file"),
+        pytest.param("file/", "file is a file", id="a file"),
+        pytest.param("file/new/", "file is a file", id="under a file"),
         pytest.param("gs://bucket/", "is an address", id="object store"),
         pytest.param("dangling/", "not a folder", id="dangling link"),
     ],
@@ -400,9 +401,9 @@ def test_spend_over_days(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             f"call {day}", request_id=None, cost_usd=Decimal("0.045"), images=images
         ).result()
     assert [line.split() for line in run("spend", "calls.db").stdout.splitlines()[1:]] == [
-        ["2026-03-01", "1", "1", "0", "1", "0", "0.045"],
-        ["2026-03-02", "1", "1", "0", "1", "0", "0.045"],
-        ["all", "2", "2", "0", "2", "0", "0.090"],
+        ["2026-03-01", "1", "1", "0", "1", "0", "$0.045"],
+        ["2026-03-02", "1", "1", "0", "1", "0", "$0.045"],
+        ["all", "2", "2", "0", "2", "0", "$0.09"],
     ]
 
 
@@ -514,6 +515,25 @@ def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "[red]a" in rows[0]
 
 
+@pytest.mark.parametrize("columns", [60, 40])
+def test_a_narrow_terminal_gets_a_block_per_row(
+    monkeypatch: pytest.MonkeyPatch, eighty_columns: None, columns: int
+) -> None:
+    """Where a table has no room, each row is a block of named lines that fit, whole words in it."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    screen = _Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    why = "The image is paid for, but its link has expired. " * 3
+    row = ("not fetched", "2026-11-29 05:30", "A lighthouse on a cliff at dusk", why)
+    show_table(("outcome", "asked (UTC)", "prompt", "details"), [row, row])
+    lines = screen.getvalue().splitlines()
+    assert all(len(line) <= columns for line in lines)
+    assert lines[0] == "outcome      not fetched"
+    assert lines[1] == "asked (UTC)  2026-11-29 05:30"
+    assert lines.count("") == 1, "one blank line between two blocks"
+    assert " ".join("".join(lines[3 : lines.index("")]).split()).count("expired") == 3
+
+
 def test_a_piped_table_has_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     """In a pipe a row is one line, however long, columns are aligned and numbers flush right."""
     show_table(("day", "paid"), [("a", "7"), ("b " * 200, "12")], numbers=True)
@@ -530,6 +550,154 @@ def test_one_line_is_one_line(text: str, longest: int | None) -> None:
     assert line.isprintable()
     assert line == line.strip()
     assert longest is None or len(line) <= longest
+
+
+@pytest.mark.parametrize(
+    ("usd", "written"),
+    [
+        pytest.param(Decimal("0"), "$0.00", id="nothing"),
+        pytest.param(Decimal("0.045"), "$0.045", id="an image"),
+        pytest.param(Decimal("0.090"), "$0.09", id="two images"),
+        pytest.param(Decimal("0.1"), "$0.10", id="a dime"),
+        pytest.param(0.1 + 0.2, "$0.30000000000000004", id="a float as it is"),
+        pytest.param(0.045, "$0.045", id="a float"),
+        pytest.param(Decimal("1E+3"), "$1,000.00", id="an exponent"),
+        pytest.param(Decimal("1440.5"), "$1,440.50", id="thousands"),
+        pytest.param(Decimal("0.0000001"), "$0.0000001", id="very little"),
+    ],
+)
+def test_amounts_have_two_decimals_at_least(usd: Decimal | float, written: str) -> None:
+    """An amount is exact, with two decimals or as many more as it needs."""
+    assert dollars(usd) == written
+
+
+COMMANDS = ("generate", "batch", "recover", "spend", "gallery", "sandbox", "doctor")
+
+
+def test_every_command_is_in_the_tables_here() -> None:
+    """The tests of help and usage know each command."""
+    registered = {one.callback.__name__ for one in app.registered_commands if one.callback}
+    assert registered - {"check"} == {*COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_the_exit_statuses(command: str) -> None:
+    """The help of each command says what its exit status means."""
+    said = " ".join(run(command, "--help").stdout.split())
+    assert re.search(r"Exit status: \d", said)
+    assert "2 for a usage error" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["generate"], id="an argument is missing"),
+        pytest.param(["generate", "a", "--such"], id="no such option"),
+        pytest.param(["generate", "a", "--size", "9x9"], id="a size"),
+        pytest.param(["generate", " "], id="a blank prompt"),
+        pytest.param(["generate", "a", "-o", "no/such.png"], id="no folder"),
+        pytest.param(["generate", "a", "-o", "s3://b/"], id="an address"),
+        pytest.param(["batch", "p.doc", "--out", "x", "--sandbox"], id="an unknown extension"),
+        pytest.param(["batch", "p.txt", "--out", "x", "--sandbox"], id="a file that is missing"),
+        pytest.param(["batch", "p.txt", "--out", "x", "--format", "xml"], id="an unknown format"),
+        pytest.param(["batch", "p.txt", "--out", os.fsdecode(b"\xff")], id="not UTF-8"),
+        pytest.param(["batch", "p.txt", "--out", "n" * 300], id="a long name"),
+        pytest.param(["sandbox", "--port", "-1"], id="a port"),
+        pytest.param(["such"], id="no such command"),
+    ],
+)
+def test_usage_errors_have_one_style(arguments: list[str]) -> None:
+    """The usage, where the help is, and one sentence after `Error: `; exit status 2."""
+    done = run(*arguments)
+    assert done.exit_code == 2
+    usage, hint, blank, error, *more = done.stderr.splitlines()
+    assert usage.startswith("Usage: ")
+    assert hint.startswith("Try '")
+    assert blank == ""
+    assert error.startswith("Error: ")
+    assert error.count("Error") == 1
+    assert "save_to" not in error
+    assert more == []
+
+
+@pytest.mark.parametrize("command", ["generate", "batch"])
+@pytest.mark.parametrize(
+    ("variable", "option", "is_free"),
+    [
+        pytest.param("1", None, True, id="the environment's"),
+        pytest.param("1", "--no-sandbox", False, id="the option wins over 1"),
+        pytest.param("0", "--sandbox", True, id="the option wins over 0"),
+        pytest.param("0", None, False, id="off"),
+        pytest.param("", None, False, id="unset"),
+    ],
+)
+def test_the_environment_turns_the_sandbox_on(
+    gateway: SandboxServer,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    variable: str,
+    option: str | None,
+    is_free: bool,
+) -> None:
+    """PIXAZO_SANDBOX holds where no option is given, and then a note says so."""
+    monkeypatch.setenv("PIXAZO_SANDBOX", variable)
+    (here / "p.txt").write_text("a fox\n")
+    words = ["a fox"] if command == "generate" else ["p.txt", "--out", "out", "--yes"]
+    done = run(command, *words, *_SMALL, *([option] if option else []))
+    assert done.exit_code == 0
+    assert gateway.gateway.post_count == (0 if is_free else 1)
+    assert ("PIXAZO_SANDBOX is set" in done.stderr) == (variable == "1" and option is None)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "says"),
+    [
+        pytest.param(_KEY, 0o600, None, id="good"),
+        pytest.param(_KEY, 0o644, "chmod 600", id="readable by others"),
+        pytest.param("", 0o600, "No key.", id="empty"),
+        pytest.param("a b", 0o600, "no HTTP header can carry", id="a space"),
+    ],
+)
+def test_the_key_is_found_in_its_file(
+    gateway: SandboxServer,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str,
+    mode: int,
+    says: str | None,
+) -> None:
+    """A command uses the key file, or says what is wrong with it before anything is sent."""
+    monkeypatch.delenv("PIXAZO_API_KEY")
+    monkeypatch.setenv("HOME", str(here / "home"))
+    file = here / "home" / ".pixazo" / "api-key"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    file.chmod(mode)
+    done = run("generate", "a fox", *_SMALL)
+    assert done.exit_code == (0 if says is None else 1)
+    assert gateway.gateway.post_count == (1 if says is None else 0)
+    assert says is None or (done.stderr.startswith("Error: ") and says in done.stderr)
+    assert _KEY not in done.output
+
+
+def test_help_loads_no_more_than_it_shows() -> None:
+    """The help of no command loads asyncio, SQLite or HTTP: its time is Typer's."""
+    script = (
+        "import sys\nfrom langchain_qwen_image.cli import app\n"
+        "heavy = {'asyncio', 'httpx', 'langchain_core', 'rich.table', 'sqlite3'}\n"
+        "try: app(sys.argv[1:], prog_name='qwen-image')\n"
+        "except SystemExit: print('loaded', *sorted(heavy & {*sys.modules}))"
+    )
+    for command in ((), *((name,) for name in COMMANDS)):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE,
+        )
+        assert done.stdout.splitlines()[-1] == "loaded", command
 
 
 def test_paths_are_shown_as_seen_from_here(here: Path) -> None:

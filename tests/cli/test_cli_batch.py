@@ -55,7 +55,7 @@ def batch(*arguments: str, **named: Any) -> Result:
         pytest.param(
             "p.csv", b"prompt,prompt\na,b\n", "line 1: a column is there twice", id="twice"
         ),
-        pytest.param("p.csv", b"prompt\na,b\n", "line 2: expected 1 cells, got 2", id="cells"),
+        pytest.param("p.csv", b"prompt\na,b\n", "line 2: expected 1 cell, got 2", id="cells"),
         pytest.param("p.csv", b'prompt\n"a fox\n', "line 2", id="open-quote"),
         pytest.param("p.jsonl", b'{"prompt": \n', "line 1: it is not JSON", id="json"),
         pytest.param("p.jsonl", b'"x"\n[1]\n', "line 2: expected a JSON object", id="json-list"),
@@ -146,7 +146,7 @@ def test_what_is_missing_is_listed(gateway: SandboxServer, here: Path) -> None:
         "not fetched",
     ]
     assert "1 of 4 images are in out." in done.stdout
-    assert "Paid $0.090 for 2 new images." in done.stdout
+    assert "Paid $0.09 for 2 new images." in done.stdout
     assert "1 request with no known answer may have been billed: $0.045 at most." in done.stdout
     again = batch("p.txt", "--yes")
     assert again.exit_code == 1
@@ -211,8 +211,8 @@ def test_the_promised_cost_is_a_limit(gateway: SandboxServer, here: Path) -> Non
         pytest.param("s3://bucket/x", "is an address (s3:)", id="object store"),
         pytest.param("gs://bucket", "is an address (gs:)", id="another"),
         pytest.param("file:///tmp/x", "is an address (file:)", id="file address"),
-        pytest.param("p.txt", "p.txt is not a folder", id="file"),
-        pytest.param("p.txt/x", "Not a directory", id="under a file"),
+        pytest.param("p.txt", "p.txt is a file", id="file"),
+        pytest.param("p.txt/x", "p.txt is a file", id="under a file"),
         pytest.param("-", "--out needs a path", id="standard output"),
         pytest.param("", "--out needs a path", id="nothing"),
     ],
@@ -244,7 +244,7 @@ def test_warnings_are_not_endless(here: Path) -> None:
     (here / "p.txt").write_text(("fox " * 300 + "\n") * 13)
     done = batch("p.txt", "--sandbox", "--size", "512x512")
     assert done.stderr.count("upstream reads") == 10
-    assert "Note: … and 3 more of this kind." in done.stderr
+    assert "Note: … and 3 more lines of this kind." in done.stderr
 
 
 def test_a_link_that_no_ledger_has_is_printed(
@@ -325,7 +325,7 @@ def test_on_a_terminal_it_asks(
     screen = b""
     while b"[y/N]" not in screen:
         screen += os.read(ours, 1000)
-    assert b"2 images to generate; maximum cost $0.090" in screen
+    assert b"2 images to generate; maximum cost $0.09" in screen
     os.write(ours, reply)
     try:
         while piece := os.read(ours, 1000):

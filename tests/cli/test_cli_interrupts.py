@@ -103,9 +103,9 @@ def test_the_second_signal_to_a_batch_says_what_may_be_paid(held: HeldServer, he
     assert run.wait() == 130
     assert run.said.splitlines() == [
         "0 of 9 images are in out.",
-        "4 requests with no known answer may have been billed: $0.180 at most.",
+        "4 requests with no known answer may have been billed: $0.18 at most.",
     ]
-    assert "4 requests may have been billed, $0.180 at most." in run.complained
+    assert "4 requests may have been billed, $0.18 at most." in run.complained
     assert "qwen-image recover out" in run.complained
     states = [call.state for call in Ledger(here / "out/.qwen-image.db").calls()]
     assert len(states) == 4
@@ -126,7 +126,7 @@ def test_a_batch_that_was_left_counts_what_was_bought_before(held: HeldServer, h
     assert run.wait() == 143
     assert run.said.splitlines() == [
         "1 of 9 images are in out (1 from earlier runs).",
-        "2 requests with no known answer may have been billed: $0.090 at most.",
+        "2 requests with no known answer may have been billed: $0.09 at most.",
     ]
 
 

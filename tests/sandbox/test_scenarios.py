@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from langchain_qwen_image.client import QwenImageClient
+from langchain_qwen_image.errors import InvalidRequestError
 from langchain_qwen_image.sandbox import (
     SANDBOX_BASE_URL,
     SCENARIOS,
@@ -132,9 +134,9 @@ OUTCOMES = {
     "image-drop": ["200", "RemoteProtocolError"],
     "image-aws-chunked": ["200", "200 image/png aws-chunked good"],
     "image-binary": ["200", "200 image/png binary good"],
-    "no-such-scenario": ["400 document no scenario 'no-such-scenario'; there are ok, 400,"],
-    "queued-301": ["400 document no scenario 'queued-301'; there are ok, 400,"],
-    "slow-301": ["400 document no scenario 'slow-301'; there are ok, 400,"],
+    "no-such-scenario": ["400 document The prompt begins with sandbox: and a"],
+    "queued-301": ["400 document The prompt begins with sandbox: and a"],
+    "slow-301": ["400 document The prompt begins with sandbox: and a"],
 }
 TABLE = pytest.mark.parametrize("name", OUTCOMES)
 
@@ -450,6 +452,21 @@ def test_script_refuses_unknown_names() -> None:
     body = json.dumps(content("a")).encode()
     headers = {**HEADERS, "Content-Type": "application/json"}
     assert gateway.answer("POST", PATH, headers, body).status == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["such", "quota", "out-of-credits", "balance", "402-wallet", "billing", "401", "", "🦊"]
+)
+def test_an_unknown_name_is_a_mistake_in_the_prompt(name: str) -> None:
+    """Whatever the name says, the error is the caller's mistake: not about money, not billed."""
+    client = QwenImageClient(sandbox=True)
+    if name in SCENARIOS:
+        name = f"{name}-such"
+    with pytest.raises(InvalidRequestError) as raised:
+        client.generate(f"sandbox:{name}")
+    assert type(raised.value) is InvalidRequestError
+    assert not raised.value.may_have_been_billed
+    assert "not a scenario" in str(raised.value)
 
 
 def test_two_images_differ(transport: SandboxTransport) -> None:
