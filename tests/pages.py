@@ -83,6 +83,17 @@ def run(blocks: Iterable[Block], **names: Any) -> None:
         assert printed.getvalue() == "", "every output is shown"
 
 
+def run_page(page: str) -> None:
+    """Run a page's blocks in this folder, and then the tests among the files that it made.
+
+    Of what these tests record, the gateway in PIXAZO_BASE_URL is asked.
+    """
+    run(blocks_of(page))
+    if list(Path().glob("test_*.py")):
+        status, printed = shell("python -m pytest -q -p no:cacheprovider --record-mode=once")
+        assert status == 0, printed
+
+
 def compare(shown: str, printed: str) -> None:
     """Fail if something else is printed than the page shows."""
     pattern = ".*".join(re.escape(part) for part in shown.split("…"))
@@ -142,6 +153,5 @@ def _run_command(command: str, shown: str) -> None:
 
 
 if __name__ == "__main__":
-    page = Path(sys.argv[1]).read_text(encoding="utf-8")
     sys.path.insert(0, str(CHAT_MODELS))
-    run(blocks_of(page))
+    run_page(Path(sys.argv[1]).read_text(encoding="utf-8"))

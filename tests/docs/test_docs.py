@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import CHAT_MODELS, ROOT, Block, blocks_of, run, shell
+from pages import CHAT_MODELS, ROOT, Block, blocks_of, run, run_page
 
-from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer, draw_plain
+from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
 
 PAGES = {
     page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
@@ -34,20 +34,12 @@ def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "\n```" in text])
 def test_page_runs_as_pasted(
-    page: str, fresh_folder: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, fresh_folder: Path, server: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page runs from its first block to its last, and prints what it shows."""
-    run(blocks_of(PAGES[page]))
-    if list(fresh_folder.glob("test_*.py")):
-        _run_tests_of_the_page(monkeypatch)
-
-
-def _run_tests_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Record what has a cassette from a gateway on loopback: it stands for the paid one."""
-    with SandboxServer(draw=draw_plain) as server:
+    if 'title="test_' in PAGES[page]:
         monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
-        status, printed = shell("python -m pytest -q -p no:cacheprovider --record-mode=once")
-    assert status == 0, printed
+    run_page(PAGES[page])
 
 
 @pytest.mark.parametrize("page", PAGES)
