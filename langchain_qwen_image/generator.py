@@ -18,8 +18,8 @@ from langchain_qwen_image.wire.arguments import check_arguments, check_parameter
 if TYPE_CHECKING:
     from langchain_qwen_image.bulk.caller import Work
     from langchain_qwen_image.bulk.run import BulkRun, Requests
+    from langchain_qwen_image.pipeline.bulk_item import BulkItem
     from langchain_qwen_image.pipeline.pipeline import Pipeline
-    from langchain_qwen_image.pipeline.recorder import BulkItem
 
 
 class QwenImageGenerator(

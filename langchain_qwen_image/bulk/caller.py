@@ -6,8 +6,8 @@ from typing import Protocol
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qwen_image.integration.inputs import GeneratorInput
+from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.pipeline.pipeline import Pipeline
-from langchain_qwen_image.pipeline.recorder import BulkItem
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
 

@@ -30,7 +30,7 @@ from langchain_qwen_image.errors import (
     QwenImageError,
     SaveError,
 )
-from langchain_qwen_image.pipeline.recorder import BulkItem
+from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.concurrency.runtime import run_blocking
+from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.pipeline.cancellation import (
     CallState,
     finish_in_background,
 )
-from langchain_qwen_image.pipeline.recorder import BulkItem
 from langchain_qwen_image.pipeline.steps import Steps
 from langchain_qwen_image.rendering.spinner import waiting
 from langchain_qwen_image.result import ImageGenerationResult

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from langchain_core.rate_limiters import BaseRateLimiter
 
@@ -13,6 +13,7 @@ from langchain_qwen_image.account.ledger import AlreadyAskedError, Commit, Ledge
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.defaults import QUEUE_HOURS
 from langchain_qwen_image.errors import ConfigurationError, MalformedResponseError, QwenImageError
+from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import MODEL, QwenImageInput
 from langchain_qwen_image.transport.answer import RawAnswer
@@ -21,24 +22,6 @@ from langchain_qwen_image.wire.answer import QueuedAnswer
 _Step = Callable[[], Commit[None]]
 
 logger = logging.getLogger("langchain_qwen_image")
-
-
-class BulkItem(NamedTuple):
-    """Place of a call in a bulk run: paid for once, and known again when the run is resumed.
-
-    Attributes:
-        batch: The run's name.
-        item: The request's name in it.
-        call_id: The call's name; the same when the run asks again after it bought nothing.
-        pay_again: Ask also where an earlier call may have been billed.
-        item_id: The caller's own id of the request, for file names and sidecars.
-    """
-
-    batch: str
-    item: str
-    call_id: str
-    pay_again: bool = False
-    item_id: str | None = None
 
 
 class Recorder:

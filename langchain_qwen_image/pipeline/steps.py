@@ -17,13 +17,14 @@ from langchain_qwen_image.concurrency.process import OncePerProcess
 from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Runtime
 from langchain_qwen_image.defaults import MAX_IMAGE_BYTES
 from langchain_qwen_image.errors import ConfigurationError, DownloadError, QwenImageError
+from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.pipeline.cancellation import (
     CallState,
     DetachedCalls,
 )
 from langchain_qwen_image.pipeline.candidates import confirmed
 from langchain_qwen_image.pipeline.progress import Progress
-from langchain_qwen_image.pipeline.recorder import BulkItem, Recorder
+from langchain_qwen_image.pipeline.recorder import Recorder
 from langchain_qwen_image.pipeline.results import result_of
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender

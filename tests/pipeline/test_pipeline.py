@@ -24,8 +24,8 @@ from langchain_qwen_image import (
 )
 from langchain_qwen_image.account.ledger import AlreadyAskedError, Ledger, LedgerCall
 from langchain_qwen_image.client import QwenImageClient
+from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.pipeline.cancellation import CallState
-from langchain_qwen_image.pipeline.recorder import BulkItem
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 from langchain_qwen_image.sandbox.gateway import Gateway
 
