@@ -18,7 +18,7 @@ QUICK := -m 'not slow and not long' -W ignore::DeprecationWarning \
 	--ignore=tests/gallery/test_gallery_browser.py
 
 .PHONY: help demo test test-all test-long test-browser test-docs test-lowest lint format type \
-	check browser docs bench record record-live
+	check browser docs dist bench record record-live
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ browser: ## install Chromium where there is none, for the tests of the gallery (
 docs: $(VENV)/.dev ## build the pages and the API reference into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+dist: .venv-dist/.dist ## build wheel and sdist, check their metadata, and try both in fresh environments
+	@rm -rf dist
+	@.venv-dist/bin/python -m build --outdir dist . >/dev/null
+	@.venv-dist/bin/python -m twine check --strict dist/*
+	@.venv-dist/bin/python scripts/check_dist.py dist
+
 bench: .venv-bench/.bench ## measure against other clients, on loopback; rewrites benchmarks/RESULTS.md
 	@.venv-bench/bin/python -m benchmarks --output benchmarks/RESULTS.md
 
@@ -108,6 +114,11 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.pip
 	@.venv-lowest/bin/python -m pip install --quiet --group lowest
 	@.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --group test \
 		--resolution lowest-direct --editable '.[cli,view]'
+	@touch $@
+
+.venv-dist/.dist: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=.venv-dist .venv-dist/.pip
+	@.venv-dist/bin/python -m pip install --quiet --group release
 	@touch $@
 
 # One at a time: what cannot be installed is left out of the tables, by name.

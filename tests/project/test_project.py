@@ -170,6 +170,7 @@ def test_targets_are_those_that_are_promised() -> None:
         "check",
         "browser",
         "docs",
+        "dist",
         "bench",
         "record",
         "record-live",
