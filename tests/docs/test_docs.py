@@ -32,6 +32,7 @@ def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     os.environ.update(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "\n```" in text])
 def test_page_runs_as_pasted(
     page: str, fresh_folder: Path, server: SandboxServer, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,7 @@ def _images(folder: Path) -> list[Path]:
     return sorted(folder.glob("images/*.png"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_example_runs_without_a_key(program: Path, tmp_path: Path) -> None:
     """Each example says that it costs nothing, and ends with the path of what it has saved."""
