@@ -19,6 +19,7 @@ from pydantic import (
 
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.defaults import (
+    BASE_URL,
     LEDGER_NAME,
     MAX_IMAGE_BYTES,
     MAX_RETRIES,
@@ -45,8 +46,13 @@ if TYPE_CHECKING:
 _NOT_COPIED = frozenset({"api_key", "http_client", "http_async_client"})
 
 
+def _parameter(description: str, unset: str) -> Any:
+    rule = "On a tool it is fixed and removed from the model's schema, on a generator a default."
+    return Field(default=None, description=f"{description} {rule} Unset, it is {unset}.")
+
+
 class QwenImageSettings(BaseModel):
-    """What can be set on the tool and on the generator alike."""
+    """Settings that the tool, the generator and the toolkit share; all of them are optional."""
 
     model_config = ConfigDict(
         arbitrary_types_allowed=True,
@@ -59,64 +65,76 @@ class QwenImageSettings(BaseModel):
         default_factory=api_key_from_environment,
         exclude=True,
         repr=False,
-        description="Subscription key; by default the environment variable PIXAZO_API_KEY, else "
-        "the file ~/.pixazo/api-key.",
+        description="Subscription key; never logged, traced or pickled. Default: the environment "
+        "variable `PIXAZO_API_KEY`, then the file `~/.pixazo/api-key`.",
     )
     base_url: str = Field(
         default_factory=base_url_from_environment,
-        description="Address of the gateway; by default PIXAZO_BASE_URL, else the public one.",
+        description="Address of the gateway. Default: the environment variable `PIXAZO_BASE_URL`, "
+        f"then `{BASE_URL}`.",
     )
     sandbox: bool = Field(
         default_factory=sandbox_from_environment,
-        description="Answer from the embedded sandbox: no key, no network, no cost. By default "
-        "the environment variable PIXAZO_SANDBOX, else off.",
+        description="Generate placeholder images in the embedded sandbox: no key, no network, no "
+        "cost. Default: the environment variable `PIXAZO_SANDBOX` (1, true, 0 or false), then off.",
     )
     timeout: float = Field(
         default=TIMEOUT,
         gt=0,
         allow_inf_nan=False,
-        description="Seconds for the whole answer to one POST; connecting has 10 s of its own.",
+        description="Seconds to wait for the complete response to one POST. Connecting has a "
+        "separate limit of 10 seconds. A request that times out may still have been billed.",
     )
     max_retries: int = Field(
         default=MAX_RETRIES,
         ge=0,
-        description="Extra attempts, made only where the request provably bought nothing.",
+        description="Maximum number of retries. Only requests that provably were not billed are "
+        "retried: no connection, 429 that is not about billing, 503 with `Retry-After`.",
     )
-    negative_prompt: str | None = Field(default=None, description="Set for all calls, or unset.")
-    prompt_extend: bool | None = Field(default=None, description="Set for all calls, or unset.")
-    watermark: bool | None = Field(default=None, description="Set for all calls, or unset.")
-    size: Size | None = Field(default=None, description="Set for all calls, or unset.")
+    negative_prompt: str | None = _parameter("What to keep out of the image.", "empty")
+    prompt_extend: bool | None = _parameter("Let the service enrich the prompt.", "true")
+    watermark: bool | None = _parameter("Add the service's watermark.", "true")
+    size: Size | None = _parameter("Width*height in pixels, at one price.", "1328*1328")
     save_to: SaveTo | None = Field(
-        default=None, description="Folder or ByteStore where generated images are saved."
+        default=None,
+        description="Folder or LangChain `ByteStore` where images are saved, each with a `.json` "
+        "file that describes it. Without it results have links only, which expire within 24 hours.",
     )
     max_image_bytes: int = Field(
-        default=MAX_IMAGE_BYTES, gt=0, description="Cap of one fetched image, in bytes."
+        default=MAX_IMAGE_BYTES,
+        gt=0,
+        description="Maximum size of one downloaded image, in bytes. The default is 32 MiB.",
     )
     ledger: str | os.PathLike[str] | None = Field(
         default=None,
-        description=f"SQLite record of every call; {LEDGER_NAME} in the save_to folder by default.",
+        description="SQLite file that records every call before it is sent. Default: "
+        f"`{LEDGER_NAME}` in the `save_to` folder. Without a folder there is no ledger.",
     )
     budget: Budget | None = Field(
-        default=None, exclude=True, description="Refuses before anything is sent."
+        default=None,
+        exclude=True,
+        description="Limit in US dollars or images. A call that would exceed it is rejected before "
+        "anything is sent. Several tools and generators can share one budget.",
     )
     rate_limiter: BaseRateLimiter | None = Field(
-        default=None, exclude=True, description="Acquired before each POST."
+        default=None, exclude=True, description="LangChain rate limiter, acquired before each POST."
     )
     price_usd: float = Field(
         default=PRICE_USD,
         ge=0,
         allow_inf_nan=False,
-        description="Price of one image in US dollars; the default is the API document's.",
+        description="Price of one image in US dollars, for budgets, costs and the ledger. The "
+        "default is the price in the API document.",
     )
     http_client: httpx.Client | None = Field(
         default=None,
         exclude=True,
         repr=False,
-        description="Your own, for the POST; never closed here. Its certificates and its proxy, "
-        "and nothing else of it, serve to download images too.",
+        description="Your own HTTP client for the POST; it is never closed. Image downloads use "
+        "its certificates and its proxy, and nothing else of it.",
     )
     http_async_client: httpx.AsyncClient | None = Field(
-        default=None, exclude=True, repr=False, description="The same for asyncio."
+        default=None, exclude=True, repr=False, description="`http_client` for asyncio."
     )
 
     _pipelines: "list[Pipeline]" = PrivateAttr(default_factory=list)
@@ -142,13 +160,13 @@ class QwenImageSettings(BaseModel):
         return made[0]
 
     def fetch(self, result: "ImageGenerationResult | Mapping[str, Any]") -> "ImageGenerationResult":
-        """Keep the images of an earlier result, or artifact, that are not saved yet.
+        """Save the images of an earlier result or artifact that are not saved yet.
 
-        Free of charge: only the links are fetched, into `save_to`.
+        Free of charge: the links are downloaded into `save_to`.
 
         Raises:
-            DownloadError: One could not be fetched, or was not safe to fetch.
-            ConfigurationError: There is no `save_to`.
+            DownloadError: An image could not be downloaded, or its link was not safe to open.
+            ConfigurationError: `save_to` is not set.
             OSError: The disk is full, or the folder cannot be written.
         """
         return self.pipeline.fetch(result)
@@ -160,7 +178,7 @@ class QwenImageSettings(BaseModel):
         return await self.pipeline.afetch(result)
 
     def close(self) -> None:
-        """Close connections and ledger; never required, and a later call opens them again."""
+        """Close connections and ledger. Optional: a later call opens them again."""
         self.pipeline.close()
 
     async def aclose(self) -> None:
@@ -168,7 +186,7 @@ class QwenImageSettings(BaseModel):
         await self.pipeline.aclose()
 
     def given_parameters(self) -> dict[str, Any]:
-        """Return the parameters that are set here."""
+        """Return the image parameters that are set."""
         set_here = ((name, getattr(self, name)) for name in PARAMETERS)
         return {name: value for name, value in set_here if value is not None}
 
@@ -178,7 +196,7 @@ class QwenImageSettings(BaseModel):
             self._pipelines = []
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy with some settings changed, checked as those of a new one are."""
+        """Copy with some settings changed, and validate them."""
         source = copy.deepcopy(self) if deep else self
         shares_key = not deep and (not self.sandbox or "sandbox" in self.model_fields_set)
         names = source.model_fields_set | ({"api_key"} if shares_key else set())
