@@ -1,12 +1,11 @@
 """The site of docs/: it builds without a warning, and whatever it links to is there."""
 
-import os
 import re
-import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -23,6 +22,10 @@ from langchain_qwen_image import (
     sandbox,
     testing,
 )
+from langchain_qwen_image.settings import QwenImageSettings
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import site_urls
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,6 +58,7 @@ _TASKS = [
     "saving",
     "testing",
 ]
+_LINK = ("https://code.example/owner/name", "owner/name")
 _MARKDOWN_LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 
 
@@ -77,23 +81,6 @@ class _Page(HTMLParser):
             self.loaded.append(given["href"])
         elif "src" in given:
             self.loaded.append(given["src"])
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the site once, as `make docs` does."""
-    folder = tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
-    run = subprocess.run(
-        build,
-        cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stderr
-    return folder
 
 
 def _pages(site: Path) -> dict[Path, _Page]:
@@ -150,6 +137,63 @@ def test_reference_has_every_public_name(site: Path) -> None:
         anchors |= page.anchors if file.parent.name == "reference" else set()
     missing = [f"{one.__name__}.{name}" for one, name in _PUBLIC if not _names(one, name) & anchors]
     assert missing == []
+
+
+def test_reference_describes_every_setting(site: Path) -> None:
+    """Each setting has a sentence in the reference that says what it does."""
+    html = (site / "reference" / "settings.html").read_text(encoding="utf-8")
+    shown = re.sub(r"<[^>]+>", "", html)
+    for name, field in QwenImageSettings.model_fields.items():
+        assert len(field.description or "") > 20, name
+        assert f"<code>{name}</code>" in html, name
+        assert re.sub(r"[`\s]", "", unescape(field.description or "")) in re.sub(
+            r"\s", "", unescape(shown)
+        ), name
+
+
+def test_reference_hides_tables_of_literals(site: Path) -> None:
+    """A constant is described, and its value is not printed: SCENARIOS alone has sixty lines."""
+    html = (site / "reference" / "sandbox.html").read_text(encoding="utf-8")
+    assert 'id="langchain_qwen_image.sandbox.SCENARIOS"' in html
+    text = unescape(re.sub(r"<[^>]+>", "", html))
+    assert "Scenario(" not in text.replace("class Scenario(", "")
+
+
+def test_site_has_ways_on(site: Path) -> None:
+    """Tutorials, guides and reference are tabs, and each page leads to the next one."""
+    start = (site / "index.html").read_text(encoding="utf-8")
+    for section in ("Tutorials", "How-to guides", "Reference"):
+        assert re.search(rf'md-tabs__link">\s*{section}\s*<', start), section
+    assert "md-footer__link--next" in start
+
+
+def test_repository_link_is_that_of_the_project(site: Path) -> None:
+    """The header links to the address in [project.urls], and asks nobody how many stars it has."""
+    urls = site_urls.project_urls()
+    if "Repository" not in urls:
+        pytest.skip("[project.urls] has no Repository: the site has no link to it")
+    start = (site / "index.html").read_text(encoding="utf-8")
+    assert f'href="{urls["Repository"]}"' in start
+    assert 'data-md-component="source"' not in start
+
+
+@pytest.mark.parametrize(
+    ("urls", "link", "name"),
+    [
+        ({}, None, None),
+        ({"Repository": "https://code.example/owner/name"}, *_LINK),
+        ({"Documentation": "https://docs.example/"}, None, None),
+    ],
+    ids=["none", "repository", "documentation"],
+)
+def test_empty_addresses_give_no_link(
+    urls: dict[str, str], link: str | None, name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address that is not filled in gives no link; one that is gives one with its name."""
+    monkeypatch.setattr(site_urls, "project_urls", lambda: urls)
+    config = site_urls.on_config(SimpleNamespace())
+    assert (config.repo_url, config.repo_name) == (link, name)
+    assert config.site_url == urls.get("Documentation", "")
 
 
 def test_reference_shows_nothing_private(site: Path) -> None:
