@@ -207,6 +207,8 @@ def check_folder(folder: Path) -> None:
 def _check_stdout(*, as_json: bool) -> None:
     if as_json:
         raise UsageError("-o - and --json both write to standard output; give one.")
+    if sys.stdout is None:  # Python's own word for one that was closed, as by `>&-`
+        raise UsageError("-o - writes to standard output, which is closed.")
     if sys.stdout.isatty():
         raise UsageError(
             "-o - writes the image's bytes to standard output, which is a terminal; redirect it "

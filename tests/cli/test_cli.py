@@ -211,6 +211,18 @@ def test_standard_output_that_cannot_take_an_image(
     assert says in " ".join(done.stderr.split())
 
 
+def test_standard_output_that_is_closed(gateway: SandboxServer, here: Path) -> None:
+    """Where there is no standard output at all, nothing is sent."""
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m langchain_qwen_image generate fox -o - >&-"],
+        stderr=subprocess.PIPE,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, gateway.requests) == (2, [])
+    assert b"which is closed" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_a_reader_that_has_gone_leaves_the_link(gateway: SandboxServer, here: Path) -> None:
     """An image that standard output did not take is told of, and can be recovered."""
     reading, writing = os.pipe()
