@@ -115,7 +115,7 @@ def test_an_echoed_key_is_not_shown(
     call: Call, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     """A gateway that sends the key back, in text and headers, does not make us show it."""
-    caplog.set_level(logging.DEBUG, logger="langchain_qwen_image")
+    caplog.set_level(logging.DEBUG)  # httpcore's own lines have an answer's headers
     said = answer(status, ECHO, X_Request_Id=KEY, Location=f"https://h/{KEY}")
     with (
         LoopbackServer(said) as server,

@@ -4,7 +4,6 @@ Each host is reached directly, or by the proxy that the environment or a client 
 names for it. This machine itself is never reached by a proxy.
 """
 
-import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from langchain_qwen_image.download.failures import Failure, FetchError
 from langchain_qwen_image.download.ssrf import GuardedBackend, is_this_machine, plain_http
 from langchain_qwen_image.environment import base_url_from_environment
 from langchain_qwen_image.transport import proxies
-from langchain_qwen_image.transport.call import Call, current_call
+from langchain_qwen_image.transport.call import Call, current_call, hide_answers_in_logs
 from langchain_qwen_image.transport.deadline import DeadlineBackend, use_backend
 from langchain_qwen_image.transport.tls import no_tls_context
 
@@ -32,7 +31,7 @@ class Connections:
 
     def __init__(self, gateway: str, *, allow_loopback: bool, clients: Sequence[AnyClient]) -> None:
         """Prepare, with the gateway's address or ""; nothing is connected yet."""
-        logging.getLogger("httpcore.http11").addFilter(_hides_links)
+        hide_answers_in_logs()
         self._clients = clients
         self._transports: dict[str, httpx.HTTPTransport] = {}
         host = _host_of(gateway or base_url_from_environment())
@@ -136,8 +135,3 @@ def _close(by_process: dict[int, Connections]) -> None:
     """Close all connections; in a forked child that takes nothing from the parent's."""
     for process in tuple(by_process):
         by_process.pop(process).close()
-
-
-def _hides_links(record: logging.LogRecord) -> bool:
-    """Drop what httpcore notes of an answer to a fetch: `Location` may be a signed link."""
-    return plain_http.get() is None or not str(record.msg).startswith("receive_response")

@@ -1,5 +1,6 @@
 """One HTTP exchange under way, as the layers above and below it know it."""
 
+import logging
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -72,3 +73,16 @@ class Call:
 
 
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
+
+
+def hide_answers_in_logs() -> None:
+    """Keep what httpcore notes at DEBUG of our answers' headers out of the logs, from now on.
+
+    `Location` may be a signed link, and a server may send the key back in any header.
+    """
+    for version in ("http11", "http2"):
+        logging.getLogger(f"httpcore.{version}").addFilter(_is_no_answer_of_ours)
+
+
+def _is_no_answer_of_ours(record: logging.LogRecord) -> bool:
+    return current_call.get() is None or not str(record.msg).startswith("receive_response")

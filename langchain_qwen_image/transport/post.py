@@ -11,7 +11,7 @@ import httpx
 
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.transport.answer import MAX_ANSWER_BYTES, RawAnswer
-from langchain_qwen_image.transport.call import Call, current_call
+from langchain_qwen_image.transport.call import Call, current_call, hide_answers_in_logs
 from langchain_qwen_image.transport.failures import TRANSPORT_ERRORS, unanswered, unpolled
 from langchain_qwen_image.transport.reading import Reading
 from langchain_qwen_image.transport.routes import AsyncRoute, Outgoing, Route
@@ -109,6 +109,7 @@ async def afetch_answer(
 
 
 def _exchange(route: Route, client: Any, outgoing: Outgoing, reading: Reading) -> None:
+    hide_answers_in_logs()
     token = current_call.set(reading.call)  # for the deadline of the network layer
     try:
         with closing(route(client, outgoing, reading.call)) as head:
@@ -124,6 +125,7 @@ def _exchange(route: Route, client: Any, outgoing: Outgoing, reading: Reading) -
 
 
 async def _aexchange(route: AsyncRoute, client: Any, outgoing: Outgoing, reading: Reading) -> None:
+    hide_answers_in_logs()
     token = current_call.set(reading.call)
     try:
         async with aclosing(await route(client, outgoing, reading.call)) as head:
