@@ -148,8 +148,9 @@ def test_live(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None
     """What the paid gateway said is read again; skipped until somebody has recorded it."""
     recording = request.config.getoption("--record-mode") is not None
     if not recording and not (FOLDER / "live" / f"{name}.yaml").exists():
-        pytest.skip("nobody has recorded it: make record-live")
-    generator = QwenImageGenerator(api_key=_RECORDING_KEY or _KEY, save_to=tmp_path)
+        pytest.skip("nobody has recorded it: qwen-image check --live")
+    key = _RECORDING_KEY or _KEY
+    generator = QwenImageGenerator(api_key=key, size="512*512", save_to=tmp_path)
     assert generator.invoke("a red fox in the snow").image.path is not None
 
 

@@ -73,6 +73,7 @@ def _key() -> Finding:
         source = api_key_source()
     except ConfigurationError as error:
         return Finding("Key", Level.BAD, str(error))
+    source = api_key_source()
     return Finding(
         "Key", Level.GOOD, f"Found in {source}. Only a paid request shows if it is valid."
     )

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from langchain_qwen_image._version import __version__
 from langchain_qwen_image.cli.batch import batch
+from langchain_qwen_image.cli.check import check
 from langchain_qwen_image.cli.doctor import doctor
 from langchain_qwen_image.cli.gallery import gallery
 from langchain_qwen_image.cli.generate import generate
@@ -53,6 +54,7 @@ app.command()(spend)
 app.command()(gallery)
 app.command()(sandbox)
 app.command()(doctor)
+app.command()(check)
 
 
 def _show_version(wanted: bool) -> None:

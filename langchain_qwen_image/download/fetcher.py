@@ -12,7 +12,7 @@ name is not, and whoever runs the proxy decides what it reaches.
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -81,6 +81,7 @@ class Fetcher:
         attempts: How often one fetch is tried, at least once.
         sleep: Waits the given seconds between attempts.
         random: Gives a number from 0 to 1, for the jitter.
+        watch: Is told of each answer: the link asked for, its status and its headers.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Fetcher:
         attempts: int = 4,
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random.random,
+        watch: Callable[[str, int, Mapping[str, str]], None] | None = None,
     ) -> None:
         """Take the settings; nothing is opened yet."""
         self._max_bytes = max_image_bytes
@@ -104,6 +106,7 @@ class Fetcher:
         self._attempts = attempts
         self._sleep = sleep
         self._random = random
+        self._watch = watch
         connect = partial(Connections, gateway, allow_loopback=allow_loopback, clients=clients)
         self._connections = ConnectionsOfProcess(self, connect)
 
@@ -206,7 +209,10 @@ class Fetcher:
         headers = _HEADERS | {"Host": target.url.netloc.decode("ascii")}
         request = httpx.Request("GET", target.url, headers=headers, extensions={"timeout": waits})
         request.url = target.url  # the constructor has put it in order
-        return (self._transport or self._connections.get()).handle_request(request)
+        answer = (self._transport or self._connections.get()).handle_request(request)
+        if self._watch is not None:
+            self._watch(target.link, answer.status_code, answer.headers)
+        return answer
 
     def _body(self, answer: httpx.Response, target: Target, call: Call) -> Body:
         pieces = iter(cast(httpx.SyncByteStream, answer.stream))

@@ -198,7 +198,7 @@ def result_of(call: LedgerCall, images: Iterable[LedgerImage]) -> ImageGeneratio
             for one in images
         ],
         prompt=call.prompt,
-        parameters=ImageParameters(**call.parameters),
+        parameters=ImageParameters.model_construct(**call.parameters),  # any size that was sent
         model=call.model,
         request_id=call.request_id,
         cost_usd=float(call.cost_usd),
