@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langchain_qwen_image.cli.terminal import fail, note, one_line, shown
+from langchain_qwen_image.cli.terminal import UsageError, dollars, fail, note, one_line, shown
 
 if TYPE_CHECKING:
     from langchain_qwen_image.checks.live_evidence import Assumption, Evidence
@@ -37,7 +37,7 @@ def check(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before paying.")] = False,
 ) -> None:
-    """Compare what this package assumes of the gateway with what comes.
+    """Compare the live gateway with what is expected.
 
     Shows the price and asks before anything is sent. First a request with a wrong key, which is
     expected to be refused at no cost; if it is not refused, the check stops. Then one image of
@@ -60,26 +60,24 @@ def _generator(*, live: bool, output: Path) -> "QwenImageGenerator":
     """Check that a live check can be made, and return what makes its image.
 
     Raises:
-        typer.BadParameter: It cannot; nothing was sent.
+        UsageError: It cannot; nothing was sent.
     """
     from langchain_qwen_image.defaults import SANDBOX_VARIABLE
     from langchain_qwen_image.environment import sandbox_from_environment, usable_key
     from langchain_qwen_image.errors import ConfigurationError
 
     if not live:
-        raise typer.BadParameter(
-            "Pass --live. To check this machine only, at no cost: qwen-image doctor."
-        )
+        raise UsageError("Pass --live. To check this machine only, at no cost: qwen-image doctor.")
     try:
         if sandbox_from_environment():
-            raise typer.BadParameter(
+            raise UsageError(
                 f"{SANDBOX_VARIABLE} is set. Unset it: a live check needs the live gateway."
             )
         usable_key(None)
     except ConfigurationError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise UsageError(str(error)) from None
     if (output / _REPORT).exists():
-        raise typer.BadParameter(
+        raise UsageError(
             f"{shown((output / _REPORT).absolute())} exists. Choose another folder with -o."
         )
     return _made_generator(output)
@@ -99,14 +97,12 @@ def _made_generator(output: Path) -> "QwenImageGenerator":
         )
         generator.pipeline  # noqa: B018 - checks folder and address
     except ConfigurationError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise UsageError(str(error)) from None
     return generator
 
 
 def _confirm(generator: "QwenImageGenerator", *, probe_size: bool, yes: bool) -> None:
     """Say what is sent and its maximum cost, and ask whether to go on."""
-    from langchain_qwen_image.cli.check_run import dollars
-
     count = 2 if probe_size else 1
     note(
         f"This sends requests to {generator.base_url}: one with a wrong key, expected to be "
@@ -117,7 +113,7 @@ def _confirm(generator: "QwenImageGenerator", *, probe_size: bool, yes: bool) ->
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise typer.BadParameter("Cannot ask for confirmation (no terminal); pass --yes.")
+        raise UsageError("Cannot ask for confirmation (no terminal); pass --yes.")
     if not typer.confirm("Continue?", err=True):
         fail("Nothing was sent.")
 

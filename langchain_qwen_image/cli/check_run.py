@@ -5,7 +5,6 @@ import dataclasses
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -23,7 +22,7 @@ from langchain_qwen_image.checks.live_evidence import (
 from langchain_qwen_image.checks.live_exchange import ImageAnswers, RecordingConnection
 from langchain_qwen_image.cli.generate import ledger_of
 from langchain_qwen_image.cli.interrupts import run_interruptible
-from langchain_qwen_image.cli.terminal import amount, waiting
+from langchain_qwen_image.cli.terminal import amount, dollars, waiting
 from langchain_qwen_image.download.fetcher import Fetcher
 from langchain_qwen_image.environment import is_loopback
 from langchain_qwen_image.errors import QwenImageError
@@ -37,11 +36,6 @@ from langchain_qwen_image.schemas import QwenImageInput
 
 _ARGUMENTS = QwenImageInput(prompt=PROMPT, size=SIZE)
 _AGAIN = "press Ctrl-C again to leave without it"
-
-
-def dollars(usd: Decimal | float) -> str:
-    """Return an amount with two decimals, or three where it needs them."""
-    return f"${usd:.3f}".removesuffix("0")
 
 
 class LiveRun:
