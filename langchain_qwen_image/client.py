@@ -1,4 +1,4 @@
-"""The endpoint without LangChain's run machinery."""
+"""A plain client for the endpoint, without LangChain callbacks or tracing."""
 
 import asyncio
 import time

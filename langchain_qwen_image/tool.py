@@ -27,7 +27,7 @@ _Outcome = tuple[Any, Any]
 class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
     """Generate an image from a text description, as a tool for an agent.
 
-    The model reads one short sentence; the program finds the result in `message.artifact`.
+    The model sees one short sentence. Your program finds the full result in `message.artifact`.
     Parameters that are set here leave the model's schema, and win over whatever a model sends.
 
     Errors that a model can fix or should know become an error `ToolMessage`; those that only the
@@ -196,7 +196,7 @@ def _describe(price_usd: float) -> str:
     cost = f"costs ${price_usd:.4g}" if price_usd else "costs nothing here"
     return (
         "Generates one image from a text description. Use it when the user asks for an image, "
-        "photo, illustration, poster, logo or the like; it renders Chinese and English text well. "
+        "photo, illustration, poster, logo or similar; it renders Chinese and English text well. "
         f"Each call makes one new image, {cost} and takes 20 to 30 seconds: call it once for "
         "each image that is wanted, and never again for one that it has reported done. It "
         "cannot edit, find or show existing images."

@@ -62,7 +62,7 @@ class Budget:
         max_usd: float | str | Decimal | None = None,
         max_images: int | None = None,
     ) -> "Budget":
-        """Make a budget that counts in a file, across processes and restarts of one machine.
+        """Make a budget that keeps its count in a file, for all processes of one machine.
 
         The file holds what was spent; the limits are those given here. What a killed process had
         reserved counts as spent.

@@ -96,5 +96,5 @@ def _check_can_be_upgraded(path: Path) -> None:
     if not _is_writable(path):
         raise ConfigurationError(
             f"{path} was written by an earlier version of langchain-qwen-image and cannot be "
-            "upgraded here, for it cannot be written. Copy it, with its folder, and read the copy."
+            "upgraded because it is read-only. Copy its folder and read the copy."
         )

@@ -23,8 +23,8 @@ def claim(connection: sqlite3.Connection, batch: str) -> None:
     if row is not None and is_running(row["owner"]):
         process = row["owner"].partition(":")[0]
         raise ConfigurationError(
-            f"Another bulk run works with this ledger at the moment, in process {process}; nothing "
-            "was sent. Wait for its end, or take another folder."
+            f"Another bulk run is using this ledger, in process {process}; nothing "
+            "was sent. Wait until it has ended, or use another folder."
         )
     connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (batch, this_process()))
 

@@ -122,7 +122,7 @@ def sqlite_problem(version: tuple[int, ...] | None = None) -> str | None:
     given, needed = (".".join(map(str, one)) for one in (version, _OLDEST_SQLITE))
     return (
         f"This Python uses SQLite {given}, and a ledger or a budget's file needs {needed} or "
-        "newer: use a Python with a newer SQLite, or neither save_to, ledger nor Budget.file."
+        "newer. Use a Python with a newer SQLite, or do not use save_to, ledger or Budget.file."
     )
 
 
@@ -193,8 +193,8 @@ def _compare_tables(connection: sqlite3.Connection, path: Path) -> None:
     found, ours = _statements(connection), _our_statements()
     if not ours <= found <= ours | {_written_tight(RUNS)}:
         raise ConfigurationError(
-            f"{path} has other tables than this package makes, so it is not used; choose another "
-            "path."
+            f"{path} has tables that this package did not create, so it is not used. Choose "
+            "another path."
         )
 
 

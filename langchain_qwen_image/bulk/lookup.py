@@ -89,9 +89,9 @@ class Lookup:
         store = pipeline.saver.store
         if pipeline.ledger is None or store is None:
             raise ConfigurationError(
-                "A bulk run can be resumed only where it saves its images and has a ledger: set "
-                "save_to=… to a folder (to a ByteStore: ledger=… too), or resume=False. Nothing "
-                "was sent."
+                "To be resumed, a bulk run needs save_to=… and a ledger. Set save_to=… to a "
+                "folder (with a ByteStore, set ledger=… too), or pass resume=False. Nothing was "
+                "sent."
             )
         self._pipeline = pipeline
         self._ledger: Ledger = pipeline.ledger

@@ -66,7 +66,7 @@ def _write_and_remove(folder: Path) -> None:
 def _room(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     level = Level.GOOD if free >= _LITTLE_BYTES else Level.UNSURE
-    return Finding("Room", level, f"{free / 1e6:,.0f} MB are free; an image has 1 to 2.")
+    return Finding("Room", level, f"{free / 1e6:,.0f} MB are free; an image takes 1 to 2 MB.")
 
 
 def _locks(folder: Path) -> Finding:
@@ -78,11 +78,13 @@ def _locks(folder: Path) -> Finding:
     if kind and _NETWORK.fullmatch(kind):
         return say(
             Level.UNSURE,
-            f"The file system is {kind}: files can be locked here, but whether other machines see "
-            "it is not known. Do not share one ledger between machines.",
+            f"The file system is {kind}: files can be locked on this machine, but other machines "
+            "may not see the locks. Do not share one ledger between machines.",
         )
     if not _shares_memory(folder):
-        return say(Level.UNSURE, "Files can be locked; without shared memory a ledger is slower.")
+        return say(
+            Level.UNSURE, "Files can be locked; there is no shared memory, so a ledger is slower."
+        )
     return say(Level.GOOD, f"Files can be locked ({kind or 'unknown file system'}).")
 
 

@@ -118,7 +118,7 @@ def _way_to_gateway(base_url: str, context: ssl.SSLContext) -> Iterator[Finding]
     try:
         reached = reach(base_url, context=context, proxy=proxy)
     except UnreachableError as error:
-        yield Finding("Gateway", Level.BAD, f"It was not reached: {error}.")
+        yield Finding("Gateway", Level.BAD, f"It could not be reached: {error}.")
         return
     yield Finding("Gateway", Level.GOOD, f"It answered in {reached.seconds:.1f} s.")
     yield _clock(reached.clock_ahead_seconds)
@@ -127,23 +127,23 @@ def _way_to_gateway(base_url: str, context: ssl.SSLContext) -> Iterator[Finding]
         yield Finding(
             "DNS",
             Level.UNSURE,
-            "Names resolve into 198.18.0.0/15, as Clash, sing-box or Surge let them. Images are "
-            "fetched all the same, as long as the gateway's name does too.",
+            "Host names resolve to addresses of a fake-IP resolver, such as Clash, sing-box or "
+            "Surge. Images can be downloaded as long as the gateway's name resolves to one too.",
         )
 
 
 def _clock(ahead_seconds: float | None) -> Finding:
     say = partial(Finding, "Clock")
     if ahead_seconds is None:
-        return say(Level.UNSURE, "The gateway's answer says no time to compare it with.")
+        return say(Level.UNSURE, "The gateway's response has no date to compare it with.")
     if abs(ahead_seconds) < _CLOCK_SECONDS:
-        return say(Level.GOOD, f"It is right to {max(abs(ahead_seconds), 1):.0f} s.")
+        return say(Level.GOOD, f"It is correct to within {max(abs(ahead_seconds), 1):.0f} s.")
     minutes = round(abs(ahead_seconds) / 60)
     way = "ahead of" if ahead_seconds > 0 else "behind"
     return say(
         Level.UNSURE,
-        f"It is {minutes} min {way} the gateway's. Links live for a day: by a wrong clock a good "
-        "one looks expired. Set the clock.",
+        f"It is {minutes} min {way} the gateway's clock. With a wrong clock, a valid link can "
+        "look expired. Set the clock.",
     )
 
 
@@ -156,15 +156,17 @@ def _images(context: ssl.SSLContext) -> Finding:
         return Finding(
             "Images",
             Level.UNSURE,
-            f"{host}, from which images may come, was not reached: {reason}.",
+            f"{host}, a host that images may come from, could not be reached: {reason}.",
         )
-    return Finding("Images", Level.GOOD, f"{host} answers, from which images may come.")
+    return Finding("Images", Level.GOOD, f"{host}, a host that images may come from, answers.")
 
 
 def _sqlite(*, needed: bool) -> Finding:
     problem = sqlite_problem()
     if problem is None:
-        return Finding("SQLite", Level.GOOD, f"{sqlite3.sqlite_version} can hold a ledger.")
+        return Finding(
+            "SQLite", Level.GOOD, f"{sqlite3.sqlite_version} is new enough for a ledger."
+        )
     return Finding("SQLite", Level.BAD if needed else Level.UNSURE, problem)
 
 
@@ -188,6 +190,6 @@ def _drawing() -> Iterator[Finding]:
         yield Finding(
             "Fonts",
             Level.UNSURE,
-            "None of the known ones shows Chinese: the sandbox writes it in words, such as "
-            "[3 Chinese characters]. Generated images do not need it.",
+            "No font with Chinese characters was found: the sandbox writes a note such as [3 "
+            "Chinese characters] in their place. Generated images need no font.",
         )

@@ -14,15 +14,15 @@ _LEAST_BYTES = 64 * 1024
 """No image with its sidecar and its ledger is smaller."""
 _WAY_OUT = "Choose another folder, or change its owner or mode."
 _REASONS = {
-    errno.EACCES: f"this user may not write there. {_WAY_OUT}",
-    errno.EPERM: f"this user may not write there. {_WAY_OUT}",
+    errno.EACCES: f"this user has no permission to write there. {_WAY_OUT}",
+    errno.EPERM: f"this user has no permission to write there. {_WAY_OUT}",
     errno.EROFS: "its file system is mounted read-only. Choose another folder.",
-    errno.ENOSPC: "its file system is full. Make room, or choose another folder.",
-    errno.EDQUOT: "this user's disk quota is used up. Make room, or choose another folder.",
+    errno.ENOSPC: "its file system is full. Free some space, or choose another folder.",
+    errno.EDQUOT: "this user's disk quota is used up. Free some space, or choose another folder.",
     errno.ENAMETOOLONG: "its name is too long. Choose a shorter one.",
-    errno.ELOOP: "its symbolic links lead in a circle. Choose another folder.",
-    errno.ENOTDIR: "{file!r} is no folder. Choose another one.",
-    errno.ENOENT: "its path has a symbolic link that leads nowhere. Choose another folder.",
+    errno.ELOOP: "its symbolic links form a loop. Choose another folder.",
+    errno.ENOTDIR: "{file!r} is not a folder. Choose another one.",
+    errno.ENOENT: "its path has a broken symbolic link. Choose another folder.",
 }
 
 

@@ -94,18 +94,20 @@ def _ahead(date: str | None) -> float | None:
 def _reason(error: Exception) -> str:
     match error:
         case socket.gaierror():
-            return "its name does not resolve here. Look at the network, DNS or a proxy"
+            return "its name does not resolve. Check the network, DNS and the proxy settings"
         case TimeoutError():
-            return f"nothing came within {_SECONDS:.0f} s. Look at the firewall or a proxy"
+            return (
+                f"nothing came within {_SECONDS:.0f} s. Check the firewall and the proxy settings"
+            )
         case ConnectionRefusedError():
-            return "the connection was refused. Look at the address and its port"
+            return "the connection was refused. Check the address and its port"
         case ssl.SSLCertVerificationError():
             return (
-                f"its certificate is not trusted ({error.verify_message}). If a proxy looks into "
-                "TLS here, let SSL_CERT_FILE name a file with its CA"
+                f"its certificate is not trusted ({error.verify_message}). If a proxy inspects "
+                "TLS on this network, set SSL_CERT_FILE to a file with its CA"
             )
         case ssl.SSLError():
-            return f"TLS failed ({error.reason}). Look at the address and a proxy"
+            return f"TLS failed ({error.reason}). Check the address and the proxy settings"
         case OSError():
             return f"{error.strerror or error}"
-    return "what answers there does not speak HTTP"
+    return "the server there does not speak HTTP"

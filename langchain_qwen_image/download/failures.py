@@ -54,7 +54,7 @@ def to_error(failure: Failure, link: str, now: datetime) -> DownloadError:
     """Say what happened, whether the image still exists, until when, and what to do."""
     error = DownloadError(
         f"The image is paid for, but {_story(failure, link)} "
-        f"{_advice(failure, link, now)} Do not generate it again to get it.",
+        f"{_advice(failure, link, now)} Do not generate it again.",
         status_code=failure.status_code,
         retry_after=failure.retry_after,
     )
@@ -93,7 +93,7 @@ def disturbed(error: httpx.TransportError) -> Failure:
 def _advice_on(detail: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" not in detail:
         return ""
-    return "; let SSL_CERT_FILE, or the `verify` of an http_client, name the CA of this network"
+    return "; set SSL_CERT_FILE, or `verify` of an http_client, to the CA of this network"
 
 
 def _story(failure: Failure, link: str) -> str:

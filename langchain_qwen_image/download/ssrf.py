@@ -147,8 +147,8 @@ def resolve(
             problem = f"leads to a non-public address, {address}"
         elif not _has_fake_address(gateway, _plain(address).version, timeout):
             problem = (
-                f"leads to {address}, a non-public address as fake-IP resolvers give them out, "
-                "while the gateway's name has none of the kind"
+                f"leads to {address}, a non-public address of a fake-IP resolver, but the "
+                "gateway's name does not resolve to one"
             )
         else:
             continue

@@ -102,7 +102,7 @@ def _joined(link: str, location: str) -> str:
         return location
     with suppress(ValueError):
         return urljoin(link, location)
-    raise UnsafeAddressError("it was redirected to what cannot be read")
+    raise UnsafeAddressError("it was redirected to an address that cannot be read")
 
 
 def _split(link: str) -> tuple[str, str, str]:

@@ -133,8 +133,7 @@ def _check(target: Path, *, force: bool) -> None:
     if target.is_symlink() or target.is_file():
         if not force and not _is_gallery(target):
             raise ConfigurationError(
-                f"{target} is there already and is not a gallery; --force (force=True) "
-                "overwrites it."
+                f"{target} already exists and is not a gallery; --force (force=True) overwrites it."
             )
     elif target.exists():
         raise ConfigurationError(f"{target} is not a file.")

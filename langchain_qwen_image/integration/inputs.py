@@ -68,5 +68,5 @@ def _text_of(message: BaseMessage) -> str:
         return text
     raise InvalidRequestError(
         f"Expected a {message.type} message with text to use as the prompt, got one without "
-        "text; nothing was sent. Images cannot be given to this endpoint."
+        "text; nothing was sent. This endpoint takes no images."
     )

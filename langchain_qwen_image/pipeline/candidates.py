@@ -34,8 +34,8 @@ async def confirmed(
             images += [url] if kind is not None else []
     if not images and problem is None:
         raise MalformedResponseError(
-            "The gateway's answer names links, and none of them leads to an image. The image may "
-            "have been billed, so it is not retried automatically; the answer is in the ledger, "
-            "if there is one."
+            "The gateway's response has links, and none of them leads to an image. The image may "
+            "have been billed, so the request is not retried automatically. A ledger has the raw "
+            "answer: qwen-image recover DIR --raw-answers OUT_DIR."
         )
     return replace(answer, urls=(*images, *unsure)), None if images else problem

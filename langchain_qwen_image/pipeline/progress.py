@@ -1,6 +1,6 @@
 """Progress of a call, told to whoever listens: LangChain's callbacks and LangGraph's stream.
 
-Nothing is told outside a run, and a failing listener never makes a call fail.
+Outside a run no event is sent. A listener that fails never makes a call fail.
 """
 
 import logging
@@ -45,9 +45,8 @@ class ProgressEvent(ProgressDetails):
     Attributes:
         type: Always `qwen_image`.
         stage: `waiting` at the start, before budget and rate limiter; `sent` as a POST leaves;
-            `retrying` when it was not billed and is to be repeated; `queued` when the gateway put
-            it into a queue, where it is asked for until it is done; `received` when the image is
-            paid for and booked; `saved` when its file is written.
+            `retrying` when it bought nothing and is to be repeated; `received` when the image
+            is paid for and booked; `saved` when its file is written.
         seconds: Time since the call began, in seconds.
         call_id: The call's id, the same in the ledger.
         tool_call_id: The id of the model's tool call, where there was one.

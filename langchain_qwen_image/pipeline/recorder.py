@@ -232,4 +232,6 @@ async def _logged(step: Awaitable[None]) -> None:
     try:
         await step
     except Exception as error:  # whatever a store of the caller's may raise
-        logger.warning("the books could not be written: %s", str(error) or type(error).__name__)
+        logger.warning(
+            "the ledger or the budget could not be written: %s", str(error) or type(error).__name__
+        )

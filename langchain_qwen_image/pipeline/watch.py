@@ -20,8 +20,8 @@ class Watch:
     def advice(self) -> str:
         """What to do about a queued answer that does not come in time."""
         if self.recorder.has_ledger:
-            return "`qwen-image recover` goes on asking for it, free of charge."
-        return "It cannot be asked for again: with save_to=… or ledger=… it could."
+            return "`qwen-image recover` asks for it again, free of charge."
+        return "It cannot be recovered, because there is no ledger; set save_to=… or ledger=…."
 
     async def queued(self, answer: QueuedAnswer) -> None:
         """Book where to ask for the answer, then tell of it."""

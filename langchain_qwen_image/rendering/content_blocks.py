@@ -36,7 +36,7 @@ def bytes_block(image: ShownImage, content: bytes) -> "ImageContentBlock":
     """
     mime_type = image.mime_type or mime_type_of(content)
     if mime_type is None:
-        raise DownloadError(f"What is saved of image {image.id} is not a whole image.")
+        raise DownloadError(f"The saved file of image {image.id} is incomplete.")
     data = b64encode(content).decode("ascii")
     return {"type": "image", "id": image.id, "base64": data, "mime_type": mime_type}
 
@@ -82,4 +82,4 @@ def _failure(image: ShownImage) -> str | None:
     if image.expires_at <= datetime.now(UTC):
         return f"has a link that expired at {image.expires_at:%Y-%m-%d %H:%M} UTC"
     # An expiring link is signed in its query, which a saved image's JSON leaves out.
-    return "has lost its link's signature" if without_query(image.url) == image.url else None
+    return "has a link without its signature" if without_query(image.url) == image.url else None

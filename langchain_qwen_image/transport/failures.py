@@ -75,8 +75,8 @@ def unpolled(failure: Exception, status: int | None, call: Call, seconds: float)
     if isinstance(failure, _CANNOT_LEAVE):
         return unanswered(failure, status, call, seconds)
     return ConnectionFailedError(
-        f"The gateway did not say how far the image is ({type(failure).__name__}: "
-        f"{_reason(failure)}). Asking again costs nothing.",
+        f"The queued request could not be looked up ({type(failure).__name__}: "
+        f"{_reason(failure)}). Asking again is free of charge.",
         is_retryable=True,
         status_code=status,
     )

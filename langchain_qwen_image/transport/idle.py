@@ -50,7 +50,7 @@ def _options(url: str) -> Options:
     except ValueError as problem:
         reason = str(problem)
     except httpx.InvalidURL:
-        reason = "base_url (PIXAZO_BASE_URL) is not an address that can be asked."
+        reason = "base_url (PIXAZO_BASE_URL) is not an address that can be used."
     else:
         limits = httpx.Limits(max_connections=1, keepalive_expiry=IDLE_SECONDS)
         return {"verify": context, "trust_env": False, "proxy": proxy, "limits": limits}

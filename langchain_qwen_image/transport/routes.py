@@ -74,7 +74,7 @@ def callers_async_client(
 def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
     if client.is_closed:
         raise ConfigurationError(
-            "The http client that was given is closed; nothing was sent. Give an open one."
+            "The HTTP client that was passed is closed; nothing was sent. Pass an open one."
         )
 
 

@@ -21,7 +21,7 @@ from langchain_qwen_image.wire.guessed_status import guessed_status
 from langchain_qwen_image.wire.redaction import quote
 
 _MAY_BE_BILLED = (
-    "The image may have been billed, so the request is not retried automatically; check the "
+    "The image may have been billed, so the request is not retried automatically. Check the "
     "account before you repeat it."
 )
 _UPSTREAM_CODES = (
@@ -31,14 +31,14 @@ _UPSTREAM_CODES = (
 """Codes of DashScope about whoever called it: behind the gateway, that is the gateway."""
 
 _CHECK_KEY = "Check the subscription key (PIXAZO_API_KEY or api_key=…)."
-_NOT_THE_GATEWAYS = "This page was not written by the gateway, but by something before it."
+_NOT_THE_GATEWAYS = "This page did not come from the gateway, but from something in front of it."
 _BEFORE_GATEWAY = (
-    "It was not written by the gateway: something before it, such as a firewall or a proxy, "
+    "It did not come from the gateway: something in front of it, such as a firewall or a proxy, "
     "refused the request. Try another network or proxy, and check base_url (PIXAZO_BASE_URL)."
 )
 _EMPTY_403 = (
-    "It says no reason: the subscription may not include this, or a firewall before the gateway "
-    "refused it."
+    "It gives no reason: the subscription may not include this, or a firewall in front of the "
+    "gateway refused it."
 )
 _PAGE = 20_000
 """Characters of a page in which a firewall's name is looked for."""
@@ -117,17 +117,15 @@ def _classify(error_body: ErrorBody) -> tuple[type[QwenImageError], str]:
 def _kind_and_advice(error_body: ErrorBody) -> tuple[type[QwenImageError], str]:
     status = error_body.inner_status or error_body.status
     if _is_unstated(error_body) and not error_body.has_named_texts:
-        return MalformedResponseError, "It holds no image that can be used."
+        return MalformedResponseError, "It contains no usable image."
     if words.is_moderation(error_body.codes, error_body.texts, status=status):
         return ContentRejectedError, (
             "Moderation refused the prompt or the image; change the wording or the subject."
         )
     if _is_money(error_body, status):
-        return QuotaExceededError, (
-            "Credits, quota or balance are used up; top up or wait, then check the account."
-        )
+        return QuotaExceededError, "Out of credits, quota or balance. Top up or wait."
     if _is_unstated(error_body):
-        return MalformedResponseError, "It holds no image that can be used."
+        return MalformedResponseError, "It contains no usable image."
     if 200 <= status < 300:
         status = guessed_status(error_body)
     return _by_words(error_body, status) or _by_status(error_body, status)
@@ -195,7 +193,7 @@ def _by_status(error_body: ErrorBody, status: int) -> tuple[type[QwenImageError]
 
 def _of_class(status: int) -> tuple[type[QwenImageError], str]:
     if 400 <= status < 500:
-        return InvalidRequestError, "Read what it says, and change the request."
+        return InvalidRequestError, "Read its message and change the request."
     return MalformedResponseError, ""
 
 
@@ -213,7 +211,7 @@ def _outcome(error_body: ErrorBody, *, is_billed: bool) -> str:
     if error_body.is_failed_task:
         return "A failed task is not charged. It is not retried automatically."
     if error_body.is_poll and is_billed:
-        return "This was a question about a request in the queue; its image may still be billed."
+        return "This is about a request that is in the queue; its image may still be billed."
     if error_body.asks_to_come_back:
         return "Nothing was bought; try again later."
     return _MAY_BE_BILLED if is_billed else "Nothing was bought."

@@ -117,9 +117,9 @@ def foreign_queue(
 ) -> MalformedResponseError:
     """Return the error for a request that is queued at an address that is not the gateway's."""
     error = MalformedResponseError(
-        f"The gateway answered {status_code}: the request is in a queue, at an address that is not "
-        "the gateway's. It was not asked, because the key would travel there. The image may have "
-        "been billed; check the account before repeating the request.",
+        f"The gateway answered {status_code}: the request is queued, and its polling address is on "
+        "another host. That address was not asked, because the key would be sent there. The image "
+        "may have been billed; check the account before repeating the request.",
         status_code=status_code,
         request_id=request_id,
     )

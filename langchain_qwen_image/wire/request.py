@@ -56,8 +56,8 @@ def build_poll(base_url: str, api_key: str, polling_path: str) -> WireRequest:
 def cut_off_warnings(arguments: QwenImageInput) -> list[str]:
     """Return what upstream will cut off silently, a sentence each."""
     return [
-        f"The {name} has {len(text)} characters; upstream reads the first {limit} and cuts off "
-        "the rest. It is sent whole."
+        f"The {name} has {len(text)} characters; the model reads only the first {limit}. All of "
+        "it is sent."
         for name, text, limit in (
             ("prompt", arguments.prompt, PROMPT_LIMIT),
             ("negative prompt", arguments.negative_prompt, NEGATIVE_PROMPT_LIMIT),

@@ -127,7 +127,7 @@ def test_a_folder_of_somebody_else(
     open_folder.chmod(mode)
     with as_nobody():
         message = refusal(open_folder / below)
-    assert "this user may not write there" in message
+    assert "this user has no permission to write there" in message
     assert "Choose another folder" in message
 
 

@@ -323,7 +323,9 @@ def test_a_long_prompt_is_noted_once() -> None:
     done = run("generate", "fox " * 300, "--sandbox", *_SMALL)
     assert done.exit_code == 0
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("Note: The prompt has 1200 characters; upstream reads the first")
+    assert done.stderr.startswith(
+        "Note: The prompt has 1200 characters; the model reads only the first"
+    )
 
 
 def _no_room(*_: object) -> None:

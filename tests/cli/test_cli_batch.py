@@ -234,7 +234,7 @@ def test_warnings_name_the_line(gateway: SandboxServer, here: Path) -> None:
     (here / "p.txt").write_text("a fox\n" + "fox " * 300 + "\n")
     done = batch("p.txt", "--yes")
     assert done.exit_code == 0
-    warnings = [line for line in done.stderr.splitlines() if "upstream reads" in line]
+    warnings = [line for line in done.stderr.splitlines() if "the model reads only" in line]
     assert [line[:27] for line in warnings] == ["Note: p.txt, line 2: The pr"]
     assert ".py" not in done.stderr
 
@@ -243,7 +243,7 @@ def test_warnings_are_not_endless(here: Path) -> None:
     """Ten of them are shown, and the others are counted."""
     (here / "p.txt").write_text(("fox " * 300 + "\n") * 13)
     done = batch("p.txt", "--sandbox", "--size", "512x512")
-    assert done.stderr.count("upstream reads") == 10
+    assert done.stderr.count("the model reads only") == 10
     assert "Note: … and 3 more lines of this kind." in done.stderr
 
 

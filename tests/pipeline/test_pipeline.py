@@ -230,7 +230,7 @@ def test_a_paid_image_is_not_lost_over_the_budget(
     budget = Budget(max_images=5, store=BrokenStore("settle"))  # type: ignore[arg-type]
     result = call(generator_on(server, save_to=tmp_path, budget=budget), "invoke", "a fox")
     assert result.image.path is not None
-    assert "books could not be written" in caplog.text
+    assert "ledger or the budget could not be written" in caplog.text
 
 
 def test_failure_of_the_budget_does_not_hide_the_error(server: SandboxServer, call: Call) -> None:

@@ -77,7 +77,7 @@ def test_media_type_comes_from_the_bytes(saved: ImageGenerationResult, call: Cal
 def test_what_is_no_image_makes_no_block(tmp_path: Path, call: Call) -> None:
     """A saved file that is not a whole image is refused, not sent to a model."""
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nand so on")
-    with pytest.raises(DownloadError, match="not a whole image"):
+    with pytest.raises(DownloadError, match="is incomplete"):
         call(GeneratedImage(path=str(tmp_path / "a.png")), "to_content_block")
 
 
@@ -98,7 +98,7 @@ _SIGNED = "https://oss.example/a.png?Expires=1&Signature=s"
             GeneratedImage(
                 url="https://oss.example/a.png", expires_at=datetime.now(UTC) + timedelta(hours=9)
             ),
-            "lost its link's signature",
+            "a link without its signature",
             id="signature left out",
         ),
     ],

@@ -220,7 +220,7 @@ def test_the_facts_are_attributes(
         pytest.param(307, b"", "not followed", id="redirect"),
         pytest.param(400, {"error": "No."}, "change the request", id="request"),
         pytest.param(400, dashscope("DataInspectionFailed"), "change the wording", id="moderation"),
-        pytest.param(402, b"", "top up", id="money"),
+        pytest.param(402, b"", "Top up", id="money"),
         pytest.param(401, dashscope("InvalidApiKey"), "gateway's own account", id="upstream key"),
         pytest.param(400, dashscope("Arrearage"), "gateway's own account", id="upstream bill"),
         pytest.param(403, dashscope("AccessDenied"), "gateway's own account", id="upstream rights"),

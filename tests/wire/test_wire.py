@@ -124,7 +124,7 @@ def test_what_upstream_cuts_off_is_said(prompt: int, negative: int, named: list[
     assert len(said) == len(named)
     for sentence, name in zip(said, named, strict=True):
         assert name in sentence
-        assert "sent whole" in sentence
+        assert "All of it is sent" in sentence
 
 
 @pytest.mark.parametrize(
