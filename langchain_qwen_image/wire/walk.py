@@ -91,7 +91,9 @@ def _members(value: Mapping[str, object], place: _Place) -> Iterable[tuple[objec
     is_said = any(isinstance(one, str) and one[:6].lower() == "image/" for one in value.values())
     for key, child in value.items():
         name = _name(key[:64])
-        if name is not None:
+        if name == "":  # a number: an array of PHP's, whose values are as those of a list
+            yield child, _Place(place.name, place.parent, is_said, place.depth + 1)
+        elif name is not None:
             yield child, _Place(name, place.name, is_said, place.depth + 1)
 
 

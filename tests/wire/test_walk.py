@@ -34,6 +34,7 @@ FOUND: dict[str, tuple[object, tuple[str, ...]]] = {
     "image": ({"image": BARE}, (BARE,)),
     "image as an object": ({"image": {"url": BARE}}, (BARE,)),
     "images elsewhere": ({"data": {"images": [{"url": BARE}]}}, (BARE,)),
+    "images by number": ({"images": {"0": BARE, "1": LINK}}, (BARE, LINK)),
     "output_url": ({"output_url": BARE}, (BARE,)),
     "resultUrl": ({"resultUrl": BARE}, (BARE,)),
     "result_urls": ({"result_urls": [BARE]}, (BARE,)),
