@@ -161,9 +161,9 @@ def test_reference_hides_tables_of_literals(site: Path) -> None:
 
 
 def test_site_has_ways_on(site: Path) -> None:
-    """Tutorials, guides and reference are tabs, and each page leads to the next one."""
+    """Tutorials, guides, explanation and reference are tabs; each page leads to the next one."""
     start = (site / "index.html").read_text(encoding="utf-8")
-    for section in ("Tutorials", "How-to guides", "Reference"):
+    for section in ("Tutorials", "How-to guides", "Explanation", "Reference"):
         assert re.search(rf'md-tabs__link">\s*{section}\s*<', start), section
     assert "md-footer__link--next" in start
 
