@@ -1,4 +1,4 @@
-"""MkDocs hook: the links to the repository and to the site itself are those of [project.urls]."""
+"""MkDocs hook: the links to the repository and to the site itself are those of the project."""
 
 import tomllib
 from pathlib import Path
@@ -9,8 +9,9 @@ _PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 def project_urls() -> dict[str, str]:
-    """Return the addresses of pyproject.toml that are filled in."""
-    urls = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"].get("urls", {})
+    """Return the addresses in `[tool.langchain-qwen-image.urls]` that are filled in."""
+    tools = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["tool"]
+    urls = tools.get("langchain-qwen-image", {}).get("urls", {})
     return {name: url for name, url in urls.items() if url}
 
 

@@ -169,10 +169,10 @@ def test_site_has_ways_on(site: Path) -> None:
 
 
 def test_repository_link_is_that_of_the_project(site: Path) -> None:
-    """The header links to the address in [project.urls], and asks nobody how many stars it has."""
+    """The header links to the repository, and asks no host how many stars it has."""
     urls = site_urls.project_urls()
     if "Repository" not in urls:
-        pytest.skip("[project.urls] has no Repository: the site has no link to it")
+        pytest.skip("Repository is empty in [tool.langchain-qwen-image.urls]: no link")
     start = (site / "index.html").read_text(encoding="utf-8")
     assert f'href="{urls["Repository"]}"' in start
     assert 'data-md-component="source"' not in start
