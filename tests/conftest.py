@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from built_site import site
 from hypothesis import HealthCheck, settings
 from odd_folders import as_nobody, mounted, open_folder
 
 from cassettes import FOLDER, match_header_names, our_vcr_config
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
-__all__ = ["as_nobody", "mounted", "open_folder"]  # fixtures of a module of their own
+__all__ = ["as_nobody", "mounted", "open_folder", "site"]  # fixtures of a module of their own
 
 Call = Callable[..., Any]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from langchain_qwen_image.cli.described import description, reason_of, suffix_warning
 from langchain_qwen_image.cli.terminal import (
     Sandbox,
     UsageError,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
     from langchain_qwen_image.schemas import QwenImageInput
 
-_FORMATS = {"image/png": {".png"}, "image/jpeg": {".jpg", ".jpeg"}, "image/webp": {".webp"}}
 _AGAIN = "press Ctrl-C again to leave without it"
 
 
@@ -198,16 +198,16 @@ def _finish(
 ) -> None:
     """Say what came, and of what could not be saved where it still is."""
     lost = [image for image in result.images if image.path is None]
-    reasons = " ".join(_reason(image) for image in lost)
+    reasons = " ".join(reason_of(image) for image in lost)
     _rescue_inline(lost, result)
     if as_json:
         typer.echo(json.dumps(result.to_artifact(), ensure_ascii=False, indent=2))
     else:
         say = note if place.is_stdout else typer.echo
         for image in result.images:
-            say(_description(image))
+            say(description(image))
         say(f"{dollars(result.cost_usd)}{', sandbox' * result.sandbox}")
-    for sentence in (*result.warnings, *filter(None, map(_suffix_warning, result.images))):
+    for sentence in (*result.warnings, *filter(None, map(suffix_warning, result.images))):
         note(f"Note: {sentence}")
     if lost:
         fail(f"Error: {reasons} {_look_there(pipeline)}")
@@ -221,30 +221,6 @@ def _rescue_inline(lost: "list[GeneratedImage]", result: "ImageGenerationResult"
     for image in lost:
         if image.url and is_inline(image.url):
             rescue(image, result)
-
-
-def _description(image: "GeneratedImage") -> str:
-    """Return the path and what the image is; the link where it could not be saved."""
-    if image.path is None:
-        return image.url or ""
-    kind = (image.mime_type or "").removeprefix("image/").upper()
-    megabytes = (image.size_bytes or 0) / 1_000_000
-    return f"{shown(Path(image.path))}\n{image.width}×{image.height} {kind}, {megabytes:.2g} MB"
-
-
-def _reason(image: "GeneratedImage") -> str:
-    reason = image.download_error or "it was not saved"
-    return reason if "paid for" in reason else f"The image is paid for, but not saved: {reason}."
-
-
-def _suffix_warning(image: "GeneratedImage") -> str | None:
-    if image.path is None or image.mime_type is None:
-        return None
-    path = Path(image.path)
-    if not path.suffix or path.suffix.lower() in _FORMATS[image.mime_type]:
-        return None
-    kind = image.mime_type.removeprefix("image/").upper()
-    return f"{path.name} contains a {kind} despite its extension."
 
 
 def ledger_of(pipeline: "Pipeline") -> Path:

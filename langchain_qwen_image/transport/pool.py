@@ -146,17 +146,31 @@ async def _closing(
         yield
     finally:
         sets.pop(loop, None)
-        for transport in idle.close():
-            await transport.aclose()
+        await _aclose(idle)
 
 
 def _close_soon(sets: _Sets) -> None:
-    """Have each loop close its connections; what the garbage collector closes, it complains of."""
+    """Have each loop close its connections; what the garbage collector closes, it complains of.
+
+    The guard is left alone: the loop may be ending just now and close it, and two cannot.
+    """
     for loop, mine in list(sets.items()):
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(
-                lambda loop, mine: loop.create_task(mine.guard.aclose()), loop, mine
+                lambda loop, idle: loop.create_task(_aclose(idle)), loop, mine.idle
             )
+
+
+async def _aclose(idle: Idle[httpx.AsyncHTTPTransport]) -> None:
+    """Close all idle connections; a loop that ends cancels this task, and loses none by it."""
+    cancelled = None
+    for transport in idle.close():
+        try:
+            await transport.aclose()
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 def _close(idle: Idle[httpx.HTTPTransport]) -> None:

@@ -13,10 +13,10 @@ from langchain_qwen_image import account, bulk
 PACKAGE = Path(langchain_qwen_image.__file__).parent
 TESTS = Path(__file__).parents[1]
 ROOMS = sorted(file.parent for file in PACKAGE.glob("*/__init__.py"))
-_PUBLIC = {"account", "bulk", "cli", "gallery", "sandbox", "testing"}
+_PUBLIC = {"account", "bulk", "cli", "gallery", "recovery", "sandbox", "testing"}
 """Rooms that people import from: their `__init__` lists what there is."""
 _NOT_OF_A_ROOM = {"docs", "project", "typing"}
-_MOST_LINES = 252
+_MOST_LINES = 250
 
 _any_room = pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
 
