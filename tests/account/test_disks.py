@@ -476,7 +476,7 @@ def test_a_file_that_was_tampered_with_is_not_used(tmp_path: Path, statement: st
         lambda: Budget.file(path, max_images=1).reserve(PRICE),
         lambda: send(Ledger(path), "c2"),
     ):
-        with pytest.raises(ConfigurationError, match="other tables"):
+        with pytest.raises(ConfigurationError, match="tables that this package"):
             use()
     Ledger(path).close()
 
