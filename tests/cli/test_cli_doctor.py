@@ -127,10 +127,10 @@ def test_what_fails(
 @pytest.mark.parametrize(
     ("ahead", "level", "says"),
     [
-        pytest.param(0, "ok", "right", id="right"),
+        pytest.param(0, "ok", "correct", id="right"),
         pytest.param(-36 * 3600, "unsure", "2160 min ahead of", id="ahead"),
         pytest.param(3 * 3600, "unsure", "180 min behind", id="behind"),
-        pytest.param(None, "unsure", "no time", id="no-date"),
+        pytest.param(None, "unsure", "no date", id="no-date"),
     ],
 )
 def test_clock(ahead: float | None, level: str, says: str) -> None:
