@@ -1,7 +1,7 @@
 """Run examples/notebook.ipynb from top to bottom and put its outputs into it, without a key.
 
-Left out of the file is what would differ on another machine: times, and the plain text of results,
-which holds paths.
+Left out of the file is what would differ on another machine: times, the line that counts seconds
+while a call waits, and the plain text of results, which holds paths.
 """
 
 import argparse
@@ -28,14 +28,20 @@ def run(path: Path, folder: Path) -> nbformat.NotebookNode:
         record_timing=False,
         resources={"metadata": {"path": str(folder)}},
     ).execute()
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
+    for cell in [one for one in notebook.cells if one.cell_type == "code"]:
+        cell["outputs"] = [one for one in cell.get("outputs", ()) if not _counts_seconds(one)]
+        for output in cell["outputs"]:
             if "text/html" in output.get("data", {}):
                 output["data"].pop("text/plain", None)
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     )
     return notebook
+
+
+def _counts_seconds(output: nbformat.NotebookNode) -> bool:
+    """Say whether this is the line that is shown while a call waits for more than a second."""
+    return str(output.get("data", {}).get("text/plain", "")).startswith("Qwen-Image: ")
 
 
 def main() -> None:

@@ -159,6 +159,7 @@ def test_targets_are_those_that_are_promised() -> None:
         "help",
         "demo",
         "test",
+        "coverage",
         "test-all",
         "test-long",
         "test-browser",
