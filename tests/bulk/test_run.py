@@ -247,7 +247,7 @@ def test_a_queued_image_is_asked_for_by_the_next_run(
     ("scenario", "statuses_"),
     [
         pytest.param("queued-failed", ["failed", "failed"], id="failed"),
-        pytest.param("queued-error", ["failed", "failed"], id="error"),
+        pytest.param("queued-error", ["failed", "failed"], id="error", marks=pytest.mark.long),
     ],
 )
 def test_a_queued_request_that_failed_is_sent_again_by_the_next_run(

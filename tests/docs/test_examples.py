@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from thinned import thinned
 
 from langchain_qwen_image.sandbox import SandboxServer
 
@@ -51,7 +52,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", thinned(PROGRAMS, quick=2))
 def test_example_runs_without_a_key(program: Path, tmp_path: Path) -> None:
     """Each example says that it costs nothing, and ends with the path of what it has saved."""
     run = subprocess.run(

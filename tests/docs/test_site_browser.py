@@ -11,12 +11,14 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from pages import ROOT, blocks_of
+from thinned import thinned
 from waiting import PATIENCE
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 _PAGES = sorted(file.stem for file in (ROOT / "docs").glob("*.md"))
+_OTHERS = [page for page in _PAGES if page != "index"]
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,7 +71,7 @@ def _commands(console: str) -> str:
     return "\n".join(typed)
 
 
-@pytest.mark.parametrize("name", _PAGES)
+@pytest.mark.parametrize("name", thinned(_PAGES, quick=2))
 def test_copy_buttons_copy_what_is_to_be_typed(browser: Any, address: str, name: str) -> None:
     """A command is copied without prompt and output, code as it is; an output has no button."""
     page = _open(
@@ -104,20 +106,26 @@ _CLIPBOARD = """async () => {
 
 @pytest.mark.parametrize(
     ("query", "found"),
-    [
-        ("api key", "index.html#api-key-and-price"),
-        ("PIXAZO_API_KEY", "index.html#api-key-and-price"),
-        ("price", "index.html#api-key-and-price"),
-        ("return_direct", "agents.html#a-model-shortens-or-changes-the-link"),
-        ("front end", "agents.html#show-images-in-a-front-end"),
-        ("base64 context", "agents.html#base64-in-the-context"),
-        ("images in tool messages", "agents.html#images-in-tool-messages-let-the-model-see-its"),
-        ("read_file", "agents.html#deepagents-and-read_file"),
-        ("summarization", "agents.html#summarization-middleware-drops-artifacts"),
-        ("strict azure", "agents.html#strict-tools-openai-and-azure"),
-        ("AgentExecutor", "agents.html#agentexecutor-no-tool-call-ids"),
-        ("timeout LangGraph Platform", "agents.html#timeouts-on-langgraph-platform"),
-    ],
+    thinned(
+        [
+            ("api key", "index.html#api-key-and-price"),
+            ("PIXAZO_API_KEY", "index.html#api-key-and-price"),
+            ("price", "index.html#api-key-and-price"),
+            ("return_direct", "agents.html#a-model-shortens-or-changes-the-link"),
+            ("front end", "agents.html#show-images-in-a-front-end"),
+            ("base64 context", "agents.html#base64-in-the-context"),
+            (
+                "images in tool messages",
+                "agents.html#images-in-tool-messages-let-the-model-see-its",
+            ),
+            ("read_file", "agents.html#deepagents-and-read_file"),
+            ("summarization", "agents.html#summarization-middleware-drops-artifacts"),
+            ("strict azure", "agents.html#strict-tools-openai-and-azure"),
+            ("AgentExecutor", "agents.html#agentexecutor-no-tool-call-ids"),
+            ("timeout LangGraph Platform", "agents.html#timeouts-on-langgraph-platform"),
+        ],
+        quick=2,
+    ),
 )
 def test_search_finds_what_people_ask(browser: Any, address: str, query: str, found: str) -> None:
     """A question that people ask about image tools is answered by the search."""
@@ -128,7 +136,9 @@ def test_search_finds_what_people_ask(browser: Any, address: str, query: str, fo
     assert any(f"{part.path.lstrip('/')}#{part.fragment}".startswith(found) for part in parts)
 
 
-@pytest.mark.parametrize("name", [*_PAGES, "reference/settings", "reference/errors"])
+@pytest.mark.parametrize(
+    "name", thinned(["index", "reference/settings", "reference/errors", *_OTHERS], quick=2)
+)
 def test_a_phone_shows_pages_without_scrolling_sideways(
     browser: Any, address: str, name: str
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_benchmarks_run_and_ours_pays_once(tmp_path: Path) -> None:
     """A quick run has all tables, and a lost answer costs one POST through each of our faces."""
     results = tmp_path / "RESULTS.md"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def test_version_is_the_newest_of_the_changelog() -> None:
     assert newest[1] == langchain_qwen_image.__version__
 
 
+@cache
 def _importers(library: str) -> list[str]:
     return [
         str(file.relative_to(PACKAGE))
