@@ -349,3 +349,17 @@ def test_a_quotation_is_always_fit_to_print(text: str, secret: str) -> None:
 def test_a_key_within_any_text_is_hidden(before: str, after: str) -> None:
     """The key is hidden wherever it stands."""
     assert SECRET not in quote(before + SECRET + after, SECRET)
+
+
+@pytest.mark.parametrize(
+    ("levels", "is_quoted"),
+    [pytest.param(3, True, id="shallow"), pytest.param(60, False, id="too deep")],
+)
+def test_texts_are_quoted_from_a_depth(levels: int, is_quoted: bool) -> None:
+    """A text far inside an answer is judged with the whole body, but not looked for to be quoted."""
+    body: dict[str, object] = {"message": "Your wallet is empty."}
+    for _ in range(levels):
+        body = {"error": body}
+    error = refused(403, body)
+    assert type(error) is tree.QuotaExceededError
+    assert ("Your wallet is empty." in str(error)) is is_quoted
