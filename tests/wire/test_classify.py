@@ -356,7 +356,7 @@ def test_a_key_within_any_text_is_hidden(before: str, after: str) -> None:
     [pytest.param(3, True, id="shallow"), pytest.param(60, False, id="too deep")],
 )
 def test_texts_are_quoted_from_a_depth(levels: int, is_quoted: bool) -> None:
-    """A text far inside an answer is judged with the whole body, but not looked for to be quoted."""
+    """A text far inside an answer is judged with the whole body, and not sought to be quoted."""
     body: dict[str, object] = {"message": "Your wallet is empty."}
     for _ in range(levels):
         body = {"error": body}
