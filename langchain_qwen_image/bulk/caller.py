@@ -1,4 +1,4 @@
-"""What a bulk run asks of whoever calls the gateway for it; the generator gives it."""
+"""What a bulk run asks of its caller of the gateway; the generator gives it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol

@@ -71,7 +71,7 @@ class Progress:
         self._started = time.monotonic()
 
     async def tell(self, stage: Stage, **details: Unpack[ProgressDetails]) -> None:
-        """Tell a stage to whoever listens."""
+        """Tell a stage to those who listen."""
         event: Any = {
             "type": EVENT,
             "stage": stage,
