@@ -97,7 +97,8 @@ class Steps:
         except QwenImageError as error:
             await watch.recorder.failed(error, billed=error.may_have_been_billed)
             raise
-        arguments = QwenImageInput(prompt=call.prompt, **call.parameters)
+        # Not checked again: what was sent may be billed, also a size that is not documented.
+        arguments = QwenImageInput.model_construct(prompt=call.prompt, **call.parameters)
         result = result_of(self.sender, call.id, arguments, answer)
         await watch.recorder.succeeded(result, answer.billed_images)
         return await self._received(runtime, watch, result, problem, item_id, inline=True)

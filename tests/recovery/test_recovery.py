@@ -2,8 +2,10 @@
 
 import json
 import socket
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -564,4 +566,22 @@ def test_a_call_that_a_killed_process_left_queued(
     [finding] = recover(tmp_path)
     assert finding.outcome == outcome
     assert [call.state for call in ledger.calls()] == [state]
+    assert server.gateway.post_count == 1
+
+
+def test_a_size_that_is_not_documented_is_recovered(
+    tmp_path: Path, ledger: Ledger, server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queued call is asked for whatever was sent, such as the size of a killed `--probe-size`."""
+    generator = QwenImageGenerator(base_url=server.base_url, api_key=_KEY, save_to=tmp_path)
+    generator._pipelines[:] = [replace(generator.pipeline, blocking=Blocking(_die))]
+    with pytest.raises(KeyboardInterrupt):
+        generator.invoke("sandbox:queued", size="512*512")
+    with closing(sqlite3.connect(ledger.path)) as connection, connection:
+        connection.execute("UPDATE calls SET parameters = replace(parameters, '512', '500')")
+    monkeypatch.setenv("PIXAZO_API_KEY", _KEY)
+    [finding] = recover(tmp_path)
+    assert (finding.call.parameters["size"], finding.outcome) == ("500*500", "fetched")
+    [call] = ledger.calls()
+    assert (call.state, call.images[0].path) == ("saved", finding.path)
     assert server.gateway.post_count == 1
