@@ -1,4 +1,4 @@
-"""Qwen-Image text-to-image for LangChain: a tool, a runnable, and the endpoint by itself.
+"""Qwen-Image text-to-image for LangChain: a tool, a runnable, and a plain client.
 
 Names are resolved at first use, so that importing the package costs next to nothing.
 """

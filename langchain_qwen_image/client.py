@@ -54,7 +54,7 @@ class QwenImageClient:
         """Set the client up; nothing is opened or sent before the first call.
 
         Args:
-            api_key: Subscription key; by default `PIXAZO_API_KEY`, else the file
+            api_key: API key of the gateway; by default `PIXAZO_API_KEY`, else the file
                 `~/.pixazo/api-key`, read at each call.
             base_url: Address of the gateway; by default `PIXAZO_BASE_URL`, else the public one.
             sandbox: Answer from the embedded sandbox: no key, no network, no cost. By default

@@ -107,13 +107,13 @@ def usable_key(api_key: SecretStr | None) -> str:
     secret = api_key or _found_key() or SecretStr("")
     if not _bare(secret):
         raise ConfigurationError(
-            f"A subscription key is needed and none was found; nothing was sent. Set the "
-            f"environment variable {API_KEY_VARIABLE}, pass api_key=…, or try without a key: "
-            f"sandbox=True, or {SANDBOX_VARIABLE}=1."
+            f"No API key was found; nothing was sent. Set the environment variable "
+            f"{API_KEY_VARIABLE}, save the key in {API_KEY_FILE}, or pass api_key=…. To try "
+            f"without a key, pass sandbox=True or set {SANDBOX_VARIABLE}=1."
         )
     if not _fits_a_header(secret):
         raise ConfigurationError(
-            "The subscription key has characters that no HTTP header can carry; nothing was sent. "
+            "The API key has characters that no HTTP header can carry; nothing was sent. "
             f"Check {API_KEY_VARIABLE} or api_key=… for spaces, line breaks and quotation marks."
         )
     return _bare(secret)

@@ -117,7 +117,7 @@ class ContentRejectedError(InvalidRequestError):
 
 
 class AuthenticationError(QwenImageError, ModelAuthenticationError):
-    """The gateway did not accept the subscription key: 401."""
+    """The gateway did not accept the API key: 401."""
 
 
 class PermissionDeniedError(QwenImageError, ModelPermissionDeniedError):

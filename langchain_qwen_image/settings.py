@@ -65,8 +65,8 @@ class QwenImageSettings(BaseModel):
         default_factory=api_key_from_environment,
         exclude=True,
         repr=False,
-        description="Subscription key; never logged, traced or pickled. Default: the environment "
-        "variable `PIXAZO_API_KEY`, then the file `~/.pixazo/api-key`.",
+        description="API key of the gateway; never logged, traced or pickled. Default: the "
+        "environment variable `PIXAZO_API_KEY`, then the file `~/.pixazo/api-key`.",
     )
     base_url: str = Field(
         default_factory=base_url_from_environment,

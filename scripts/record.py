@@ -39,7 +39,7 @@ def main() -> int:
 
 def _agreed() -> bool:
     if not os.environ.get("PIXAZO_API_KEY", "").strip():
-        print("Set PIXAZO_API_KEY to the subscription key first.", file=sys.stderr)
+        print("Set PIXAZO_API_KEY to the API key first.", file=sys.stderr)
         return False
     cost = LIVE_IMAGES * PRICE_USD
     print(f"This sends {LIVE_IMAGES} POST to the paid gateway, which costs ${cost:.3f}.")

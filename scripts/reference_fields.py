@@ -1,8 +1,8 @@
 """Griffe extension: the fields of a model as one table in the API reference, defaults as numbers.
 
 Of the two that can be installed, griffe-pydantic 1.3 shows names of constants as defaults and
-stops at `__hash__ = None`; griffe-fieldz 0.5 calls default factories, so that the environment of
-whoever builds would stand in the reference, and reads "768*768" as a product.
+stops at `__hash__ = None`; griffe-fieldz 0.5 calls default factories, so that the builder's
+environment would be in the reference, and reads "768*768" as a product.
 """
 
 from importlib import import_module

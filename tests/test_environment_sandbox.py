@@ -81,7 +81,7 @@ def test_a_key_file_that_others_can_read_is_refused(
 def test_an_empty_key_file_is_no_key(content: str, key_file: Path, server: SandboxServer) -> None:
     """An empty file is as good as none."""
     key_file.write_text(content)
-    with pytest.raises(errors.ConfigurationError, match="none was found"):
+    with pytest.raises(errors.ConfigurationError, match="No API key was found"):
         QwenImageClient(base_url=server.base_url).generate("a fox")
 
 

@@ -47,7 +47,7 @@ class BudgetStore(Protocol):
 
 
 class MemoryStore:
-    """Count in this process; a forked child counts on by itself."""
+    """Count in this process; a forked child counts on separately."""
 
     def __init__(self) -> None:
         """Start with nothing spent."""

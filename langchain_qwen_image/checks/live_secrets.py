@@ -30,7 +30,7 @@ class Scrubber:
     """Knows the secrets of a live check, and takes them out of text.
 
     Args:
-        key: The subscription key.
+        key: The API key.
         evidence: What the check saw; its links are what is looked for.
     """
 

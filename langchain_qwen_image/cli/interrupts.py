@@ -1,6 +1,6 @@
 """Ctrl-C in a command that pays: the first finishes what is paid for, the second leaves.
 
-SIGTERM and SIGHUP mean the same: whoever sends them does not want to lose paid images either.
+SIGTERM and SIGHUP mean the same: their sender does not want to lose paid images either.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def run_interruptible(
 
     Args:
         work: What to run.
-        finish: Lets the work begin nothing new, and end by itself.
+        finish: Lets the work begin nothing new, and end on its own.
     """
     signals: list[int] = []
     with asyncio.Runner() as runner:

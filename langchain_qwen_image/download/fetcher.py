@@ -6,7 +6,7 @@ What comes back is capped, bound to one deadline, and checked as it comes. Fetch
 is tried again; nothing here can buy anything.
 
 Behind a proxy it is the proxy that resolves names: an address in the link is judged all the same, a
-name is not, and whoever runs the proxy decides what it reaches.
+name is not, and the proxy's operator decides what it reaches.
 """
 
 import logging

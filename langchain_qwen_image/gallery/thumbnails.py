@@ -33,7 +33,7 @@ _Job = tuple[Entry, Future[str | None] | None]
 class Earlier:
     """The thumbnails of an earlier page, read from its file when they are wanted.
 
-    Only what can be nothing else than an image is taken over, whoever wrote the file.
+    Only what can be nothing else than an image is taken over: the file may be forged.
     """
 
     def __init__(self, page: Path) -> None:

@@ -12,7 +12,7 @@ from langchain_qwen_image.integration.batch import ThreadedBatches
 class RetryEach(  # type: ignore[no-redef]  # a field of its parent is called kwargs
     ThreadedBatches[Any, Any], RunnableRetry[Any, Any]
 ):
-    """Repeats each input of a batch by itself.
+    """Repeats each input of a batch separately.
 
     LangChain's own (read in langchain-core 1.7) judges a batch by the first error in it: if that
     may be repeated, every failed call is, also one that may be billed; if not, the error takes the

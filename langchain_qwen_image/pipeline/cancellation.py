@@ -71,7 +71,7 @@ class CallState:
 
 
 class DetachedCalls(Generic[_T]):
-    """Paid calls that lost their caller, for whoever asks for the same again.
+    """Paid calls that lost their caller, for a caller that asks for the same again.
 
     An agent that is resumed repeats the tool calls that were cancelled: it gets what they bought.
     """

@@ -1,4 +1,4 @@
-"""Progress of a call, told to whoever listens: LangChain's callbacks and LangGraph's stream.
+"""Progress of a call, for its listeners: LangChain's callbacks and LangGraph's stream.
 
 Outside a run no event is sent. A listener that fails never makes a call fail.
 """

@@ -58,7 +58,7 @@ FAILURES: dict[str, Scenario] = {
     "401": _apim(
         401,
         "Access denied due to invalid subscription key. Make sure to provide a valid key.",
-        "401: the subscription key is not accepted.",
+        "401: the API key is not accepted.",
     ),
     "402": _document(402, "Insufficient credits", "402: the account is out of credits."),
     "403": _document(

@@ -1,7 +1,7 @@
 """Write and read addresses that carry what they stand for, signed in their query string.
 
 So any process can answer them, also one that is started later. The signature is no secret: it
-keeps changed and re-encoded addresses out, and whoever reads one checks what it says all the same.
+keeps changed and re-encoded addresses out, and the reader checks what it says all the same.
 """
 
 import base64

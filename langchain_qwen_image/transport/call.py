@@ -39,7 +39,7 @@ class Call:
     def leave(self) -> None:
         """Note that the request leaves now.
 
-        A transport that sends it again by itself (the caller's own, digest authentication) is not
+        A transport that repeats it automatically (the caller's own, digest authentication) is not
         stopped: the first one may have been paid for.
 
         Raises:

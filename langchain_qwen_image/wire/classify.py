@@ -28,9 +28,9 @@ _UPSTREAM_CODES = (
     "invalidapikey", "arrearage", "accessdenied", "allocationquota", "commoditynotpurchased",
     "prepaidbilloverdue", "postpaidbilloverdue",
 )  # fmt: skip
-"""Codes of DashScope about whoever called it: behind the gateway, that is the gateway."""
+"""Codes of DashScope about its caller, which is the gateway."""
 
-_CHECK_KEY = "Check the subscription key (PIXAZO_API_KEY or api_key=…)."
+_CHECK_KEY = "Check the API key (PIXAZO_API_KEY or api_key=…)."
 _NOT_THE_GATEWAYS = "This page did not come from the gateway, but from something in front of it."
 _BEFORE_GATEWAY = (
     "It did not come from the gateway: something in front of it, such as a firewall or a proxy, "

@@ -1,4 +1,4 @@
-"""What an image's link says by itself: where it leads, when it expires, what of it is shown."""
+"""What can be read from an image's link: where it leads, when it expires, what of it is shown."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -103,7 +103,7 @@ def test_live_example_without_a_key_says_so(program: Path, run: Callable[..., Ru
     """With `--live` and no key, each example ends with one sentence, and nothing was sent."""
     done = run(program, "--live")
     assert done.returncode == 1
-    assert done.stderr.startswith("A subscription key is needed")
+    assert done.stderr.startswith("No API key was found")
     assert done.stderr.count("\n") == 1
 
 
