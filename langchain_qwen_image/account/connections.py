@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 from langchain_qwen_image.account.disk_reserve import DiskReserve
 from langchain_qwen_image.account.opening import BUSY_SECONDS, check_path, is_full, open_database
 from langchain_qwen_image.account.read_only import open_to_read
+from langchain_qwen_image.account.sqlite import SqliteTransaction
+from langchain_qwen_image.account.store import Transaction
 
 __all__ = ["BAD_ROW", "Connections", "Job"]
 
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
+Job = Callable[[Transaction], T]
 Outcome = tuple[Any, Exception | None]
 # What a row that this package did not write makes of the code that reads it.
 BAD_ROW = (ArithmeticError, InvalidOperation, LookupError, TypeError, ValueError)
@@ -29,6 +31,7 @@ class Connections:
         self._path = path
         self._opened: dict[str, tuple[sqlite3.Connection, tuple[int, int]]] = {}
         self._reserve = DiskReserve(path.parent)
+        self._log_holds_secret = False
         weakref.finalize(self, _close_all, self._opened)
 
     def write(self, jobs: list[Job[Any]]) -> list[Outcome]:
@@ -37,8 +40,9 @@ class Connections:
         Each may fail alone. When the disk is full, they are run again in the room that was held.
         """
         connection = self._to_write()
+        transaction = SqliteTransaction(connection, self._path, self._hold_room)
         try:
-            return _run_together(connection, jobs)
+            return self._run(transaction, jobs)
         except sqlite3.Error as error:
             if not is_full(error):
                 raise
@@ -48,7 +52,7 @@ class Connections:
             # is for the file.
             _checkpoint(connection, "PASSIVE")
             connection.execute("PRAGMA wal_autocheckpoint = 1")
-        return _run_together(connection, jobs)
+        return self._run(transaction, jobs)
 
     def read(self, job: Job[T], *, missing: T) -> T:
         """Run a job that only reads, on one snapshot; a missing file is not made."""
@@ -59,27 +63,24 @@ class Connections:
         try:
             connection.execute("BEGIN")
             try:
-                return job(connection)
+                return job(SqliteTransaction(connection, self._path, self._hold_room))
             finally:
                 connection.rollback()
         finally:
             if not is_kept:
                 connection.close()
 
-    def hold_room(self) -> None:
-        """Hold room on the disk for what has to be written when a call is answered.
+    @property
+    def log_holds_secret(self) -> bool:
+        """Whether the write-ahead log may have a secret that the tables have no more."""
+        return self._log_holds_secret
 
-        Raises:
-            OSError: The disk is full.
-        """
-        if self._reserve.hold() and "write" in self._opened:
-            self._opened["write"][0].execute("PRAGMA wal_autocheckpoint = 1000")  # SQLite's default
-
-    def clear_log(self) -> bool:
-        """Empty the write-ahead log, unless another process reads it; return whether it worked."""
+    def clear_log(self) -> None:
+        """Empty the write-ahead log, or leave it for the next time while another reads it."""
         with contextlib.suppress(sqlite3.Error):
-            return "write" not in self._opened or _checkpoint(self._opened["write"][0], "TRUNCATE")
-        return False
+            self._log_holds_secret = "write" in self._opened and not _checkpoint(
+                self._opened["write"][0], "TRUNCATE"
+            )
 
     def close_for_fork(self) -> None:
         """Close the connections, which must not get into a child, and go on holding room."""
@@ -93,6 +94,21 @@ class Connections:
         """Close everything; the next use opens it again."""
         _close_all(self._opened)
         self._reserve.drop()
+
+    def _run(self, transaction: SqliteTransaction, jobs: list[Job[Any]]) -> list[Outcome]:
+        try:
+            return _run_together(transaction, jobs)
+        finally:
+            self._log_holds_secret |= transaction.has_erased
+
+    def _hold_room(self) -> None:
+        """Hold room on the disk for what has to be written when a call is answered.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        if self._reserve.hold() and "write" in self._opened:
+            self._opened["write"][0].execute("PRAGMA wal_autocheckpoint = 1000")  # SQLite's default
 
     def _to_write(self) -> sqlite3.Connection:
         found = self._current("write")
@@ -122,10 +138,11 @@ class Connections:
         return None
 
 
-def _run_together(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Outcome]:
+def _run_together(transaction: SqliteTransaction, jobs: list[Job[Any]]) -> list[Outcome]:
+    connection = transaction.connection
     connection.execute("BEGIN IMMEDIATE")
     try:
-        outcomes = [_run_alone(connection, job) for job in jobs]
+        outcomes = [_run_alone(transaction, job) for job in jobs]
         connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
@@ -133,11 +150,12 @@ def _run_together(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[
     return outcomes
 
 
-def _run_alone(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:
+def _run_alone(transaction: SqliteTransaction, job: Job[Any]) -> Outcome:
+    connection = transaction.connection
     connection.execute("SAVEPOINT job")
     outcome: Outcome
     try:
-        outcome = (job(connection), None)
+        outcome = (job(transaction), None)
     except Exception as error:
         if is_full(error) or not connection.in_transaction:  # it concerns all of the transaction
             raise

@@ -8,18 +8,16 @@ A fork closes the connections first: SQLite keeps the state of its locks in memo
 that in a child believes in locks which the child does not hold.
 """
 
-import asyncio
 import os
 import sqlite3
 import threading
 import weakref
 from collections import deque
-from collections.abc import Generator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_qwen_image.account.connections import BAD_ROW, Connections, Job
+from langchain_qwen_image.account.store import Commit
 from langchain_qwen_image.errors import QwenImageError
 
 __all__ = ["Commit", "Database", "Job", "LedgerError"]
@@ -31,22 +29,6 @@ class LedgerError(QwenImageError):
     """A step that the ledger's order of steps does not allow, or that the disk did not take."""
 
 
-class Commit(Future[T]):
-    """A job on its way to the disk: `.result()` in a thread, `await` in a task.
-
-    It cannot be cancelled: it is written even if nothing waits for it any more.
-    """
-
-    def __init__(self) -> None:
-        """Count as begun, which a future cannot be cancelled out of."""
-        super().__init__()
-        self.set_running_or_notify_cancel()
-
-    def __await__(self) -> Generator[Any, None, T]:
-        """Wait for the commit without blocking the event loop."""
-        return asyncio.wrap_future(self).__await__()
-
-
 class Database:
     """One file in this process; `Database.at` gives every caller of a path the same."""
 
@@ -55,7 +37,6 @@ class Database:
         self.path = path
         self._pending: deque[tuple[Job[Any], Commit[Any]]] = deque()
         self._connections = Connections(path)
-        self._log_holds_secret = False
         self._make_locks()
 
     @staticmethod
@@ -71,17 +52,13 @@ class Database:
     def submit(self, job: Job[T]) -> Commit[T]:
         """Hand over a job to run in a transaction; its future is done once that is on the disk.
 
-        The job takes the connection; its exception undoes its own work and nobody else's.
+        The job takes the transaction; its exception undoes its own work and nobody else's.
         """
         commit: Commit[T] = Commit()
         self._pending.append((job, commit))
         if self._draining.acquire(blocking=False):
             self._start()
         return commit
-
-    def scrub(self) -> None:
-        """Clear the write-ahead log when the running job is on the disk: it erased a secret."""
-        self._log_holds_secret = True
 
     def read(self, job: Job[T], *, missing: T) -> T:
         """Run a job that only reads, on one snapshot; a missing file is not made.
@@ -98,14 +75,6 @@ class Database:
         except BAD_ROW as error:
             problem = f"holds an entry that this package did not write: {type(error).__name__}"
         raise LedgerError(f"{self.path} {problem}.")
-
-    def hold_room(self) -> None:
-        """Hold room on the disk for the answer to a call; for a job to call before it is sent.
-
-        Raises:
-            OSError: The disk is full.
-        """
-        self._connections.hold_room()
 
     def close(self) -> None:
         """Write what is pending and close the file; the next use opens it again."""
@@ -156,10 +125,9 @@ class Database:
                 commit.set_exception(self._explained(failure))
 
     def _clear_log(self) -> None:
-        """Empty the write-ahead log, or leave it for the next time while another reads it."""
-        if self._log_holds_secret:
+        if self._connections.log_holds_secret:
             with self._using:
-                self._log_holds_secret = not self._connections.clear_log()
+                self._connections.clear_log()
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, (OSError, sqlite3.Error, UnicodeError)):

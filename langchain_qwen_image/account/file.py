@@ -1,7 +1,6 @@
 """A budget's money counted in a file that processes share."""
 
 import os
-import sqlite3
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from langchain_qwen_image.account.database import Commit, Database
 from langchain_qwen_image.account.limits import EXACT, ZERO, Limits, Totals
+from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.concurrency.process import is_running, this_process
 
 __all__ = ["FileStore"]
@@ -18,8 +18,8 @@ _OF_CALL = "call:"
 # A call is entered in the ledger before it is sent: one that is not there never was.
 _RESERVED = f"""
 SELECT owner, usd, count(*) AS number, sum(images) AS images,
-    substr(token, 1, {len(_OF_CALL)}) = '{_OF_CALL}'
-        AND coalesce(state, 'asked') IN ('asked', 'refused') AS never_sent
+    CASE WHEN substr(token, 1, {len(_OF_CALL)}) = '{_OF_CALL}'
+        AND coalesce(state, 'asked') IN ('asked', 'refused') THEN 1 ELSE 0 END AS never_sent
 FROM reservations LEFT JOIN calls ON calls.id = substr(token, {len(_OF_CALL) + 1})
 GROUP BY owner, usd, never_sent
 """  # noqa: S608 - of constants
@@ -63,38 +63,43 @@ class FileStore:
         return self._database.read(_totals, missing=Totals())
 
 
-def _reserve(
-    connection: sqlite3.Connection, token: str, usd: Decimal, images: int, limits: Limits
-) -> str:
-    limits.check(_totals(connection), usd, images)
-    connection.execute(
-        "INSERT INTO reservations (token, day, usd, images, owner) VALUES (?, ?, ?, ?, ?)",
-        (token, datetime.now(UTC).date().isoformat(), str(usd), images, this_process()),
+def _reserve(tx: Transaction, token: str, usd: Decimal, images: int, limits: Limits) -> str:
+    limits.check(_totals(tx), usd, images)
+    tx.execute(
+        "INSERT INTO reservations (token, day, usd, images, owner)"
+        " VALUES (:token, :day, :usd, :images, :owner)",
+        {
+            "token": token,
+            "day": datetime.now(UTC).date().isoformat(),
+            "usd": str(usd),
+            "images": images,
+            "owner": this_process(),
+        },
     )
     return token
 
 
-def _settle(connection: sqlite3.Connection, token: str, usd: Decimal, images: int) -> None:
-    row = connection.execute("SELECT day FROM reservations WHERE token = ?", (token,)).fetchone()
+def _settle(tx: Transaction, token: str, usd: Decimal, images: int) -> None:
+    row = tx.lock("SELECT day FROM reservations WHERE token = :token", {"token": token})
     if row is None:
         return
-    connection.execute("DELETE FROM reservations WHERE token = ?", (token,))
-    spent = connection.execute("SELECT usd FROM spent WHERE day = ?", (row["day"],)).fetchone()
+    tx.execute("DELETE FROM reservations WHERE token = :token", {"token": token})
+    spent = tx.lock("SELECT usd FROM spent WHERE day = :day", {"day": row["day"]})
     total = usd if spent is None else _add(Decimal(spent["usd"]), usd)
-    connection.execute(
+    tx.execute(
         "INSERT INTO spent (day, usd, images) VALUES (:day, :usd, :images) ON CONFLICT (day)"
-        " DO UPDATE SET usd = excluded.usd, images = images + excluded.images",
+        " DO UPDATE SET usd = excluded.usd, images = spent.images + excluded.images",
         {"day": row["day"], "usd": str(total), "images": images},
     )
 
 
-def _totals(connection: sqlite3.Connection) -> Totals:
+def _totals(tx: Transaction) -> Totals:
     spent_usd = reserved_usd = ZERO
     spent_images = reserved_images = 0
-    for row in connection.execute("SELECT usd, images FROM spent"):
+    for row in tx.all("SELECT usd, images FROM spent"):
         spent_usd = _add(spent_usd, Decimal(row["usd"]))
         spent_images += row["images"]
-    for row in connection.execute(_RESERVED):
+    for row in tx.all(_RESERVED):
         usd = EXACT.multiply(Decimal(row["usd"]), Decimal(row["number"]))
         if is_running(row["owner"]):
             reserved_usd = _add(reserved_usd, usd)

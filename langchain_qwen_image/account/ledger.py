@@ -6,7 +6,6 @@ A call is one paid request. Each step is on the disk before its commit is done: 
 
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -26,6 +25,7 @@ from langchain_qwen_image.account.records import (
     to_micros,
 )
 from langchain_qwen_image.account.spend import SpendDay, spend_by_day
+from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.account.transitions import AlreadyAskedError
 
 __all__ = [
@@ -111,12 +111,7 @@ class Ledger:
 
         From then on, room for the answer is held on the disk.
         """
-
-        def job(connection: sqlite3.Connection) -> None:
-            self._database.hold_room()
-            transitions.send(connection, call_id)
-
-        return self._database.submit(job)
+        return self._submit(transitions.send, call_id)
 
     def waiting(self, call_id: str, error: str) -> Commit[None]:
         """Note that an attempt provably bought nothing and is to be repeated."""
@@ -132,7 +127,7 @@ class Ledger:
         It is erased when all images of the call are saved, when the call turns out to have bought
         nothing, and when one that was asked in its place is paid for.
         """
-        return self._submit(raw_answers.save, call_id, body, content_type, self.path)
+        return self._submit(raw_answers.save, call_id, body, content_type)
 
     def answered(
         self,
@@ -183,16 +178,16 @@ class Ledger:
 
     def read_raw_answer(self, call_id: str) -> bytes | None:
         """Return the answer that `raw_answer` saved, or None if there is none."""
-        job = partial(raw_answers.read, call_id=call_id, ledger=self.path)
+        job = partial(raw_answers.read, call_id=call_id)
         return self._database.read(job, missing=None)
 
     def get(self, call_id: str) -> LedgerCall | None:
         """Return a call, or None if the ledger has none of that id."""
-        return next(iter(self._select(queries.BY_ID, call_id)), None)
+        return next(iter(self._select(queries.BY_ID, id=call_id)), None)
 
     def find_item(self, batch: str, batch_item: str) -> LedgerCall | None:
         """Return the call of a bulk run's item that was not replaced."""
-        return next(iter(self._select(queries.BY_ITEM, batch, batch_item)), None)
+        return next(iter(self._select(queries.BY_ITEM, batch=batch, item=batch_item)), None)
 
     def find_image(self, image_id_or_path: str | os.PathLike[str]) -> LedgerImage | None:
         """Return an image by its id or by the path that it is saved at."""
@@ -210,10 +205,9 @@ class Ledger:
             states: Only calls that stand there.
             batch: Only calls of that bulk run, replaced ones included.
         """
-        wanted = None if states is None else f",{','.join(states)},"
         last, end = 0, self._database.read(queries.newest, missing=0)
         while last < end:
-            page = partial(queries.page, after=last, until=end, batch=batch, states=wanted)
+            page = partial(queries.page, after=last, until=end, batch=batch, states=states)
             last, calls = self._database.read(page, missing=queries.Page(end, []))
             yield from calls
 
@@ -223,28 +217,27 @@ class Ledger:
 
     def _submit(
         self,
-        step: Callable[Concatenate[sqlite3.Connection, P], None],
+        step: Callable[Concatenate[Transaction, P], None],
         *args: P.args,
         **kw: P.kwargs,
     ) -> Commit[None]:
-        return self._database.submit(lambda connection: step(connection, *args, **kw))
+        return self._database.submit(lambda tx: step(tx, *args, **kw))
 
     def _settle(
         self,
-        step: Callable[Concatenate[sqlite3.Connection, P], None],
+        step: Callable[Concatenate[Transaction, P], None],
         *args: P.args,
         **kw: P.kwargs,
     ) -> Commit[None]:
         """Hand over a step after which secrets may not be needed any more."""
 
-        def job(connection: sqlite3.Connection) -> None:
-            step(connection, *args, **kw)
-            if raw_answers.erase_settled(connection, self.path) or step is transitions.save:
-                self._database.scrub()
+        def job(tx: Transaction) -> None:
+            step(tx, *args, **kw)
+            raw_answers.erase_settled(tx)
 
         return self._database.submit(job)
 
-    def _select(self, sql: str, *values: str | int | None) -> list[LedgerCall]:
+    def _select(self, sql: str, **values: str) -> list[LedgerCall]:
         return self._database.read(
             partial(queries.select_calls, sql=sql, values=values), missing=[]
         )

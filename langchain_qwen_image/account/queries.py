@@ -1,30 +1,32 @@
 """Read calls and images out of a ledger's tables; each function runs on one snapshot."""
 
-import sqlite3
 from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage, read_call, read_image
+from langchain_qwen_image.account.records import (
+    LedgerCall,
+    LedgerImage,
+    State,
+    read_call,
+    read_image,
+)
+from langchain_qwen_image.account.store import Transaction
 
 __all__ = ["BY_ID", "BY_ITEM", "Page", "find_image", "newest", "page", "select_calls"]
 
-# Values are named or in their order: Python 3.12 takes ?1 for a name (gh-117995).
 _CALLS = (
     "SELECT calls.*, EXISTS (SELECT 1 FROM raw_answers"
     " WHERE call = calls.seq AND size_bytes IS NOT NULL) AS has_raw_answer FROM calls WHERE "
 )
-BY_ID = _CALLS + "id = ?"
-BY_ITEM = _CALLS + "batch = ? AND batch_item = ? AND replaced_by IS NULL"
+BY_ID = _CALLS + "id = :id"
+BY_ITEM = _CALLS + "batch = :batch AND batch_item = :item AND replaced_by IS NULL"
 _PAGE = 500
-_BY_PAGE = _CALLS + (
-    "seq > :after AND seq <= :end AND (:batch IS NULL OR batch = :batch)"
-    " AND (:states IS NULL OR instr(:states, ',' || state || ',')) ORDER BY seq"
-)
 _IMAGES = (
     "SELECT images.*, links.url, calls.id AS call_id FROM images"
     " JOIN links ON links.image = images.seq JOIN calls ON calls.seq = images.call WHERE "
 )
-_BY_CALL = _IMAGES + "images.call BETWEEN ? AND ? ORDER BY images.call, position"
+_BY_CALL = _IMAGES + "images.call BETWEEN :first AND :last ORDER BY images.call, position"
 _BY_NAME = _IMAGES + "images.id = :name OR images.path = :name"
 
 
@@ -35,42 +37,48 @@ class Page(NamedTuple):
     calls: list[LedgerCall]
 
 
-def newest(connection: sqlite3.Connection) -> int:
+def newest(tx: Transaction) -> int:
     """Return the number of the call asked last; 0 if there is none."""
-    seq: int = connection.execute("SELECT coalesce(max(seq), 0) FROM calls").fetchone()[0]
-    return seq
+    row = tx.one("SELECT max(seq) AS seq FROM calls")
+    return 0 if row is None or row["seq"] is None else int(row["seq"])
 
 
 def page(
-    connection: sqlite3.Connection, after: int, until: int, batch: str | None, states: str | None
+    tx: Transaction, after: int, until: int, batch: str | None, states: Collection[State] | None
 ) -> Page:
     """Return those calls of a page that are wanted."""
     # Numbers may have gaps of any size in a file that was tampered with.
-    end: int = connection.execute(
-        "SELECT coalesce(max(seq), :until) FROM"
-        " (SELECT seq FROM calls WHERE seq > :after AND seq <= :until ORDER BY seq LIMIT :page)",
+    row = tx.one(
+        "SELECT max(seq) AS seq FROM (SELECT seq FROM calls"
+        " WHERE seq > :after AND seq <= :until ORDER BY seq LIMIT :page) AS page",
         {"after": after, "until": until, "page": _PAGE},
-    ).fetchone()[0]
-    wanted = {"after": after, "end": end, "batch": batch, "states": states}
-    return Page(end, select_calls(connection, _BY_PAGE, wanted))
+    )
+    end = until if row is None or row["seq"] is None else int(row["seq"])
+    sql = "seq > :after AND seq <= :end"
+    values: dict[str, Any] = {"after": after, "end": end}
+    if batch is not None:
+        sql += " AND batch = :batch"
+        values["batch"] = batch
+    if states is not None:
+        names = {f"state{number}": state for number, state in enumerate(states)}
+        among = ", ".join(f":{name}" for name in names) or "NULL"
+        sql += f" AND state IN ({among})"
+        values |= names
+    return Page(end, select_calls(tx, f"{_CALLS}{sql} ORDER BY seq", values))
 
 
-def select_calls(
-    connection: sqlite3.Connection,
-    sql: str,
-    values: tuple[str | int | None, ...] | dict[str, str | int | None],
-) -> list[LedgerCall]:
+def select_calls(tx: Transaction, sql: str, values: Mapping[str, Any]) -> list[LedgerCall]:
     """Return the calls that a statement finds, with their images."""
-    rows = connection.execute(sql, values).fetchall()
+    rows = tx.all(sql, values)
     if not rows:
         return []
     images: dict[str, list[LedgerImage]] = defaultdict(list)
-    for row in connection.execute(_BY_CALL, (rows[0]["seq"], rows[-1]["seq"])):
+    for row in tx.all(_BY_CALL, {"first": rows[0]["seq"], "last": rows[-1]["seq"]}):
         images[row["call_id"]].append(read_image(row))
     return [read_call(row, images[row["id"]]) for row in rows]
 
 
-def find_image(connection: sqlite3.Connection, name: str | bytes) -> LedgerImage | None:
+def find_image(tx: Transaction, name: str | bytes) -> LedgerImage | None:
     """Return the image of that id, or that is saved at that path."""
-    row = connection.execute(_BY_NAME, {"name": name}).fetchone()
+    row = tx.one(_BY_NAME, {"name": name})
     return None if row is None else read_image(row)

@@ -6,12 +6,12 @@ They are as secret as links, and erased when their call is settled or given up.
 import hashlib
 import os
 import re
-import sqlite3
 import tempfile
 from itertools import count
 from pathlib import Path
 
 from langchain_qwen_image.account.database import LedgerError
+from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.account.transitions import get_call
 
 __all__ = ["erase_settled", "read", "save", "write_out"]
@@ -30,51 +30,53 @@ WHERE size_bytes IS NOT NULL AND (calls.state IN ('refused', 'saved')
 """
 
 
-def save(
-    connection: sqlite3.Connection,
-    call_id: str,
-    body: bytes,
-    content_type: str | None,
-    ledger: Path,
-) -> None:
+def save(tx: Transaction, call_id: str, body: bytes, content_type: str | None) -> None:
     """Save an answer in the place of an earlier one of its call; a large one is a file first."""
-    call = get_call(connection, call_id)
+    call = get_call(tx, call_id)
     if call["state"] == "saved":
         return
     if call["state"] not in _MAY_HAVE_ONE:
         raise LedgerError(f"Call {call_id} is {call['state']} and has no answer to save.")
-    is_large = len(body) > _MAX_IN_TABLE
-    if is_large:
-        _write_file(_file(ledger, call_id), body)
-    _cut_short(connection, call["seq"])
-    connection.execute(
-        "INSERT INTO raw_answers (call, content_type, size_bytes, body) VALUES (?, ?, ?, ?)",
-        (call["seq"], content_type, len(body), None if is_large else body),
+    file = _file(tx, call_id) if len(body) > _MAX_IN_TABLE else None
+    if file is not None:
+        _write_file(file, body)
+    _cut_short(tx, call["seq"])
+    tx.execute(
+        "INSERT INTO raw_answers (call, content_type, size_bytes, body)"
+        " VALUES (:call, :content_type, :size_bytes, :body)",
+        {
+            "call": call["seq"],
+            "content_type": content_type,
+            "size_bytes": len(body),
+            "body": body if file is None else None,
+        },
     )
 
 
-def read(connection: sqlite3.Connection, call_id: str, ledger: Path) -> bytes | None:
+def read(tx: Transaction, call_id: str) -> bytes | None:
     """Return the answer that is saved with a call, or None."""
-    row = connection.execute(
+    row = tx.one(
         "SELECT body FROM raw_answers JOIN calls ON calls.seq = raw_answers.call"
-        " WHERE calls.id = ? AND size_bytes IS NOT NULL",
-        (call_id,),
-    ).fetchone()
+        " WHERE calls.id = :id AND size_bytes IS NOT NULL",
+        {"id": call_id},
+    )
     if row is None:
         return None
     body: bytes | None = row["body"]
-    return _file(ledger, call_id).read_bytes() if body is None else body
+    if body is not None:
+        return body
+    file = _file(tx, call_id)
+    return None if file is None else file.read_bytes()
 
 
-def erase_settled(connection: sqlite3.Connection, ledger: Path) -> bool:
-    """Erase the answers of calls whose images are saved, that bought nothing, or were given up.
-
-    Returns whether there were any.
-    """
-    calls = connection.execute(_SETTLED).fetchall()
-    for call in calls:
-        _erase(connection, call["id"], call["seq"], ledger)
-    return bool(calls)
+def erase_settled(tx: Transaction) -> None:
+    """Erase the answers of calls whose images are saved, that bought nothing, or were given up."""
+    for call in tx.all(_SETTLED):
+        _cut_short(tx, call["seq"])
+        file = _file(tx, call["id"])
+        if file is not None:
+            file.unlink(missing_ok=True)
+        tx.erased_secret()
 
 
 def write_out(folder: Path, call_id: str, body: bytes) -> Path:
@@ -99,21 +101,19 @@ def _suffix(body: bytes) -> str:
     return {b"{": ".json", b"[": ".json", b"<": ".html"}.get(body.lstrip()[:1], ".bin")
 
 
-def _erase(connection: sqlite3.Connection, call_id: str, seq: int, ledger: Path) -> None:
-    _cut_short(connection, seq)
-    _file(ledger, call_id).unlink(missing_ok=True)
-
-
-def _cut_short(connection: sqlite3.Connection, seq: int) -> None:
+def _cut_short(tx: Transaction, seq: int) -> None:
     # And not deleted: rows that are deleted make SQLite move others (schema.py).
-    connection.execute(
+    tx.execute(
         "UPDATE raw_answers SET body = NULL, size_bytes = NULL"
-        " WHERE call = ? AND size_bytes IS NOT NULL",
-        (seq,),
+        " WHERE call = :call AND size_bytes IS NOT NULL",
+        {"call": seq},
     )
 
 
-def _file(ledger: Path, call_id: str) -> Path:
+def _file(tx: Transaction, call_id: str) -> Path | None:
+    ledger = tx.answers_beside
+    if ledger is None:
+        return None
     # Of a hash: a call's id may be any text, and the ledger may be somebody else's.
     name = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return ledger.with_name(f"{ledger.name}-answer-{name}")

@@ -2,12 +2,13 @@
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
+
+from langchain_qwen_image.account.store import Row
 
 __all__ = ["LedgerCall", "LedgerImage", "State"]
 
@@ -117,7 +118,7 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + micros * _MICROSECOND
 
 
-def read_image(row: sqlite3.Row) -> LedgerImage:
+def read_image(row: Row) -> LedgerImage:
     """Make an image of a row of `images` that has its call's id as `call_id`."""
     expires_at = row["expires_at"]
     return LedgerImage(
@@ -132,7 +133,7 @@ def read_image(row: sqlite3.Row) -> LedgerImage:
     )
 
 
-def read_call(row: sqlite3.Row, images: Iterable[LedgerImage]) -> LedgerCall:
+def read_call(row: Row, images: Iterable[LedgerImage]) -> LedgerCall:
     """Make a call of a row of `calls`."""
     return LedgerCall(
         id=row["id"],

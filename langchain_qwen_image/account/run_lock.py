@@ -3,32 +3,38 @@
 The claim of a killed process is void, and the next one takes it over.
 """
 
-import sqlite3
-
 from langchain_qwen_image.account.schema import RUNS
+from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.concurrency.process import is_running, this_process
 from langchain_qwen_image.errors import ConfigurationError
 
 __all__ = ["claim", "release"]
 
 
-def claim(connection: sqlite3.Connection, batch: str) -> None:
+def claim(tx: Transaction, batch: str) -> None:
     """Take a run for this process.
 
     Raises:
         ConfigurationError: A process that still runs has it.
     """
-    connection.execute(RUNS.replace("TABLE", "TABLE IF NOT EXISTS"))
-    row = connection.execute("SELECT owner FROM runs WHERE batch = ?", (batch,)).fetchone()
+    tx.execute(RUNS.replace("TABLE", "TABLE IF NOT EXISTS"))
+    row = tx.lock("SELECT owner FROM runs WHERE batch = :batch", {"batch": batch})
     if row is not None and is_running(row["owner"]):
         process = row["owner"].partition(":")[0]
         raise ConfigurationError(
             f"Another bulk run is using this ledger, in process {process}; nothing "
             "was sent. Wait until it has ended, or use another folder."
         )
-    connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (batch, this_process()))
+    tx.execute(
+        "INSERT INTO runs (batch, owner) VALUES (:batch, :owner)"
+        " ON CONFLICT (batch) DO UPDATE SET owner = excluded.owner",
+        {"batch": batch, "owner": this_process()},
+    )
 
 
-def release(connection: sqlite3.Connection, batch: str) -> None:
+def release(tx: Transaction, batch: str) -> None:
     """Give a run back, so that it can be resumed."""
-    connection.execute("DELETE FROM runs WHERE batch = ? AND owner = ?", (batch, this_process()))
+    tx.execute(
+        "DELETE FROM runs WHERE batch = :batch AND owner = :owner",
+        {"batch": batch, "owner": this_process()},
+    )

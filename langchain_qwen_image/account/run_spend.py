@@ -1,6 +1,5 @@
 """Add up what one run paid, or may have paid, from the ledger: not from what it lived to report."""
 
-import sqlite3
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -8,17 +7,18 @@ from pathlib import Path
 
 from langchain_qwen_image.account.database import Database
 from langchain_qwen_image.account.queries import newest
+from langchain_qwen_image.account.store import Transaction
 
 __all__ = ["RunSpend", "newest_call", "spend_after"]
 
 # By number and not by time: a clock may be set back in a run.
 _CALLS = """
 SELECT state, cost_usd, count(*) AS calls FROM calls
-WHERE batch IS ? AND seq > ? GROUP BY state, cost_usd
+WHERE coalesce(batch, '') = :batch AND seq > :call GROUP BY state, cost_usd
 """
 _IMAGES = """
-SELECT count(*) FROM images JOIN calls ON calls.seq = images.call
-WHERE batch IS ? AND calls.seq > ?
+SELECT count(*) AS images FROM images JOIN calls ON calls.seq = images.call
+WHERE coalesce(batch, '') = :batch AND calls.seq > :call
 """
 
 
@@ -64,9 +64,11 @@ def spend_after(path: Path, call: int, batch: str | None) -> RunSpend:
     return Database.at(path).read(partial(_spend, call=call, batch=batch), missing=RunSpend())
 
 
-def _spend(connection: sqlite3.Connection, call: int, batch: str | None) -> RunSpend:
-    spend = RunSpend(images=connection.execute(_IMAGES, (batch, call)).fetchone()[0])
-    for row in connection.execute(_CALLS, (batch, call)):
+def _spend(tx: Transaction, call: int, batch: str | None) -> RunSpend:
+    values = {"batch": batch or "", "call": call}
+    images = tx.one(_IMAGES, values)
+    spend = RunSpend(images=images["images"] if images else 0)
+    for row in tx.all(_CALLS, values):
         usd = row["calls"] * Decimal(row["cost_usd"])
         if row["state"] in ("answered", "saved"):
             spend.usd += usd

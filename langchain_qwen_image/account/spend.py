@@ -1,15 +1,15 @@
 """Add up, by day, what a ledger or a budget's file says was asked for, paid, saved and lost."""
 
 import os
-import sqlite3
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
 from langchain_qwen_image.account.database import Database
 from langchain_qwen_image.account.records import to_micros
+from langchain_qwen_image.account.store import Row, Transaction
 from langchain_qwen_image.errors import ConfigurationError
 
 __all__ = ["SpendDay", "spend_by_day"]
@@ -17,15 +17,15 @@ __all__ = ["SpendDay", "spend_by_day"]
 # Upstream: a link is valid for 24 hours.
 _LINK_LIFE_MICROS = 24 * 3600 * 1_000_000
 _CALLS = """
-SELECT date(created_at / 1000000, 'unixepoch') AS day, state, cost_usd, count(*) AS number
-FROM calls GROUP BY day, state, cost_usd
+SELECT created_at / 86400000000 AS day, state, cost_usd, count(*) AS number
+FROM calls GROUP BY created_at / 86400000000, state, cost_usd
 """
 _IMAGES = """
-SELECT date(created_at / 1000000, 'unixepoch') AS day, count(*) AS paid, count(path) AS saved,
-    sum(path IS NULL
-        AND (url = 'data:' OR coalesce(expires_at, updated_at + :life) <= :now)) AS lost
+SELECT created_at / 86400000000 AS day, count(*) AS paid, count(path) AS saved,
+    count(CASE WHEN path IS NULL
+        AND (url = 'data:' OR coalesce(expires_at, updated_at + :life) <= :now) THEN 1 END) AS lost
 FROM images JOIN links ON links.image = images.seq JOIN calls ON calls.seq = images.call
-GROUP BY day
+GROUP BY created_at / 86400000000
 """
 
 
@@ -77,20 +77,27 @@ def spend_by_day(path: str | os.PathLike[str], *, now: datetime | None = None) -
     return [days[day] for day in sorted(days)]
 
 
+_EPOCH = date(1970, 1, 1)
+
+
 class _Days(dict[str, SpendDay]):
     def __missing__(self, day: str) -> SpendDay:
         self[day] = SpendDay(day)
         return self[day]
 
 
-def _days(connection: sqlite3.Connection, now: int) -> dict[str, SpendDay] | None:
+def _days(tx: Transaction, now: int) -> dict[str, SpendDay] | None:
     days = _Days()
-    for row in connection.execute(_CALLS):
-        _add_calls(days[row["day"]], row["state"], row["number"], Decimal(row["cost_usd"]))
-    for row in connection.execute(_IMAGES, {"now": now, "life": _LINK_LIFE_MICROS}):
-        day = days[row["day"]]
+    for row in tx.all(_CALLS):
+        _add_calls(days[_day(row)], row["state"], row["number"], Decimal(row["cost_usd"]))
+    for row in tx.all(_IMAGES, {"now": now, "life": _LINK_LIFE_MICROS}):
+        day = days[_day(row)]
         day.paid, day.saved, day.lost = row["paid"], row["saved"], row["lost"]
-    return days or _budget_days(connection)
+    return days or _budget_days(tx)
+
+
+def _day(row: Row) -> str:
+    return (_EPOCH + timedelta(days=row["day"])).isoformat()
 
 
 def _add_calls(day: SpendDay, state: str, number: int, cost_usd: Decimal) -> None:
@@ -102,13 +109,13 @@ def _add_calls(day: SpendDay, state: str, number: int, cost_usd: Decimal) -> Non
         day.usd_unknown += number * cost_usd
 
 
-def _budget_days(connection: sqlite3.Connection) -> dict[str, SpendDay]:
+def _budget_days(tx: Transaction) -> dict[str, SpendDay]:
     days = _Days()
-    for row in connection.execute("SELECT day, usd, images FROM spent"):
+    for row in tx.all("SELECT day, usd, images FROM spent"):
         day = days[row["day"]]
         day.paid, day.usd = row["images"], Decimal(row["usd"])
         day.asked += row["images"]
-    for row in connection.execute("SELECT day, usd, images FROM reservations"):
+    for row in tx.all("SELECT day, usd, images FROM reservations"):
         day = days[row["day"]]
         day.asked += row["images"]
         day.unknown += row["images"]

@@ -7,13 +7,12 @@ sent ─► refused ─► asked: it bought nothing, and may be asked again
 sent ─► unknown ─► queued, answered or refused: the answer came late
 """
 
-import sqlite3
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_qwen_image.account.database import LedgerError
 from langchain_qwen_image.account.records import State
+from langchain_qwen_image.account.store import Row, Transaction
 
 __all__ = ["AlreadyAskedError", "get_call"]
 
@@ -43,30 +42,31 @@ class AlreadyAskedError(LedgerError):
         self.state = state
 
 
-def ask(connection: sqlite3.Connection, row: Mapping[str, Any], pay_again: bool) -> None:
+def ask(tx: Transaction, row: Mapping[str, Any], pay_again: bool) -> None:
     """Enter a call, in the place of its batch item's earlier one if that may be asked again."""
-    earlier = _find(connection, row["id"])
+    earlier = _find(tx, row["id"])
     if earlier is not None:
         if any(earlier[name] != row[name] for name in ("prompt", "parameters", "batch_item")):
             raise LedgerError(f"Call {row['id']} is in the ledger with another request.")
         if earlier["state"] == "refused":  # it bought nothing, and is asked once more
-            _move(connection, row["id"], "asked")
+            _move(tx, row["id"], "asked")
         return
     if row["batch"] is not None:
-        _replace(connection, row, pay_again)
-    connection.execute(
+        _replace(tx, row, pay_again)
+    tx.execute(
         "INSERT INTO calls (id, state, prompt, parameters, model, base_url, cost_usd, batch,"
         " batch_item, created_at, updated_at) VALUES (:id, 'asked', :prompt, :parameters, :model,"
         " :base_url, :cost_usd, :batch, :batch_item, :now, :now)",
-        {**row, "now": _now()},
+        {**row, "now": tx.now()},
     )
 
 
-def _replace(connection: sqlite3.Connection, row: Mapping[str, Any], pay_again: bool) -> None:
-    earlier = connection.execute(
-        "SELECT id, state FROM calls WHERE batch = ? AND batch_item = ? AND replaced_by IS NULL",
-        (row["batch"], row["batch_item"]),
-    ).fetchone()
+def _replace(tx: Transaction, row: Mapping[str, Any], pay_again: bool) -> None:
+    earlier = tx.lock(
+        "SELECT id, state FROM calls"
+        " WHERE batch = :batch AND batch_item = :batch_item AND replaced_by IS NULL",
+        {"batch": row["batch"], "batch_item": row["batch_item"]},
+    )
     if earlier is None:
         return
     state = earlier["state"]
@@ -78,32 +78,36 @@ def _replace(connection: sqlite3.Connection, row: Mapping[str, Any], pay_again: 
             call_id=earlier["id"],
             state=state,
         )
-    connection.execute("UPDATE calls SET replaced_by = ? WHERE id = ?", (row["id"], earlier["id"]))
+    tx.execute(
+        "UPDATE calls SET replaced_by = :by WHERE id = :id", {"by": row["id"], "id": earlier["id"]}
+    )
 
 
-def send(connection: sqlite3.Connection, call_id: str) -> None:
+def send(tx: Transaction, call_id: str) -> None:
     """Note that a POST is about to leave; a call whose place was taken must not send."""
-    call = get_call(connection, call_id)
+    tx.hold_room()
+    call = get_call(tx, call_id)
     if call["replaced_by"] is not None:
         raise LedgerError(f"Call {call_id} was replaced by {call['replaced_by']}; do not send it.")
-    _move(connection, call_id, "sent", attempts=1)
+    _move(tx, call_id, "sent", attempts=1)
 
 
-def wait(connection: sqlite3.Connection, call_id: str, error: str) -> None:
+def wait(tx: Transaction, call_id: str, error: str) -> None:
     """Note that an attempt bought nothing and is to be repeated."""
-    _move(connection, call_id, "asked", error=error)
+    _move(tx, call_id, "asked", error=error)
 
 
-def queue(
-    connection: sqlite3.Connection, call_id: str, polling_path: str, request_id: str | None
-) -> None:
+def queue(tx: Transaction, call_id: str, polling_path: str, request_id: str | None) -> None:
     """Note that the image is not made yet, and where to ask for it; a repeat may change that."""
-    _move(connection, call_id, "queued", request_id=request_id)
-    connection.execute("UPDATE calls SET polling_path = ? WHERE id = ?", (polling_path, call_id))
+    _move(tx, call_id, "queued", request_id=request_id)
+    tx.execute(
+        "UPDATE calls SET polling_path = :path WHERE id = :id",
+        {"path": polling_path, "id": call_id},
+    )
 
 
 def fail(
-    connection: sqlite3.Connection,
+    tx: Transaction,
     call_id: str,
     to: State,
     error: str,
@@ -111,61 +115,68 @@ def fail(
     request_id: str | None,
 ) -> None:
     """Note that a call bought nothing (`refused`) or may have bought an image (`unknown`)."""
-    _move(connection, call_id, to, error=error, message=message, request_id=request_id)
+    _move(tx, call_id, to, error=error, message=message, request_id=request_id)
 
 
 def answer(
-    connection: sqlite3.Connection,
+    tx: Transaction,
     call_id: str,
     images: Sequence[tuple[str, str, int | None]],
     request_id: str | None,
     cost_usd: str,
 ) -> None:
     """Note what was bought, with its links; a repeat must name the same images."""
-    call = get_call(connection, call_id)
+    call = get_call(tx, call_id)
     if call["state"] in ("answered", "saved"):
-        known = connection.execute("SELECT id FROM images WHERE call = ?", (call["seq"],))
+        known = tx.all("SELECT id FROM images WHERE call = :call", {"call": call["seq"]})
         if {row["id"] for row in known} != {image_id for image_id, _, _ in images}:
             raise LedgerError(f"Call {call_id} was answered before, with other images.")
         return
-    _move(connection, call_id, "answered", request_id=request_id, cost_usd=cost_usd)
+    _move(tx, call_id, "answered", request_id=request_id, cost_usd=cost_usd)
     for position, (image_id, url, expires_at) in enumerate(images):
-        image = connection.execute(
-            "INSERT INTO images (id, call, position, expires_at) VALUES (?, ?, ?, ?)",
-            (image_id, call["seq"], position, expires_at),
+        tx.execute(
+            "INSERT INTO images (id, call, position, expires_at)"
+            " VALUES (:id, :call, :position, :expires_at)",
+            {"id": image_id, "call": call["seq"], "position": position, "expires_at": expires_at},
         )
-        connection.execute("INSERT INTO links VALUES (?, ?)", (image.lastrowid, url))
+        tx.execute(
+            "INSERT INTO links (image, url) SELECT seq, :url FROM images WHERE id = :id",
+            {"id": image_id, "url": url},
+        )
 
 
-def save(
-    connection: sqlite3.Connection, image_id: str, path: str | bytes, sha256: str, size_bytes: int
-) -> None:
+def save(tx: Transaction, image_id: str, path: str | bytes, sha256: str, size_bytes: int) -> None:
     """Note that an image is on disk, and erase the secret of its link."""
-    image = _get_image(connection, image_id)
-    connection.execute(
-        "UPDATE images SET path = ?, sha256 = ?, size_bytes = ?, error = NULL WHERE seq = ?",
-        (path, sha256, size_bytes, image["seq"]),
+    image = _get_image(tx, image_id)
+    tx.execute(
+        "UPDATE images SET path = :path, sha256 = :sha256, size_bytes = :size_bytes, error = NULL"
+        " WHERE seq = :seq",
+        {"path": path, "sha256": sha256, "size_bytes": size_bytes, "seq": image["seq"]},
     )
     shown = image["url"].partition("?")[0].partition("#")[0]
-    connection.execute("UPDATE links SET url = ? WHERE image = ?", (shown, image["seq"]))
-    connection.execute(
-        "UPDATE calls SET updated_at = ?, state = CASE WHEN EXISTS"
+    tx.execute(
+        "UPDATE links SET url = :url WHERE image = :image", {"url": shown, "image": image["seq"]}
+    )
+    tx.erased_secret()
+    tx.execute(
+        "UPDATE calls SET updated_at = :now, state = CASE WHEN EXISTS"
         " (SELECT 1 FROM images WHERE call = calls.seq AND path IS NULL)"
-        " THEN state ELSE 'saved' END WHERE seq = ?",
-        (_now(), image["call"]),
+        " THEN state ELSE 'saved' END WHERE seq = :seq",
+        {"now": tx.now(), "seq": image["call"]},
     )
 
 
-def lose(connection: sqlite3.Connection, image_id: str, error: str) -> None:
+def lose(tx: Transaction, image_id: str, error: str) -> None:
     """Note why an image is not on disk; its link stays, and a saved image stays saved."""
-    _get_image(connection, image_id)
-    connection.execute(
-        "UPDATE images SET error = ? WHERE id = ? AND path IS NULL", (error, image_id)
+    _get_image(tx, image_id)
+    tx.execute(
+        "UPDATE images SET error = :error WHERE id = :id AND path IS NULL",
+        {"error": error, "id": image_id},
     )
 
 
 def _move(
-    connection: sqlite3.Connection,
+    tx: Transaction,
     call_id: str,
     to: State,
     *,
@@ -175,12 +186,12 @@ def _move(
     request_id: str | None = None,
     cost_usd: str | None = None,
 ) -> None:
-    state: State = get_call(connection, call_id)["state"]
+    state: State = get_call(tx, call_id)["state"]
     if state == to:
         return
     if to not in _MAY_BECOME[state]:
         raise LedgerError(f"Call {call_id} is {state} and cannot become {to}.")
-    connection.execute(
+    tx.execute(
         "UPDATE calls SET state = :to, attempts = attempts + :attempts, error = :error,"
         " message = :message, request_id = coalesce(:request_id, request_id),"
         " cost_usd = coalesce(:cost_usd, cost_usd), updated_at = :now WHERE id = :id",
@@ -192,38 +203,32 @@ def _move(
             "message": message,
             "request_id": request_id,
             "cost_usd": cost_usd,
-            "now": _now(),
+            "now": tx.now(),
         },
     )
 
 
-def _find(connection: sqlite3.Connection, call_id: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM calls WHERE id = ?", (call_id,)
-    ).fetchone()
-    return row
+def _find(tx: Transaction, call_id: str) -> Row | None:
+    return tx.lock("SELECT * FROM calls WHERE id = :id", {"id": call_id})
 
 
-def get_call(connection: sqlite3.Connection, call_id: str) -> sqlite3.Row:
+def get_call(tx: Transaction, call_id: str) -> Row:
     """Return the row of a call.
 
     Raises:
         LedgerError: There is none.
     """
-    row = _find(connection, call_id)
+    row = _find(tx, call_id)
     if row is None:
         raise LedgerError(f"The ledger has no call {call_id}; the step `asked` comes first.")
     return row
 
 
-def _get_image(connection: sqlite3.Connection, image_id: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = connection.execute(
-        "SELECT images.*, url FROM images JOIN links ON image = seq WHERE id = ?", (image_id,)
-    ).fetchone()
+def _get_image(tx: Transaction, image_id: str) -> Row:
+    row = tx.one(
+        "SELECT images.*, url FROM images JOIN links ON image = seq WHERE id = :id",
+        {"id": image_id},
+    )
     if row is None:
         raise LedgerError(f"The ledger has no image {image_id}; the step `answered` comes first.")
     return row
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

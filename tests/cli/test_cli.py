@@ -406,7 +406,7 @@ def test_spend_over_days(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger(here / "calls.db")
     for day in (1, 2):
         now = int(datetime(2026, 3, day, tzinfo=UTC).timestamp() * 1e6)
-        monkeypatch.setattr("langchain_qwen_image.account.transitions._now", lambda now=now: now)
+        monkeypatch.setattr("langchain_qwen_image.account.sqlite.now_micros", lambda now=now: now)
         call = {"prompt": "a", "parameters": {}, "model": "m", "base_url": "https://g.example"}
         ledger.asked(f"call {day}", cost_usd=Decimal("0.045"), **call).result()
         ledger.sent(f"call {day}").result()

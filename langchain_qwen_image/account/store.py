@@ -1,0 +1,107 @@
+"""What keeps an account's tables: the two protocols that SQLite and PostgreSQL both follow.
+
+A step is one function of a transaction. Its SQL is written once, in the words that both know:
+values are named (`:name`), money is decimal text that Python adds up, nothing is `RETURNING`.
+"""
+
+import asyncio
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+__all__ = ["Commit", "Row", "Store", "Transaction"]
+
+T = TypeVar("T")
+_NONE: Mapping[str, Any] = {}
+
+
+class Row(Protocol):
+    """One row of an answer, by the names of its columns."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return the value of a column."""
+        ...
+
+
+class Transaction(Protocol):
+    """One transaction on one connection: a step reads, decides and writes in it."""
+
+    @property
+    def answers_beside(self) -> Path | None:
+        """The file beside which large raw answers are files of their own; None: they are rows."""
+        ...
+
+    def execute(self, sql: str, values: Mapping[str, Any] = _NONE) -> None:
+        """Write."""
+        ...
+
+    def one(self, sql: str, values: Mapping[str, Any] = _NONE) -> Row | None:
+        """Return the first row; None if there is none."""
+        ...
+
+    def all(self, sql: str, values: Mapping[str, Any] = _NONE) -> Sequence[Row]:
+        """Return all rows."""
+        ...
+
+    def lock(self, sql: str, values: Mapping[str, Any] = _NONE) -> Row | None:
+        """Do what `one` does, and let nobody else change or lock that row before the end.
+
+        Every step that decides by a row locks it first: a call, then the totals, then others.
+        """
+        ...
+
+    def now(self) -> int:
+        """Return the time by the store's clock, in microseconds since 1970, UTC."""
+        ...
+
+    def hold_room(self) -> None:
+        """See to it that an answer can be written later, where a disk may be full by then.
+
+        Raises:
+            OSError: It is full now.
+        """
+        ...
+
+    def erased_secret(self) -> None:
+        """Note that a secret was overwritten, for a store that has copies of it in a log."""
+        ...
+
+
+class Commit(Future[T]):
+    """A job on its way to the disk: `.result()` in a thread, `await` in a task.
+
+    It cannot be cancelled: it is written even if nothing waits for it any more.
+    """
+
+    def __init__(self) -> None:
+        """Count as begun, which a future cannot be cancelled out of."""
+        super().__init__()
+        self.set_running_or_notify_cancel()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the commit without blocking the event loop."""
+        return asyncio.wrap_future(self).__await__()
+
+
+class Store(Protocol):
+    """Runs jobs in transactions, for any number of threads, tasks and processes."""
+
+    def submit(self, job: Callable[[Transaction], T]) -> Commit[T]:
+        """Hand over a job to run in a transaction; its commit is done once that is on the disk.
+
+        Its exception undoes its own work and nobody else's.
+        """
+        ...
+
+    def read(self, job: Callable[[Transaction], T], *, missing: T) -> T:
+        """Run a job that only reads, on one snapshot; return `missing` where nothing was written.
+
+        Raises:
+            LedgerError: It cannot be read, or holds what this package did not write.
+        """
+        ...
+
+    def close(self) -> None:
+        """Write what is pending and close the connections; the next use opens them again."""
+        ...
