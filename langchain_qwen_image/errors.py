@@ -4,7 +4,8 @@
     ├── ConfigurationError          no key, or a setting that cannot work; nothing was sent
     ├── BudgetExceededError         the budget does not allow it; nothing was sent
     ├── InvalidRequestError         400 and other 4xx
-    │   └── ContentRejectedError    moderation refused the prompt or the image
+    │   ├── ContentRejectedError    moderation refused the prompt or the image
+    │   └── IdempotencyError        the key was used with other arguments; nothing was sent
     ├── AuthenticationError         401
     ├── PermissionDeniedError       403
     │   └── QuotaExceededError      402, and every answer that says quota, balance or bill
@@ -13,7 +14,10 @@
     ├── ServerError                 5xx
     ├── ConnectionFailedError       the request never left
     ├── RequestTimeoutError         it left, and no answer came
+    │   └── ResultUnknownError      an earlier request of this key lost its answer; nothing was sent
     ├── MalformedResponseError      2xx without a usable image
+    ├── AccountError                the books cannot be read or written
+    ├── CallInProgressError         another call of this key is under way; nothing was sent
     ├── DownloadError               the image is paid for; its link could not be fetched
     └── SaveError                   the image is paid for; it could not be written to the disk
         └── FileAlreadyExistsError  a file of that name exists, and was left as it is
@@ -37,13 +41,16 @@ from langchain_core.exceptions import (
 from langchain_core.tools import ToolException
 
 __all__ = [
+    "AccountError",
     "AuthenticationError",
     "BudgetExceededError",
+    "CallInProgressError",
     "ConfigurationError",
     "ConnectionFailedError",
     "ContentRejectedError",
     "DownloadError",
     "FileAlreadyExistsError",
+    "IdempotencyError",
     "InvalidRequestError",
     "MalformedResponseError",
     "NotFoundError",
@@ -52,6 +59,7 @@ __all__ = [
     "QwenImageError",
     "RateLimitError",
     "RequestTimeoutError",
+    "ResultUnknownError",
     "SaveError",
     "ServerError",
 ]
@@ -116,6 +124,10 @@ class ContentRejectedError(InvalidRequestError):
     """Moderation refused the prompt or the image."""
 
 
+class IdempotencyError(InvalidRequestError):
+    """The idempotency key was used before, for another request; nothing was sent."""
+
+
 class AuthenticationError(QwenImageError, ModelAuthenticationError):
     """The gateway did not accept the API key: 401."""
 
@@ -158,6 +170,13 @@ class RequestTimeoutError(QwenImageError, ModelTimeoutError):
     is_retryable = False
 
 
+class ResultUnknownError(RequestTimeoutError):
+    """An earlier request of this idempotency key lost its answer; this call sent nothing.
+
+    The earlier one may have been billed, and is counted as spent.
+    """
+
+
 class MalformedResponseError(QwenImageError):
     """The gateway reported success without an image that can be used.
 
@@ -168,6 +187,22 @@ class MalformedResponseError(QwenImageError):
 
     may_have_been_billed = True
     polling_url: str | None = None
+
+
+class AccountError(QwenImageError):
+    """The books cannot be read or written, or a step does not follow the last one.
+
+    Before a request, nothing was sent.
+    """
+
+
+class CallInProgressError(QwenImageError):
+    """Another call of this idempotency key is under way; nothing was sent by this one.
+
+    `retry_after` is the time by which that call must have ended.
+    """
+
+    is_retryable = True
 
 
 class DownloadError(QwenImageError):

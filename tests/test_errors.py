@@ -13,13 +13,16 @@ from langchain_qwen_image.errors import QwenImageError
 
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 BASES = {
+    "AccountError": (errors.QwenImageError,),
     "AuthenticationError": (errors.QwenImageError, core.ModelAuthenticationError),
     "BudgetExceededError": (errors.QwenImageError,),
+    "CallInProgressError": (errors.QwenImageError,),
     "ConfigurationError": (errors.QwenImageError,),
     "ConnectionFailedError": (errors.QwenImageError, core.ModelConnectionError),
     "ContentRejectedError": (errors.InvalidRequestError,),
     "DownloadError": (errors.QwenImageError,),
     "FileAlreadyExistsError": (errors.SaveError, FileExistsError),
+    "IdempotencyError": (errors.InvalidRequestError,),
     "InvalidRequestError": (errors.QwenImageError, core.ModelInvalidRequestError),
     "MalformedResponseError": (errors.QwenImageError,),
     "NotFoundError": (errors.QwenImageError, core.ModelNotFoundError),
@@ -28,11 +31,17 @@ BASES = {
     "QwenImageError": (ToolException, core.ModelError, RuntimeError),
     "RateLimitError": (errors.QwenImageError, core.ModelRateLimitError),
     "RequestTimeoutError": (errors.QwenImageError, core.ModelTimeoutError),
+    "ResultUnknownError": (errors.RequestTimeoutError,),
     "SaveError": (errors.QwenImageError, OSError),
     "ServerError": (errors.QwenImageError, core.ModelAPIError),
 }
-RETRYABLE = {errors.ConnectionFailedError, errors.RateLimitError}
-BILLED = {errors.MalformedResponseError, errors.RequestTimeoutError, errors.ServerError}
+RETRYABLE = {errors.CallInProgressError, errors.ConnectionFailedError, errors.RateLimitError}
+BILLED = {
+    errors.MalformedResponseError,
+    errors.RequestTimeoutError,
+    errors.ResultUnknownError,
+    errors.ServerError,
+}
 
 every_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 

@@ -9,7 +9,7 @@ from langchain_qwen_image._lazy import attach
 
 if TYPE_CHECKING:
     from langchain_qwen_image.account.budget import Budget
-    from langchain_qwen_image.account.database import Commit, LedgerError
+    from langchain_qwen_image.account.database import Commit
     from langchain_qwen_image.account.ledger import Ledger
     from langchain_qwen_image.account.limits import Limits, Totals
     from langchain_qwen_image.account.memory import BudgetStore
@@ -24,7 +24,6 @@ _HOMES = {
     "Commit": "database",
     "Ledger": "ledger",
     "LedgerCall": "records",
-    "LedgerError": "database",
     "LedgerImage": "records",
     "Limits": "limits",
     "SpendDay": "spend",
@@ -40,7 +39,6 @@ __all__ = [
     "Commit",
     "Ledger",
     "LedgerCall",
-    "LedgerError",
     "LedgerImage",
     "Limits",
     "SpendDay",

@@ -18,15 +18,11 @@ from typing import Any, TypeVar
 
 from langchain_qwen_image.account.connections import BAD_ROW, Connections, Job
 from langchain_qwen_image.account.store import Commit
-from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.errors import AccountError
 
-__all__ = ["Commit", "Database", "Job", "LedgerError"]
+__all__ = ["Commit", "Database", "Job"]
 
 T = TypeVar("T")
-
-
-class LedgerError(QwenImageError):
-    """A step that the ledger's order of steps does not allow, or that the disk did not take."""
 
 
 class Database:
@@ -65,7 +61,7 @@ class Database:
 
         Raises:
             ConfigurationError: Something else is at the path.
-            LedgerError: The file cannot be read, or holds what this package did not write.
+            AccountError: The file cannot be read, or holds what this package did not write.
         """
         try:
             with self._using:
@@ -74,7 +70,7 @@ class Database:
             problem = f"could not be read: {error}"
         except BAD_ROW as error:
             problem = f"holds an entry that this package did not write: {type(error).__name__}"
-        raise LedgerError(f"{self.path} {problem}.")
+        raise AccountError(f"{self.path} {problem}.")
 
     def close(self) -> None:
         """Write what is pending and close the file; the next use opens it again."""
@@ -131,7 +127,7 @@ class Database:
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, (OSError, sqlite3.Error, UnicodeError)):
-            return LedgerError(f"{self.path} could not be written: {error}.")
+            return AccountError(f"{self.path} could not be written: {error}.")
         return error.with_traceback(None)  # its frames hold links
 
 

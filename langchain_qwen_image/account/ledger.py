@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from langchain_qwen_image.account import queries, raw_answers, run_lock, transitions
-from langchain_qwen_image.account.database import Commit, Database, LedgerError
+from langchain_qwen_image.account.database import Commit, Database
 from langchain_qwen_image.account.records import (
     LedgerCall,
     LedgerImage,
@@ -33,7 +33,6 @@ __all__ = [
     "Commit",
     "Ledger",
     "LedgerCall",
-    "LedgerError",
     "LedgerImage",
     "SpendDay",
     "State",
@@ -48,7 +47,7 @@ class Ledger:
 
     Any number of threads, tasks and processes may use one file. Nothing is opened before the
     first use, and closing is never required. Steps may be repeated; a step that cannot follow
-    the last one fails its commit with `LedgerError`, a file that is no ledger of ours with
+    the last one fails its commit with `AccountError`, a file that is no ledger of ours with
     `ConfigurationError`.
     """
 

@@ -10,9 +10,9 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
-from langchain_qwen_image.account.database import LedgerError
 from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.account.transitions import get_call
+from langchain_qwen_image.errors import AccountError
 
 __all__ = ["erase_settled", "read", "save", "write_out"]
 
@@ -36,7 +36,7 @@ def save(tx: Transaction, call_id: str, body: bytes, content_type: str | None) -
     if call["state"] == "saved":
         return
     if call["state"] not in _MAY_HAVE_ONE:
-        raise LedgerError(f"Call {call_id} is {call['state']} and has no answer to save.")
+        raise AccountError(f"Call {call_id} is {call['state']} and has no answer to save.")
     file = _file(tx, call_id) if len(body) > _MAX_IN_TABLE else None
     if file is not None:
         _write_file(file, body)

@@ -45,7 +45,7 @@ def newest_call(path: Path) -> int:
     """Return the number of the call that a ledger has last; 0 if there is none.
 
     Raises:
-        LedgerError: It cannot be read.
+        AccountError: It cannot be read.
     """
     return Database.at(path).read(newest, missing=0)
 
@@ -59,7 +59,7 @@ def spend_after(path: Path, call: int, batch: str | None) -> RunSpend:
         batch: The bulk run that they belong to; None for calls that belong to none.
 
     Raises:
-        LedgerError: The ledger cannot be read.
+        AccountError: The ledger cannot be read.
     """
     return Database.at(path).read(partial(_spend, call=call, batch=batch), missing=RunSpend())
 

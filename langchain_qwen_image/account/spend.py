@@ -68,7 +68,7 @@ def spend_by_day(path: str | os.PathLike[str], *, now: datetime | None = None) -
 
     Raises:
         ConfigurationError: There is no file, or it is neither of the two.
-        LedgerError: It cannot be read.
+        AccountError: It cannot be read.
     """
     moment = to_micros(now or datetime.now(UTC))
     days = Database.at(Path(path)).read(partial(_days, now=moment), missing=None)

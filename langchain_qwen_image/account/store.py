@@ -98,7 +98,7 @@ class Store(Protocol):
         """Run a job that only reads, on one snapshot; return `missing` where nothing was written.
 
         Raises:
-            LedgerError: It cannot be read, or holds what this package did not write.
+            AccountError: It cannot be read, or holds what this package did not write.
         """
         ...
 

@@ -10,9 +10,9 @@ sent ─► unknown ─► queued, answered or refused: the answer came late
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_qwen_image.account.database import LedgerError
 from langchain_qwen_image.account.records import State
 from langchain_qwen_image.account.store import Row, Transaction
+from langchain_qwen_image.errors import AccountError
 
 __all__ = ["AlreadyAskedError", "get_call"]
 
@@ -27,7 +27,7 @@ _MAY_BECOME: Mapping[State, tuple[State, ...]] = {
 }
 
 
-class AlreadyAskedError(LedgerError):
+class AlreadyAskedError(AccountError):
     """An item of a batch has a call that was paid for, or may have been.
 
     Attributes:
@@ -47,7 +47,7 @@ def ask(tx: Transaction, row: Mapping[str, Any], pay_again: bool) -> None:
     earlier = _find(tx, row["id"])
     if earlier is not None:
         if any(earlier[name] != row[name] for name in ("prompt", "parameters", "batch_item")):
-            raise LedgerError(f"Call {row['id']} is in the ledger with another request.")
+            raise AccountError(f"Call {row['id']} is in the ledger with another request.")
         if earlier["state"] == "refused":  # it bought nothing, and is asked once more
             _move(tx, row["id"], "asked")
         return
@@ -88,7 +88,7 @@ def send(tx: Transaction, call_id: str) -> None:
     tx.hold_room()
     call = get_call(tx, call_id)
     if call["replaced_by"] is not None:
-        raise LedgerError(f"Call {call_id} was replaced by {call['replaced_by']}; do not send it.")
+        raise AccountError(f"Call {call_id} was replaced by {call['replaced_by']}; do not send it.")
     _move(tx, call_id, "sent", attempts=1)
 
 
@@ -130,7 +130,7 @@ def answer(
     if call["state"] in ("answered", "saved"):
         known = tx.all("SELECT id FROM images WHERE call = :call", {"call": call["seq"]})
         if {row["id"] for row in known} != {image_id for image_id, _, _ in images}:
-            raise LedgerError(f"Call {call_id} was answered before, with other images.")
+            raise AccountError(f"Call {call_id} was answered before, with other images.")
         return
     _move(tx, call_id, "answered", request_id=request_id, cost_usd=cost_usd)
     for position, (image_id, url, expires_at) in enumerate(images):
@@ -190,7 +190,7 @@ def _move(
     if state == to:
         return
     if to not in _MAY_BECOME[state]:
-        raise LedgerError(f"Call {call_id} is {state} and cannot become {to}.")
+        raise AccountError(f"Call {call_id} is {state} and cannot become {to}.")
     tx.execute(
         "UPDATE calls SET state = :to, attempts = attempts + :attempts, error = :error,"
         " message = :message, request_id = coalesce(:request_id, request_id),"
@@ -216,11 +216,11 @@ def get_call(tx: Transaction, call_id: str) -> Row:
     """Return the row of a call.
 
     Raises:
-        LedgerError: There is none.
+        AccountError: There is none.
     """
     row = _find(tx, call_id)
     if row is None:
-        raise LedgerError(f"The ledger has no call {call_id}; the step `asked` comes first.")
+        raise AccountError(f"The ledger has no call {call_id}; the step `asked` comes first.")
     return row
 
 
@@ -230,5 +230,5 @@ def _get_image(tx: Transaction, image_id: str) -> Row:
         {"id": image_id},
     )
     if row is None:
-        raise LedgerError(f"The ledger has no image {image_id}; the step `answered` comes first.")
+        raise AccountError(f"The ledger has no image {image_id}; the step `answered` comes first.")
     return row

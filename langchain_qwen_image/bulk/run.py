@@ -17,7 +17,6 @@ from itertools import count
 from anyio.from_thread import start_blocking_portal
 from langchain_core.runnables import RunnableConfig
 
-from langchain_qwen_image.account.ledger import LedgerError
 from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.lookup import BulkStatus, Lookup, RetryOptions, batch_name
 from langchain_qwen_image.bulk.request import BulkRequest
@@ -25,7 +24,7 @@ from langchain_qwen_image.bulk.request_ids import RequestIds
 from langchain_qwen_image.bulk.worker import RunStoppedError, Worker
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.defaults import CONCURRENCY
-from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.errors import AccountError, ConfigurationError, QwenImageError
 from langchain_qwen_image.integration.inputs import GeneratorInput
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
@@ -147,7 +146,7 @@ class BulkRun:
         try:
             yield
         finally:
-            with suppress(LedgerError):  # a full disk; the claim is void when this process ends
+            with suppress(AccountError):  # a full disk; the claim is void when this process ends
                 await ledger.release(self._worker.batch)
 
     async def _outcomes(

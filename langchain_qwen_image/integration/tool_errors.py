@@ -4,6 +4,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 
 from langchain_qwen_image.errors import (
+    AccountError,
     AuthenticationError,
     ConfigurationError,
     NotFoundError,
@@ -12,6 +13,7 @@ from langchain_qwen_image.errors import (
 )
 
 _OPERATOR_ERRORS = (
+    AccountError,
     AuthenticationError,
     ConfigurationError,
     NotFoundError,

@@ -9,10 +9,15 @@ from typing import Any
 from langchain_core.rate_limiters import BaseRateLimiter
 
 from langchain_qwen_image.account.budget import Budget
-from langchain_qwen_image.account.ledger import AlreadyAskedError, Commit, Ledger, LedgerError
+from langchain_qwen_image.account.ledger import AlreadyAskedError, Commit, Ledger
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.defaults import QUEUE_HOURS
-from langchain_qwen_image.errors import ConfigurationError, MalformedResponseError, QwenImageError
+from langchain_qwen_image.errors import (
+    AccountError,
+    ConfigurationError,
+    MalformedResponseError,
+    QwenImageError,
+)
 from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.schemas import MODEL, QwenImageInput
@@ -194,7 +199,7 @@ class Recorder:
             return await self._runtime.either(
                 budget.reserve, budget.areserve, self._price, call_id=call_id
             )
-        except LedgerError as error:
+        except AccountError as error:
             problem = str(error)
         raise ConfigurationError(f"The budget cannot be written, so nothing was sent: {problem}")
 
@@ -215,7 +220,7 @@ class Recorder:
             return
         except AlreadyAskedError:
             raise
-        except LedgerError as error:
+        except AccountError as error:
             problem = str(error)
         raise ConfigurationError(f"The ledger cannot be written, so nothing was sent: {problem}")
 

@@ -54,7 +54,7 @@ def recover(
 
     Raises:
         ConfigurationError: There is no ledger.
-        LedgerError: It cannot be read or written.
+        AccountError: It cannot be read or written.
     """
     file = ledger_at(path)
     if not file.is_file():

@@ -16,9 +16,9 @@ import pytest
 from langchain_qwen_image.account import connections as _connections
 from langchain_qwen_image.account import opening as _opening
 from langchain_qwen_image.account.budget import Budget
-from langchain_qwen_image.account.ledger import Ledger, LedgerError, spend_by_day
+from langchain_qwen_image.account.ledger import Ledger, spend_by_day
 from langchain_qwen_image.account.schema import sqlite_problem
-from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.errors import AccountError, ConfigurationError
 
 PRICE = Decimal("0.045")
 LINK = f"https://images.example/p.png?Signature={'s' * 1000}"
@@ -95,7 +95,7 @@ def test_nothing_is_sent_when_an_answer_would_find_no_room(small_disk: Path) -> 
         cost_usd=PRICE,
     ).result(60)
     fill(small_disk)
-    with pytest.raises(LedgerError, match=r"No space left|full"):
+    with pytest.raises(AccountError, match=r"No space left|full"):
         ledger.sent("c1").result(60)
     (small_disk / "filler").unlink()
     ledger.sent("c1").result(60)
@@ -348,7 +348,7 @@ def test_a_folder_that_cannot_be_written_can_be_read(
     assert [(call.state, call.images[0].url) for call in ledger.calls()] == [("answered", LINK)]
     assert [(day.paid, day.usd) for day in spend_by_day(path)] == [(1, PRICE)]
     assert Budget.file(path, max_usd=1).spent_usd == 0
-    with pytest.raises(LedgerError, match="could not be written"):
+    with pytest.raises(AccountError, match="could not be written"):
         send(ledger, "c2")
     ledger.close()
     assert sorted(file.name for file in path.parent.iterdir()) == before
@@ -497,7 +497,7 @@ def test_a_row_that_is_not_ours_is_an_error(tmp_path: Path, statement: str) -> N
     connection = sqlite3.connect(path)
     connection.executescript(statement)
     connection.close()
-    with pytest.raises(LedgerError, match="did not write"):
+    with pytest.raises(AccountError, match="did not write"):
         list(Ledger(path).calls())
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_qwen_image.account.ledger import AlreadyAskedError, Commit, Ledger, LedgerError
-from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.account.ledger import AlreadyAskedError, Commit, Ledger
+from langchain_qwen_image.errors import AccountError, QwenImageError
 
 PRICE = Decimal("0.045")
 LINK = "https://images.example/p.png?Expires=1&Signature=c2VjcmV0"
@@ -119,7 +119,7 @@ def test_illegal_steps_fail_and_change_nothing(ledger: Ledger, steps: str, illeg
     """A step out of order fails with an error that says why, and the books stay as they were."""
     walk(ledger, steps)
     before = ledger.get("c1")
-    with pytest.raises(LedgerError, match=r"cannot become|comes first"):
+    with pytest.raises(AccountError, match=r"cannot become|comes first"):
         walk(ledger, illegal)
     assert ledger.get("c1") == before
 
@@ -128,7 +128,7 @@ async def test_a_task_awaits_the_commit_that_a_thread_waits_for(ledger: Ledger) 
     """A step is one commit for both worlds: `await` it or ask for its result."""
     await ask(ledger)
     ledger.sent("c1").result(30)
-    with pytest.raises(LedgerError):
+    with pytest.raises(AccountError):
         await ledger.sent("nobody")
     call = ledger.get("c1")
     assert call is not None
@@ -220,7 +220,7 @@ def test_a_image_inside_the_answer_is_not_stored(ledger: Ledger) -> None:
 def test_one_call_is_answered_once(ledger: Ledger) -> None:
     """A second answer with other images is an error: somebody paid twice."""
     walk(ledger, "asked sent answered")
-    with pytest.raises(LedgerError, match="other images"):
+    with pytest.raises(AccountError, match="other images"):
         ledger.answered("c1", request_id="r2", cost_usd=PRICE, images=[("i9", LINK, None)]).result(
             30
         )
@@ -231,7 +231,7 @@ def test_an_image_belongs_to_one_call(ledger: Ledger) -> None:
     walk(ledger, "asked sent answered")
     ask(ledger, "c2")
     ledger.sent("c2")
-    with pytest.raises(LedgerError, match="could not be written"):
+    with pytest.raises(AccountError, match="could not be written"):
         ledger.answered("c2", request_id="r2", cost_usd=PRICE, images=[("i1", LINK, None)]).result(
             30
         )
@@ -243,7 +243,7 @@ def test_an_image_belongs_to_one_call(ledger: Ledger) -> None:
 def test_a_call_id_names_one_request(ledger: Ledger) -> None:
     """Asking under a used id for something else is an error."""
     walk(ledger, "asked")
-    with pytest.raises(LedgerError, match="another request"):
+    with pytest.raises(AccountError, match="another request"):
         ask(ledger, prompt="a blue fox").result(30)
 
 
@@ -323,7 +323,7 @@ def test_a_replaced_call_does_not_send(ledger: Ledger) -> None:
     """When two runs ask for one item, only the later call's POST may leave."""
     ask(ledger, **ITEM)
     ask(ledger, "c2", **ITEM)
-    with pytest.raises(LedgerError, match="replaced by c2"):
+    with pytest.raises(AccountError, match="replaced by c2"):
         ledger.sent("c1").result(30)
     ledger.sent("c2").result(30)
 
@@ -375,7 +375,7 @@ def test_any_order_of_steps_keeps_the_books_sane(
     ledger = Ledger(tmp_path_factory.mktemp("books") / "books.db")
     for step in steps:
         failure = STEPS[step](ledger).exception(30)
-        assert failure is None or isinstance(failure, LedgerError)
+        assert failure is None or isinstance(failure, AccountError)
     for call in ledger.calls():
         has_image = bool(call.images)
         assert has_image == (call.state in ("answered", "saved"))

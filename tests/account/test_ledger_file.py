@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from langchain_qwen_image.account import opening as _opening
-from langchain_qwen_image.account.ledger import Commit, Ledger, LedgerError
-from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.account.ledger import Commit, Ledger
+from langchain_qwen_image.errors import AccountError, ConfigurationError
 
 PRICE = Decimal("0.045")
 SECRET = "c2VjcmV0LXNpZ25hdHVyZQ"
@@ -198,7 +198,7 @@ def test_a_disk_that_does_not_work_fails_the_step(tmp_path: Path) -> None:
     """A folder that cannot be made is an error of the step, and of nothing before it."""
     (tmp_path / "file").write_text("in the way")
     ledger = Ledger(tmp_path / "file" / "books.db")
-    with pytest.raises(LedgerError, match="could not be written"):
+    with pytest.raises(AccountError, match="could not be written"):
         ask(ledger).result(30)
 
 
@@ -214,7 +214,7 @@ def test_a_full_disk_fails_every_step_of_the_transaction(path: Path) -> None:
         for number in range(5)
     ]
     for commit in commits:
-        with pytest.raises(LedgerError, match="full"):
+        with pytest.raises(AccountError, match="full"):
             commit.result(30)
     assert [call.id for call in ledger.calls()] == ["before"]
     ledger.close()
@@ -229,7 +229,7 @@ def test_a_damaged_file_is_an_error_to_read(path: Path) -> None:
     ledger.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
-    with pytest.raises(LedgerError, match="could not be read"):
+    with pytest.raises(AccountError, match="could not be read"):
         list(ledger.calls())
 
 

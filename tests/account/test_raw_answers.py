@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from langchain_qwen_image.account.ledger import Ledger, LedgerError
+from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.errors import AccountError
 
 PRICE = Decimal("0.045")
 SECRET = b"https://images.example/p.png?Signature=c2VjcmV0LXNpZ25hdHVyZQ"
@@ -169,11 +170,11 @@ def test_a_raw_answer_is_erased_when_another_call_is_paid_for(ledger: Ledger, bo
 
 def test_no_raw_answer_without_a_paid_call(ledger: Ledger) -> None:
     """A call that bought nothing has none to keep, and a saved one needs none."""
-    with pytest.raises(LedgerError, match="comes first"):
+    with pytest.raises(AccountError, match="comes first"):
         keep(ledger, SMALL)
     ask(ledger)
     refuse(ledger)
-    with pytest.raises(LedgerError, match="no answer to save"):
+    with pytest.raises(AccountError, match="no answer to save"):
         keep(ledger, LARGE)
     ask(ledger, "c2")
     answer(ledger, "c2")
