@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import pickle
-import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import warm
 from conftest import Call
 from langchain_core.load import dumps
 from langchain_core.rate_limiters import InMemoryRateLimiter
@@ -276,13 +276,9 @@ def test_a_pickled_face_works_in_another_process(
     one = face(base_url=server.base_url, api_key=KEY, size="512*512", budget=budget)
     pickled = tmp_path / "face.pickle"
     pickled.write_bytes(pickle.dumps(one))
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-c", ELSEWHERE, str(pickled)],
         env=os.environ | {"PIXAZO_API_KEY": "key-of-another-process"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
     )
     assert done.stdout.startswith("Done: 1 image generated, 512×512")
     assert server.gateway.post_count == 1

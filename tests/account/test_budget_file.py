@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import warm
 
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.concurrency import process as _process
@@ -35,7 +36,7 @@ from langchain_qwen_image.errors import BudgetExceededError
 PRICE = {PRICE!r}
 budget = Budget.file({str(path)!r}, max_usd=1, max_images=10)
 """
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-W", "error", "-c", prelude + program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

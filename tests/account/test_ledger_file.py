@@ -18,6 +18,7 @@ from itertools import count, islice
 from pathlib import Path
 
 import pytest
+import warm
 
 from langchain_qwen_image.account import opening as _opening
 from langchain_qwen_image.account.ledger import Commit, Ledger
@@ -69,7 +70,7 @@ PRICE, LINK, FACTS = {PRICE!r}, {LINK!r}, {FACTS!r}
 
 def run_python(program: str, *arguments: object) -> subprocess.Popen[str]:
     """Start a program in a process of its own."""
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-W", "error", "-c", PRELUDE + program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

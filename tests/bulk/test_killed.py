@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from waiting import wait_until
 
 from langchain_qwen_image import Budget
@@ -80,7 +81,7 @@ class Moody(Gateway):
 
 
 def _start(server: SandboxServer, folder: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return warm.Popen(
         [
             *(sys.executable, "-m", "langchain_qwen_image", "batch", "prompts.jsonl"),
             *("--out", "images", "--yes", "--concurrency", "64", *options),

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import vcr
+import warm
 from held import HeldServer
 from loopback import LoopbackServer, answer
 from thinned import thinned
@@ -311,7 +311,7 @@ def test_usage(
 def test_asking_on_a_terminal(server: SandboxServer) -> None:
     """A person is asked after the price, and sends nothing by saying no."""
     master, slave = os.openpty()
-    run = subprocess.Popen(
+    run = warm.Popen(
         [sys.executable, "-m", "langchain_qwen_image", "check", "--live"],
         stdin=slave,
         stdout=slave,
@@ -335,7 +335,7 @@ class Command:
     def __init__(self, base_url: str) -> None:
         """Start it."""
         with Path("stdout").open("wb") as out, Path("stderr").open("wb") as err:
-            self.process = subprocess.Popen(
+            self.process = warm.Popen(
                 [
                     *(sys.executable, "-m", "langchain_qwen_image"),
                     *("check", "--live", "--yes", "--probe-size", "-o", "out"),

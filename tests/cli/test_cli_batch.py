@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import warm
 from typer.testing import CliRunner, Result
 from waiting import PATIENCE
 
@@ -307,7 +308,7 @@ def test_a_lasting_denial_is_one_sentence(gateway: SandboxServer, here: Path) ->
 
 def _start(*arguments: str, **named: Any) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "langchain_qwen_image", "batch", *arguments, "--out", "out"]
-    return subprocess.Popen(command, env={**os.environ, "COLUMNS": "100", "TERM": "xterm"}, **named)
+    return warm.Popen(command, env={**os.environ, "COLUMNS": "100", "TERM": "xterm"}, **named)
 
 
 @pytest.mark.parametrize(

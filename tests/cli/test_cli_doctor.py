@@ -12,6 +12,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+import warm
 from loopback import LoopbackServer, answer, free_port, self_signed
 from typer.testing import CliRunner
 
@@ -234,7 +235,7 @@ def test_names_that_cannot_be(tmp_path: Path, name: str, says: str) -> None:
 def test_sixty_columns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On a terminal of 60 columns every line fits, whole words stay whole, colours have words."""
     master, slave = os.openpty()
-    run = subprocess.Popen(
+    run = warm.Popen(
         [sys.executable, "-m", "langchain_qwen_image", "doctor", "--sandbox"],
         stdout=slave,
         stderr=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from held import HeldServer
 from waiting import PATIENCE, wait_until
 
@@ -40,7 +41,7 @@ class Command:
 
     def __init__(self, *arguments: str, **named: Any) -> None:
         with Path("stdout").open("wb") as out, Path("stderr").open("wb") as err:
-            self.process = subprocess.Popen(
+            self.process = (subprocess if named else warm).Popen(
                 [sys.executable, "-m", "langchain_qwen_image", *arguments],
                 stdout=out,
                 stderr=err,

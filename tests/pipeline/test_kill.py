@@ -2,11 +2,11 @@
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 from langchain_qwen_image import Budget
 from langchain_qwen_image.account.ledger import Ledger
@@ -87,13 +87,7 @@ generator.invoke("a red fox")
 def test_killed(step: str, server: SandboxServer, tmp_path: Path) -> None:
     """Whatever the moment, the books are right, and what was paid for can be had again free."""
     program = _PROGRAM.replace("{patch}", _STEPS[step])
-    run = subprocess.run(
-        [sys.executable, "-c", program, server.base_url, str(tmp_path)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    run = warm.run([sys.executable, "-c", program, server.base_url, str(tmp_path)])
     assert run.returncode == -signal.SIGKILL, run.stderr
     state, posts, pictures = _BOOKS[step]
 

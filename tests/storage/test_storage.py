@@ -5,7 +5,6 @@ import errno
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+import warm
 from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.stores import InMemoryByteStore
@@ -393,7 +393,7 @@ def test_a_kill_leaves_nothing_that_looks_whole(
     tmp_path: Path, step: str, jsons: int, images: int
 ) -> None:
     """After a kill at any step: no half file under a final name, no image without sidecar."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), step], timeout=600)
+    done = warm.run([sys.executable, "-c", KILLED, str(tmp_path), step])
     assert done.returncode == -9
     assert len(list(tmp_path.glob("2*.json"))) == jsons
     assert [path.read_bytes() for path in tmp_path.glob("2*.png")] == [b"halfwhole"] * images
@@ -426,9 +426,7 @@ except OSError as error:
 
 def test_a_real_limit_of_the_system_leaves_nothing(tmp_path: Path) -> None:
     """A write that the system refuses is an `OSError` for the caller, and no file is left."""
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=600
-    )
+    done = warm.run([sys.executable, "-c", FULL, str(tmp_path)])
     assert (done.stdout, done.stderr) == ("File too large\n", "")
     assert names(tmp_path) == []
 
@@ -459,7 +457,7 @@ for _ in range(int(sys.argv[3])):
 def test_processes_never_collide(tmp_path: Path, processes: int, each: int) -> None:
     """Processes that save images under one id at the same time save all of them."""
     running = [
-        subprocess.Popen([sys.executable, "-c", MANY, str(tmp_path), str(number), str(each)])
+        warm.Popen([sys.executable, "-c", MANY, str(tmp_path), str(number), str(each)])
         for number in range(processes)
     ]
     assert [process.wait(600) for process in running] == [0] * processes

@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import pickle
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+import warm
 from conftest import Call
 from loopback import SUCCESS
 from waiting import wait_until
@@ -188,13 +188,7 @@ if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 os._exit(0)
 """
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, recorder.base_url],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    run = warm.run([sys.executable, "-W", "error", "-c", program, recorder.base_url])
     assert (run.returncode, run.stderr) == (0, "")
     assert (len(recorder.heads), len(recorder.peers)) == (3, 2)
 

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import warm
 from conftest import Call
 from loopback import LINK, LoopbackServer, answer, self_signed
 
@@ -292,12 +292,7 @@ async def twice():
 
 def in_another_process(base_url: str, script: str) -> None:
     """Run a script in a process where any warning is an error, and nothing may be printed."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT + script, base_url],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = warm.run([sys.executable, "-W", "error", "-c", SCRIPT + script, base_url])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
