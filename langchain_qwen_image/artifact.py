@@ -41,3 +41,5 @@ class ResultArtifact(TypedDict):
     sandbox: bool
     call_id: NotRequired[str | None]
     warnings: NotRequired[list[str]]
+    replayed: NotRequired[bool]
+    first_cost_usd: NotRequired[float | None]

@@ -31,11 +31,13 @@ class ImageGenerationResult(BaseModel):
         model: The model asked.
         request_id: The gateway's name of the call, to quote to its support.
         finish_reason: As the gateway gave it; documented only as `stop`.
-        cost_usd: Price of the call in US dollars; 0 in the sandbox.
+        cost_usd: Price of the call in US dollars; 0 in the sandbox, and where an earlier call paid.
         created_at: When the answer came, in UTC.
         sandbox: True when the images are placeholders of the sandbox.
         call_id: Id of the call in the ledger and in progress events, if it is known.
         warnings: What was unusual about the answer, each in one sentence; mostly empty.
+        replayed: True when an earlier call, or another one at the same time, bought the images.
+        first_cost_usd: What that call cost in US dollars, where the result is replayed.
     """
 
     images: list[GeneratedImage] = Field(min_length=1)
@@ -49,6 +51,8 @@ class ImageGenerationResult(BaseModel):
     sandbox: bool = False
     call_id: str | None = None
     warnings: list[str] = Field(default_factory=list)
+    replayed: bool = False
+    first_cost_usd: float | None = Field(default=None, ge=0)
 
     def model_post_init(self, context: Any, /) -> None:
         """Tell each image what its name is made from, should it be saved into a folder."""
@@ -59,6 +63,12 @@ class ImageGenerationResult(BaseModel):
     def image(self) -> GeneratedImage:
         """The first image, which is nearly always the only one."""
         return self.images[0]
+
+    def as_replayed(self) -> Self:
+        """Return a copy for a call that paid nothing, because another one bought the images."""
+        cost = self.first_cost_usd if self.replayed else self.cost_usd
+        replayed = {"replayed": True, "cost_usd": 0.0, "first_cost_usd": cost}
+        return self.model_copy(deep=True, update=replayed)
 
     def to_artifact(self) -> ResultArtifact:
         """Return the result as plain JSON, without bytes: an inline image's `url` is None."""

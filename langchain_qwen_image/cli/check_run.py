@@ -135,7 +135,7 @@ class LiveRun:
             watch=answers,
         )
         return dataclasses.replace(
-            base, sender=sender, saver=ImageSaver(fetcher, base.saver.store), detached=base.detached
+            base, sender=sender, saver=ImageSaver(fetcher, base.saver.store), shared=base.shared
         )
 
     def _finisher(self, say: Callable[[str], None]) -> "Callable[[asyncio.Task[Evidence]], None]":

@@ -9,16 +9,15 @@ of cancelled requests (httpcore 1.0, encode/httpcore#1093).
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Hashable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.transport.call import Call
 
 _T = TypeVar("_T")
-_MOST_DETACHED = 256
 _NO_CONTEXT = Context()
 _background: set[asyncio.Task[object]] = set()
 
@@ -28,13 +27,15 @@ logger = logging.getLogger("langchain_qwen_image")
 class CallState:
     """One call under way: whether a POST is out, and whether anybody still waits."""
 
-    __slots__ = ("_exchange", "abandoned", "paying", "tool_call_id")
+    __slots__ = ("_exchange", "abandoned", "has_sent", "leave", "paying", "tool_call_id")
 
     def __init__(self, tool_call_id: str | None = None) -> None:
         """Start with nothing sent; `tool_call_id` is the model's name of the call."""
         self.tool_call_id = tool_call_id
         self.paying = False
+        self.has_sent = False
         self.abandoned = False
+        self.leave: Callable[[], None] | None = None
         self._exchange: Call | None = None
 
     def start_post(self, connect_seconds: float, answer_seconds: float) -> Call:
@@ -42,7 +43,7 @@ class CallState:
         latest = time.monotonic() + connect_seconds + answer_seconds
         self._exchange = Call(latest, answer_within=answer_seconds)
         self._exchange.abandoned = self.abandoned
-        self.paying = True
+        self.paying = self.has_sent = True
         return self._exchange
 
     def not_billed(self) -> None:
@@ -52,11 +53,28 @@ class CallState:
     def may_be_billed(self, error: BaseException) -> bool:
         """Say whether the call may be paid for, now that it has ended in `error`.
 
-        Our own errors know; any other, such as Ctrl-C, may have met a POST that was out.
+        Our own errors know, where this call sent anything: it may have met what an earlier one came
+        to. Any other error, such as Ctrl-C, may have met a POST that was out.
         """
-        return error.may_have_been_billed if isinstance(error, QwenImageError) else self.paying
+        if isinstance(error, QwenImageError):
+            return error.may_have_been_billed and self.has_sent
+        return self.paying
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the answer to the POST that is out may take from now on; None without one."""
+        if self._exchange is None or not self.paying:
+            return None
+        return max(self._exchange.deadline - time.monotonic(), 0.0)
 
     def abandon(self) -> None:
+        """Note that its caller waits no longer; where others wait for the same call, it goes on."""
+        if self.leave is None:
+            self.stop()
+        else:
+            self.leave()
+
+    def stop(self) -> None:
         """Note that nobody waits any more; a POST that has not left will not."""
         self._set_abandoned(abandoned=True)
 
@@ -70,52 +88,9 @@ class CallState:
             self._exchange.abandoned = abandoned
 
 
-class DetachedCalls(Generic[_T]):
-    """Paid calls that lost their caller, for a caller that asks for the same again.
-
-    An agent that is resumed repeats the tool calls that were cancelled: it gets what they bought.
-    """
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._calls: dict[Hashable, tuple[CallState, asyncio.Task[_T]]] = {}
-
-    def add(self, name: Hashable, call_state: CallState, task: asyncio.Task[_T]) -> None:
-        """Remember a call by its name; the oldest is forgotten when there are very many."""
-        self._calls[name] = (call_state, task)
-        if len(self._calls) > _MOST_DETACHED:
-            del self._calls[next(iter(self._calls))]
-
-    def reattach(self, name: Hashable) -> tuple[CallState, asyncio.Task[_T]] | None:
-        """Hand out the call of that name, unless it bought nothing or its loop is gone."""
-        found = self._calls.pop(name, None)
-        if found is None:
-            return None
-        call_state, task = found
-        if task.done():
-            return found if _may_have_bought(call_state, task) else None
-        if task.get_loop() is not asyncio.get_running_loop():
-            return None
-        call_state.resume()
-        return found
-
-
-async def finish_in_background(
-    steps: Coroutine[Any, Any, _T],
-    call_state: CallState,
-    detached: DetachedCalls[_T] | None = None,
-    name: Hashable = None,
-) -> _T:
-    """Run the steps of a call; when its caller is cancelled, a paid call finishes all the same.
-
-    With a name, the call is known again: an earlier one of that name is waited for in its place.
-    """
-    found = detached.reattach(name) if detached is not None else None
-    if found is None:
-        task = asyncio.ensure_future(steps)
-    else:
-        steps.close()
-        call_state, task = found
+async def finish_in_background(steps: Coroutine[Any, Any, _T], call_state: CallState) -> _T:
+    """Run the steps of a call; when its caller is cancelled, a paid call finishes all the same."""
+    task = asyncio.ensure_future(steps)
     ended = asyncio.get_running_loop().create_future()
     # As asyncio.shield does, with half of its objects: one of these waits for each call.
     task.add_done_callback(partial(_wake, ended), context=_NO_CONTEXT)
@@ -124,14 +99,17 @@ async def finish_in_background(
         return task.result()
     except asyncio.CancelledError:
         if call_state.paying:
-            call_state.abandon()
-            _background.add(task)
-            task.add_done_callback(_finished)
-            if detached is not None and name is not None:
-                detached.add(name, call_state, task)
+            call_state.stop()
+            finish_detached(task)
         else:
             task.cancel()
         raise
+
+
+def finish_detached(task: asyncio.Task[Any]) -> None:
+    """Let a task go on for which nobody waits any more, and say in the log what became of it."""
+    _background.add(task)
+    task.add_done_callback(_finished)
 
 
 def _wake(ended: asyncio.Future[None], task: asyncio.Task[Any]) -> None:
@@ -139,13 +117,6 @@ def _wake(ended: asyncio.Future[None], task: asyncio.Task[Any]) -> None:
         ended.set_result(None)
     elif not task.cancelled():
         task.exception()  # nobody waits to be told
-
-
-def _may_have_bought(call_state: CallState, task: asyncio.Task[Any]) -> bool:
-    if task.cancelled():
-        return False
-    error = task.exception()
-    return error is None or call_state.may_be_billed(error)
 
 
 def _finished(task: asyncio.Task[object]) -> None:

@@ -1,17 +1,19 @@
 """The one pipeline behind every face: reserve, send, book, fetch, save."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_qwen_image.account.records import LedgerCall
-from langchain_qwen_image.concurrency.runtime import run_blocking
+from langchain_qwen_image.concurrency.runtime import Runtime, run_blocking
+from langchain_qwen_image.errors import CallInProgressError, RequestTimeoutError
 from langchain_qwen_image.pipeline.bulk_item import BulkItem
-from langchain_qwen_image.pipeline.cancellation import (
-    CallState,
-    finish_in_background,
-)
+from langchain_qwen_image.pipeline.cancellation import CallState, finish_in_background
+from langchain_qwen_image.pipeline.progress import Progress
+from langchain_qwen_image.pipeline.shared_call import CutOffError, SharedCall
 from langchain_qwen_image.pipeline.steps import Steps
 from langchain_qwen_image.rendering.spinner import waiting
 from langchain_qwen_image.result import ImageGenerationResult
@@ -43,9 +45,10 @@ class Pipeline(Steps):
         Raises:
             QwenImageError: No image came.
         """
-        steps = self._generate(self.blocking, arguments, call_state, item, inline=inline)
+        steps = partial(self._generate, self.blocking, arguments, call_state, item, inline=inline)
+        name = _name_of(arguments, call_state)
         with waiting():
-            return run_blocking(steps)
+            return run_blocking(self._share(self.blocking, name, call_state, steps))
 
     async def agenerate(
         self,
@@ -56,11 +59,10 @@ class Pipeline(Steps):
         inline: bool = False,
     ) -> ImageGenerationResult:
         """Async twin of `generate`; a repeated tool call gets what a cancelled one bought."""
-        tool_call_id = call_state.tool_call_id
-        name = None if tool_call_id is None else (tool_call_id, arguments)
-        steps = self._generate(self.asyncio, arguments, call_state, item, inline=inline)
+        steps = partial(self._generate, self.asyncio, arguments, call_state, item, inline=inline)
+        name = _name_of(arguments, call_state)
         with waiting():
-            return await finish_in_background(steps, call_state, self.detached, name)
+            return await self._share(self.asyncio, name, call_state, steps)
 
     def resume(self, call: LedgerCall, *, item_id: str | None = None) -> ImageGenerationResult:
         """Go on asking for the answer of a call that the gateway queued; nothing is sent again.
@@ -114,3 +116,54 @@ class Pipeline(Steps):
         """Async twin of `close`, for the running loop's connections."""
         await self.sender.aclose()
         self.close()
+
+    async def _share(
+        self,
+        runtime: Runtime,
+        name: Hashable,
+        call_state: CallState,
+        steps: Callable[[], Coroutine[Any, Any, ImageGenerationResult]],
+    ) -> ImageGenerationResult:
+        """Make a call, or wait for the one of that name that another caller makes."""
+        while True:
+            with self.shared.taking_part(name, call_state) as caller, _again_if_cut_off():
+                if caller.leads:
+                    await runtime.either(partial(caller.lead, run_blocking), caller.alead, steps())
+                elif not await runtime.either(caller.wait, caller.await_end, self.sender.timeout):
+                    raise _still_under_way(caller.call)
+                result, is_first = caller.take()
+                if is_first:
+                    return result
+                progress = Progress(runtime, result.call_id or "", call_state.tool_call_id)
+                await progress.tell("received", cost_usd=0.0, replayed=True)
+                return result.as_replayed()
+
+
+def _name_of(arguments: QwenImageInput, call_state: CallState) -> Hashable:
+    """Return by what a call is known to others like it; None if it is not."""
+    tool_call_id = call_state.tool_call_id
+    return (tool_call_id, arguments) if tool_call_id else None
+
+
+@contextmanager
+def _again_if_cut_off() -> Iterator[None]:
+    """Let a caller that waited try again where the call ended with its loop, and paid nothing."""
+    try:
+        yield
+    except CutOffError as error:
+        if not error.was_paying:
+            return
+    else:
+        return
+    raise RequestTimeoutError(
+        "The same call, made by another caller, was cut off before its answer came. The image may "
+        "have been billed, so the request is not retried automatically."
+    )
+
+
+def _still_under_way(call: SharedCall[Any]) -> CallInProgressError:
+    return CallInProgressError(
+        "The same call, made by another caller, is still under way. Nothing was sent for this one. "
+        "Ask again later: it gets what that one buys.",
+        retry_after=call.call_state.seconds_left,
+    )

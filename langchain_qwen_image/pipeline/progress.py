@@ -29,12 +29,16 @@ class ProgressDetails(TypedDict, total=False):
     Attributes:
         error: `retrying`: class name of what an attempt met.
         wait_seconds: `retrying`: seconds until the next attempt.
+        cost_usd: `received`: what the call cost, US dollars; 0 where another call had paid.
+        replayed: `received`: whether another call had paid.
         image_id: `saved`: short id of the image.
         path: `saved`: its path or store key.
     """
 
     error: str
     wait_seconds: float
+    cost_usd: float
+    replayed: bool
     image_id: str
     path: str
 

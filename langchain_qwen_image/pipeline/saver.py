@@ -81,6 +81,7 @@ def _last_resort() -> ImageStore:
 
 
 def _sidecar(image: GeneratedImage, result: ImageGenerationResult, item_id: str | None) -> Sidecar:
+    cost = result.first_cost_usd if result.replayed else result.cost_usd
     return Sidecar(
         image_id=image.id,
         call_id=result.call_id,
@@ -91,7 +92,7 @@ def _sidecar(image: GeneratedImage, result: ImageGenerationResult, item_id: str 
         request_id=result.request_id,
         finish_reason=result.finish_reason,
         url=without_query(image.url or ""),
-        cost_usd=Decimal(str(result.cost_usd)),
+        cost_usd=None if cost is None else Decimal(str(cost)),
         created_at=result.created_at,
         sandbox=result.sandbox,
         warnings=tuple(result.warnings),

@@ -18,16 +18,14 @@ from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Runtime
 from langchain_qwen_image.defaults import MAX_IMAGE_BYTES
 from langchain_qwen_image.errors import ConfigurationError, DownloadError, QwenImageError
 from langchain_qwen_image.pipeline.bulk_item import BulkItem
-from langchain_qwen_image.pipeline.cancellation import (
-    CallState,
-    DetachedCalls,
-)
+from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.candidates import confirmed
 from langchain_qwen_image.pipeline.progress import Progress
 from langchain_qwen_image.pipeline.recorder import Recorder
 from langchain_qwen_image.pipeline.results import result_of
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
+from langchain_qwen_image.pipeline.shared_calls import SharedCalls
 from langchain_qwen_image.pipeline.watch import Watch
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
@@ -50,9 +48,7 @@ class Steps:
     max_raw_bytes: int = MAX_IMAGE_BYTES * 4 // 3
     blocking: Runtime = BLOCKING
     asyncio: Runtime = ASYNCIO
-    detached: DetachedCalls[ImageGenerationResult] = field(
-        default_factory=DetachedCalls, repr=False
-    )
+    shared: SharedCalls[ImageGenerationResult] = field(default_factory=SharedCalls, repr=False)
 
     async def _generate(
         self,
@@ -114,7 +110,7 @@ class Steps:
         inline: bool,
     ) -> ImageGenerationResult:
         """Save what is bought and booked."""
-        await watch.progress.tell("received")
+        await watch.progress.tell("received", cost_usd=result.cost_usd, replayed=False)
         for warning in result.warnings:
             logger.warning("call %s: %s", result.call_id, warning)
         for image in result.images:

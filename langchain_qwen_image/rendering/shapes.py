@@ -66,6 +66,10 @@ class ShownResult(Protocol):
         """Price in US dollars."""
 
     @property
+    def replayed(self) -> bool:
+        """True when an earlier call paid for the images."""
+
+    @property
     def sandbox(self) -> bool:
         """True when the images are placeholders."""
 

@@ -19,6 +19,7 @@ def sentence(result: ShownResult) -> str:
     count = len(result.images)
     made = "1 image" if count == 1 else f"{count} images"
     cost = "nothing (sandbox placeholder)" if result.sandbox else f"${result.cost_usd:.4g}"
+    cost += " (paid for before)" if result.replayed and not result.sandbox else ""
     return (
         f"Done: {made} generated, {_look(result.image)}. {_places(result.images)} Cost: {cost}. "
         "Do not generate it again unless the user asks for another."

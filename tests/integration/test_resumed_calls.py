@@ -11,7 +11,6 @@ from scripted_model import drawing
 from waiting import await_until
 
 from langchain_qwen_image import QwenImageTool
-from langchain_qwen_image.pipeline.cancellation import CallState, DetachedCalls
 
 SLOW = drawing("a fox")
 
@@ -40,8 +39,7 @@ async def cancel_when_posted(tool: QwenImageTool, call: Any, server: HeldServer)
 
 async def until_settled(tool: QwenImageTool) -> None:
     """Wait until every call that goes on in the background has ended."""
-    detached = tool.pipeline.detached._calls.values()
-    await asyncio.wait([task for _, task in detached])
+    await await_until(lambda: not tool.pipeline.shared._under_way)
 
 
 async def repeated(tool: QwenImageTool, call: Any, server: HeldServer, *, settled: bool) -> Any:
@@ -67,6 +65,8 @@ async def test_repeated_call_gets_what_was_bought(
     message = await repeated(tool, SLOW, server, settled=settled)
     assert message.status == "success"
     assert message.artifact["prompt"] == SLOW["args"]["prompt"]
+    told = [message.artifact[name] for name in ("replayed", "cost_usd", "first_cost_usd")]
+    assert told == [True, 0, 0.045], "the cost was told of the call that was cancelled"
     assert len(list(tmp_path.glob("*.png"))) == 1
     assert server.gateway.post_count == 1
     await tool.aclose()
@@ -138,35 +138,3 @@ def test_call_of_a_loop_that_is_gone(server: HeldServer) -> None:
     server.release()
     assert asyncio.run(tool.ainvoke(SLOW)).status == "success"
     assert server.gateway.post_count == 2
-
-
-async def failing(error: Exception) -> None:
-    """Fail."""
-    raise error
-
-
-async def test_what_bought_nothing_is_not_handed_out() -> None:
-    """A call that bought nothing is forgotten; so is the oldest of very many."""
-    detached: DetachedCalls[None] = DetachedCalls()
-    call_state = CallState("call_1")
-    task = asyncio.ensure_future(failing(ValueError("nothing was out")))
-    await asyncio.wait([task])
-    detached.add("refused", call_state, task)
-    assert detached.reattach("refused") is None
-    done: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(0))
-    await done
-    for number in range(257):
-        detached.add(number, call_state, done)  # type: ignore[arg-type]
-    assert detached.reattach(0) is None
-    assert detached.reattach(256) is not None
-
-
-async def test_call_of_another_running_loop_is_left_to_it() -> None:
-    """A call that still runs on another loop is not waited for on this one."""
-    detached: DetachedCalls[None] = DetachedCalls()
-    other = asyncio.new_event_loop()
-    task = other.create_task(asyncio.sleep(0))
-    detached.add("elsewhere", CallState("call_1"), task)
-    assert detached.reattach("elsewhere") is None
-    await asyncio.to_thread(other.run_until_complete, task)
-    other.close()
