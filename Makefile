@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 # The wire and its errors decide about money, so every branch of them is tested.
 WIRE := langchain_qwen_image/wire/*,langchain_qwen_image/errors.py
 
-# Two cores, two workers; the slow tests, which tests/conftest.py puts first, start first.
-PYTEST := $(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+# Two cores, and one worker more, since many tests wait; the slow tests, which tests/conftest.py puts
+# first, start first. Bytecode is written, or each process would compile what it imports again.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 3 --dist loadgroup --no-loadscope-reorder
 # What tests/conftest.py says of markers holds here: the empty expression selects every test.
 ALL := -m ''
 # Neither what takes long nor what needs more than the package: the pages, the project, a browser.

@@ -8,6 +8,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def _texts_of(source: str) -> Iterator[str]:
             yield token.string
 
 
+@cache
 def _read(file: Path) -> str:
     source = file.read_text(encoding="utf-8")
     return "\n".join(

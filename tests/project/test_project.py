@@ -105,9 +105,8 @@ def test_what_is_imported_is_declared() -> None:
     names = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in declared}
     foreign = {
         library
-        for file in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        for library in _imported(node)
+        for libraries in _imports().values()
+        for library in libraries
         if library not in sys.stdlib_module_names
     }
     assert foreign <= {PACKAGE.name, "PIL" if "pillow" in names else "", *names, *_IF_THERE}
@@ -121,13 +120,16 @@ def test_version_is_the_newest_of_the_changelog() -> None:
 
 
 @cache
-def _importers(library: str) -> list[str]:
-    return [
-        str(file.relative_to(PACKAGE))
+def _imports() -> dict[str, set[str]]:
+    """Return which libraries each module of the package imports."""
+    return {
+        file.relative_to(PACKAGE).as_posix(): {
+            library
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            for library in _imported(node)
+        }
         for file in sorted(PACKAGE.rglob("*.py"))
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if library in _imported(node)
-    ]
+    }
 
 
 def _imported(node: ast.AST) -> list[str]:
@@ -150,7 +152,7 @@ def _imported(node: ast.AST) -> list[str]:
 def test_the_wire_is_pure(module: str) -> None:
     """What decides about an answer knows no HTTP library, clock or environment."""
     for library in ("httpx", "httpcore", "time", "os", "socket", "asyncio"):
-        assert module not in _importers(library)
+        assert library not in _imports()[module]
 
 
 def test_targets_are_those_that_are_promised() -> None:

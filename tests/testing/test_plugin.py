@@ -25,6 +25,9 @@ pytest_plugins = ["pytester"]
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r'^```python title="([^"]+)"\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL))
 
+LEFT_OUT = [f"-pno:{name}" for name in ("langsmith_plugin", "anyio", "hypothesispytest", "xdist")]
+"""Plugins that a host need not have, and that take long to load."""
+
 
 class Request:
     """What of VCR's request the rules touch."""
@@ -91,11 +94,11 @@ def test_plugin_is_found_and_costs_nothing_until_used(pytester: pytest.Pytester)
             assert not {"httpx", "langchain_core", "pydantic"} & set(sys.modules)
         """
     )
-    plain = ["-p", "no:recording", "-p", "no:langsmith_plugin", "-p", "no:anyio"]
-    pytester.runpytest_subprocess(*plain).assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-p", "no:recording", *LEFT_OUT).assert_outcomes(passed=1)
 
 
 @pytest.mark.slow
+@pytest.mark.long  # the page runs it in the quick run
 def test_example_of_the_docs_passes(pytester: pytest.Pytester) -> None:
     """The agent's test in docs/testing.md runs as it stands."""
     pytester.makepyfile(test_illustrator=FILES["test_illustrator.py"])
@@ -129,7 +132,7 @@ def test_cassette_of_the_docs_is_recorded_clean_and_replayed_offline(
     pytester.makepyfile(test_cassette=FILES["test_cassette.py"], test_twin=ASYNC_TWIN)
     with SandboxServer(draw=draw_plain) as server:
         monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
-        pytester.runpytest_subprocess("--record-mode=once").assert_outcomes(passed=2)
+        pytester.runpytest_subprocess("--record-mode=once", *LEFT_OUT).assert_outcomes(passed=2)
         assert server.gateway.post_count == 2
         signatures = [image.url.partition("Signature=")[2] for image in server.images]
     cassettes = sorted(pytester.path.rglob("*.yaml"))
@@ -139,7 +142,7 @@ def test_cassette_of_the_docs_is_recorded_clean_and_replayed_offline(
         assert "key-of-mine" not in recorded
         assert recorded.count("REDACTED") >= 3
         assert all(len(one) > 20 and one not in recorded for one in signatures)
-    pytester.runpytest_subprocess("--block-network").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("--block-network", *LEFT_OUT).assert_outcomes(passed=2)
 
 
 def test_hosts_own_functions_run_first() -> None:
