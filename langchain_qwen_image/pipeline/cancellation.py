@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from langchain_qwen_image.errors import QwenImageError
-from langchain_qwen_image.transport.call import Call
+from langchain_qwen_image.transport.call import Call, Lease
 
 _T = TypeVar("_T")
 _NO_CONTEXT = Context()
@@ -38,10 +38,12 @@ class CallState:
         self.leave: Callable[[], None] | None = None
         self._exchange: Call | None = None
 
-    def start_post(self, connect_seconds: float, answer_seconds: float) -> Call:
+    def start_post(
+        self, connect_seconds: float, answer_seconds: float, lease: Lease | None = None
+    ) -> Call:
         """Note that a POST is on its way, and return its deadlines."""
         latest = time.monotonic() + connect_seconds + answer_seconds
-        self._exchange = Call(latest, answer_within=answer_seconds)
+        self._exchange = Call(latest, answer_within=answer_seconds, lease=lease)
         self._exchange.abandoned = self.abandoned
         self.paying = self.has_sent = True
         return self._exchange

@@ -4,13 +4,24 @@ import logging
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_qwen_image.transport.answer import RawAnswer
 
 
 class CallAbandonedError(Exception):
     """Nobody waits for this call any more, and its request has not left."""
+
+
+class LeaseOverError(Exception):
+    """The answer could come after the time in which it counts as this call's: the machine slept."""
+
+
+class Lease(Protocol):
+    """The time in which a paid call must be answered, by the account's books."""
+
+    def rest(self) -> float:
+        """Return the seconds that are left, by the clock that has gone further."""
 
 
 class Call:
@@ -23,18 +34,28 @@ class Call:
         answer: What has come of the answer, also when the exchange ended in an error.
     """
 
-    __slots__ = ("_answer_within", "abandoned", "answer", "deadline", "left")
+    __slots__ = ("_answer_within", "_lease", "abandoned", "answer", "deadline", "left")
 
-    def __init__(self, deadline: float, *, answer_within: float | None = None) -> None:
+    def __init__(
+        self,
+        deadline: float,
+        *,
+        answer_within: float | None = None,
+        lease: Lease | None = None,
+    ) -> None:
         """Take the deadline as a reading of `time.monotonic`, in seconds.
 
-        With `answer_within`, in seconds, the deadline is set anew when the request leaves.
+        Args:
+            deadline: When it must end.
+            answer_within: Seconds after which it must end, counted from when the request leaves.
+            lease: Must have as much time left when it leaves.
         """
         self.deadline = deadline
         self.abandoned = False
         self.left = False
         self.answer: RawAnswer | None = None
         self._answer_within = answer_within
+        self._lease = lease
 
     def leave(self) -> None:
         """Note that the request leaves now.
@@ -44,11 +65,14 @@ class Call:
 
         Raises:
             CallAbandonedError: nobody waits for the answer, so it must not be paid for.
+            LeaseOverError: the answer could come when the call counts as lost.
         """
         if self.left:
             return
         if self.abandoned:
             raise CallAbandonedError
+        if self._lease is not None and self._lease.rest() < (self._answer_within or 0):
+            raise LeaseOverError
         self.left = True
         if self._answer_within is not None:
             self.deadline = time.monotonic() + self._answer_within
@@ -61,6 +85,7 @@ class Call:
 
         Raises:
             CallAbandonedError: nobody waits for the answer, so it must not be paid for.
+            LeaseOverError: the answer could come when the call counts as lost.
         """
         if event.endswith(".send_request_headers.started") and (
             info["request"].method != b"CONNECT"

@@ -12,7 +12,7 @@ from langchain_qwen_image.errors import (
     RequestTimeoutError,
 )
 from langchain_qwen_image.transport.answer import UnreadableAnswerError
-from langchain_qwen_image.transport.call import Call, CallAbandonedError
+from langchain_qwen_image.transport.call import Call, CallAbandonedError, LeaseOverError
 
 TRANSPORT_ERRORS = (
     httpx.HTTPError,
@@ -20,6 +20,7 @@ TRANSPORT_ERRORS = (
     httpx.InvalidURL,
     OSError,
     CallAbandonedError,
+    LeaseOverError,
 )
 """What sending may raise. Nothing wider: a test's network block must stay visible."""
 
@@ -45,6 +46,11 @@ def unanswered(
         return ConnectionFailedError(
             "The call was cancelled before its request left; nothing was bought.",
             is_retryable=False,
+        )
+    if isinstance(failure, LeaseOverError):
+        return ConnectionFailedError(
+            "The time that the request may take had passed before it left, as it does when a "
+            "machine sleeps; nothing was sent."
         )
     if isinstance(failure, _NEVER_LEFT) and not call.left:
         return _never_left(failure, what)

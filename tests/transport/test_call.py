@@ -12,7 +12,7 @@ from loopback import LoopbackServer, answer, self_signed
 
 from langchain_qwen_image.errors import ConnectionFailedError
 from langchain_qwen_image.transport.answer import RawAnswer
-from langchain_qwen_image.transport.call import Call, CallAbandonedError
+from langchain_qwen_image.transport.call import Call, CallAbandonedError, LeaseOverError
 from langchain_qwen_image.transport.pool import AsyncPool, Pool
 from langchain_qwen_image.transport.post import apost, post
 from langchain_qwen_image.transport.routes import (
@@ -65,6 +65,32 @@ def test_a_call_that_has_left_goes_on() -> None:
     call.trace("http11.send_request_body.started", {"request": Traced(b"POST")})
     call.trace(START, {"request": Traced(b"POST")})
     assert call.left
+
+
+class Rest:
+    """What is left of a lease."""
+
+    def __init__(self, seconds: float) -> None:
+        """Take the seconds."""
+        self.seconds = seconds
+
+    def rest(self) -> float:
+        """Return the seconds."""
+        return self.seconds
+
+
+def test_a_call_leaves_within_its_lease() -> None:
+    """A request leaves only where its whole answer fits into what is left of the lease."""
+    lease = Rest(239.9)
+    call = Call(time.monotonic() + 50, answer_within=240, lease=lease)
+    with pytest.raises(LeaseOverError):
+        call.trace(START, {"request": Traced(b"POST")})
+    assert not call.left
+    lease.seconds = 240
+    call.trace(START, {"request": Traced(b"POST")})
+    assert call.left
+    lease.seconds = 0
+    call.trace(START, {"request": Traced(b"POST")})
 
 
 def test_a_proxys_connect_is_not_the_request() -> None:
@@ -181,4 +207,15 @@ def test_a_first_request_that_is_stopped(send: Send) -> None:
     with LoopbackServer(answer()) as gateway:
         (stopped,) = send(calls, gateway.base_url)
         assert isinstance(stopped, ConnectionFailedError)
+        assert gateway.requests == []
+
+
+def test_after_a_sleep_nothing_is_sent(send: Send) -> None:
+    """What slept between its books and its POST is an error that may be repeated."""
+    late = Call(time.monotonic() + 50, answer_within=240, lease=Rest(0))
+    with LoopbackServer() as gateway:
+        (stopped,) = send([late], gateway.base_url)
+        assert isinstance(stopped, ConnectionFailedError)
+        assert stopped.is_retryable
+        assert "nothing was sent" in str(stopped)
         assert gateway.requests == []
