@@ -8,10 +8,10 @@ on the model's page and in the newest material, `images[].url`. Both are read as
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from langchain_qwen_image.schemas import ImageParameters, QwenImageInput, RequestPart
+from langchain_qwen_image.schemas import ImageParameters, LazyModel, QwenImageInput, RequestPart
 
 
 class TextContent(RequestPart):
@@ -89,7 +89,7 @@ _Count = Annotated[int | None, _odd_is_none]
 _Pixels = Annotated[int | None, Field(gt=0, strict=True), _odd_is_none]
 
 
-class _Answer(BaseModel):
+class _Answer(LazyModel):
     """One object of the gateway's answer, read tolerantly.
 
     Fields that are missing or of an odd shape are None and unknown ones are saved: an answer that
@@ -97,7 +97,7 @@ class _Answer(BaseModel):
     is a list of one.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
 _MOST_PARTS = 4000

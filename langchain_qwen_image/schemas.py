@@ -1,8 +1,9 @@
 """The arguments of a call, with descriptions that are written for a model to read."""
 
 import re
+import threading
 import unicodedata
-from typing import Annotated, Literal, TypedDict, get_args
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import (
     AfterValidator,
@@ -119,10 +120,29 @@ class GivenParameters(TypedDict, total=False):
     size: str
 
 
-class RequestPart(BaseModel):
+_building = threading.RLock()
+
+
+class LazyModel(BaseModel):
+    """A model that costs an import nothing: it is built when it is first used, in one thread.
+
+    Where several threads build a model at once, pydantic below 2.14 lends one of them the parent's
+    validator, and an answer that is paid for would be read as something else.
+    """
+
+    model_config = ConfigDict(defer_build=True)
+
+    @classmethod
+    def model_rebuild(cls, **how: Any) -> bool | None:
+        """Build the model as pydantic does, while no other thread builds one."""
+        with _building:
+            return super().model_rebuild(**how)
+
+
+class RequestPart(LazyModel):
     """One object of the gateway's request: no field more than the document has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ImageParameters(RequestPart):

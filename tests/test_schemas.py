@@ -1,17 +1,21 @@
 """Arguments of a call, and the gateway's JSON field for field."""
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
+from waiting import PATIENCE
 
 from langchain_qwen_image import QwenImageInput, TextToImageRequest, TextToImageResponse
 from langchain_qwen_image.gateway_schemas import RequestInput, TextContent, UserMessage
-from langchain_qwen_image.schemas import PARAMETERS, SIZES, ImageParameters
+from langchain_qwen_image.schemas import PARAMETERS, SIZES, ImageParameters, LazyModel
 
 # Field, its default if it has one, and its description, as the API document's table has them.
 DOCUMENTED = [
@@ -315,3 +319,28 @@ def test_the_documents_sample_response_comes_back() -> None:
     assert response.model_dump(exclude_unset=True) == sample
     assert response.image_urls() == ["https://example.com/generated-image.png"]
     assert response.image_size() == (1328, 1328)
+
+
+@pytest.fixture
+def restless_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("restless_threads")
+def test_threads_that_use_a_model_first_at_once_get_that_model() -> None:
+    """A model that threads build at once is itself in each of them, never its parent."""
+    threads = 8
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(1000):
+            model = create_model("Part", __base__=LazyModel, text=(str | None, None))
+            all_there = Barrier(threads)
+
+            def use(_: int, model: type[LazyModel] = model, there: Barrier = all_there) -> object:
+                there.wait(PATIENCE)
+                return model.model_validate({"text": "a fox"})
+
+            assert {type(found) for found in pool.map(use, range(threads))} == {model}
