@@ -69,7 +69,7 @@ def _blocks(columns: Sequence[str], rows: list[list[str]]) -> list[str]:
     margin = max(map(len, columns))
     with console.capture() as capture:
         for row in rows:
-            block = Table.grid(padding=(0, 2), pad_edge=False)
+            block = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
             block.add_column(no_wrap=True, min_width=margin)
             block.add_column(overflow="fold")
             for name, cell in zip(columns, row, strict=True):

@@ -312,6 +312,7 @@ def test_person_decides_on_each_of_several(mode: str, server: SandboxServer, cal
     assert server.gateway.post_count == 2
 
 
+@_needs_modes
 def test_calls_decided_one_after_the_other(server: SandboxServer, call: Call) -> None:
     """A call that is approved and paid for is not repeated when the next one is approved."""
     agent = agent_of(
