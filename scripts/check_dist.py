@@ -6,6 +6,7 @@ published: the tag is the version, the changelog has its date, and every project
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -84,6 +85,7 @@ def try_sdist(sdist: Path, folder: Path) -> None:
     install = ("-m", "pip", "install", "--quiet")
     run(python, *install, "--upgrade", "pip>=25.1", cwd=source)
     run(python, *install, "--group", "test", ".[cli,view]", cwd=source)
+    shutil.rmtree(source / "langchain_qwen_image")  # else it is found before what is installed
     quick = ("-q", "-n", "2", "-m", "not slow and not long")
     # Pages and project files are tested in a clone, the gallery's page in a browser.
     others = ("tests/docs", "tests/project", "tests/gallery/test_gallery_browser.py")

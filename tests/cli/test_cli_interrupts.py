@@ -27,6 +27,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Let commands start as on a terminal, also where the tests run under `nohup` or behind `&`."""
+    heeded: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    previous = {number: signal.signal(number, handler) for number, handler in heeded.items()}
+    yield
+    for number, handler in previous.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldServer]:
     """Point the command at a gateway that holds its answers back, with a key."""

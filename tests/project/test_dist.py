@@ -142,7 +142,8 @@ def test_sdist_has_what_its_tests_need(tmp_path: Path) -> None:
         file = archive.extractfile(info)
         assert file
         metadata = Parser().parsestr(file.read().decode())
-    needed = {"hatch_build.py", "LICENSE", "SECURITY.md", "tests/conftest.py", "docs/index.md"}
+    needed = {"README.md", "LICENSE", "SECURITY.md", "hatch_build.py", "docs/index.md"}
+    needed |= {"tests/conftest.py", "benchmarks/download_memory.py"}
     assert needed <= names
     urls = [line.partition(", ") for line in metadata.get_all("Project-URL") or ()]
     assert {name: url for name, _, url in urls} == HOOK.filled(URLS)
