@@ -40,7 +40,7 @@ def wrong_key(call: LiveCall) -> Assumption:
     """Return whether a wrong key is refused as we think."""
     return judged(
         "Wrong key",
-        "401 or 403 from the gateway itself, before anything is generated",
+        "401 or 403 from the gateway itself, before an image is generated",
         f"status {call.post.status}" if call.post and is_refused(call) else _how_it_ended(call),
         is_refused(call),
     )
@@ -69,12 +69,12 @@ def success(call: LiveCall) -> Iterator[Assumption]:
         return
     yield judged(
         "Synchronous",
-        "the answer to the POST has the image: no queue",
+        "the image is in the response to the POST, without a queue",
         "yes" if len(call.exchanges) == 1 else f"queued: {len(call.exchanges) - 1} polls",
         len(call.exchanges) == 1 and post.status != 202,
     )
     seconds = sum(one.seconds for one in call.exchanges)
-    expected = f"20 to 30 s as a rule, {TIMEOUT:g} s at most"
+    expected = f"usually 20 to 30 s, {TIMEOUT:g} s at most"
     yield judged("Time", expected, f"{seconds:.1f} s", seconds < TIMEOUT)
     if 200 <= last.status < 300:
         yield from _headers(last)
@@ -91,23 +91,23 @@ def _headers(last: Exchange) -> Iterator[Assumption]:
     is_plain = length == len(last.body)
     found = coding or "none"
     if coding not in ("", "identity") and is_plain:
-        found = f"{found}, and the bytes are plain"
+        found = f"{found}, but the bytes are not encoded"
     is_true = coding in _CODINGS and (coding in ("", "identity") or not is_plain)
     yield judged("Coding", "none, gzip or deflate, as asked for", found, is_true)
     if coding in ("", "identity") and length is not None:
-        found = f"{length} said, {len(last.body)} came"
-        yield judged("Content-Length", "the bytes that come", found, is_plain)
+        found = f"{length} announced, {len(last.body)} received"
+        yield judged("Content-Length", "the number of bytes received", found, is_plain)
     yield _clock(last)
     cookies = "set-cookie" in last.headers
     yield judged("Cookies", "none", "set" if cookies else "none", not cookies)
 
 
 def _clock(last: Exchange) -> Assumption:
-    expected = f"right to {_CLOCK_SECONDS} s"
+    expected = f"correct to within {_CLOCK_SECONDS} s"
     try:
         said = parsedate_to_datetime(last.headers["date"]).timestamp()
     except (KeyError, ValueError, OverflowError):
-        return judged("Date header", expected, "none that can be read", None)
+        return judged("Date header", expected, "none, or unreadable", None)
     ahead = said - (last.asked_at.timestamp() + last.seconds)
     return judged(
         "Date header",
@@ -127,10 +127,10 @@ def _body(call: LiveCall, last: Exchange) -> Iterator[Assumption]:
     count = len(names) or len(call.result.images)
     yield judged("Images", "1, named once", str(count), count == 1)
     text = " ".join(call.result.warnings)
-    yield judged("Text beside the image", "none", text or "none", not text)
+    yield judged("Text next to the image", "none", text or "none", not text)
     yield _optional("finish_reason", "stop", call.result.finish_reason)
     request_id = call.result.request_id
-    yield judged("request_id", "a text", "yes" if request_id else "none", bool(request_id) or None)
+    yield judged("request_id", "present", "yes" if request_id else "none", bool(request_id) or None)
     output = top.get("output")
     metric = output.get("task_metric") if isinstance(output, dict) else None
     yield _counts("task_metric", metric, {"TOTAL": 1, "FAILED": 0, "SUCCEEDED": 1})

@@ -36,12 +36,12 @@ def link(call: LiveCall, result: Result, base_url: str) -> Iterator[Assumption]:
     """Yield what is assumed of the link, as the answer wrote it."""
     image = result.images[0]
     if not image.url or is_inline(image.url):
-        yield judged("Link", "an https:// link", "none: the image came inside the answer", False)
+        yield judged("Link", "an https:// link", "none: the image is in the response", False)
         return
     written = _as_written(call) or image.url
     is_plain = written == image.url
-    found = "absolute, nothing around it" if is_plain else "not as it can be fetched"
-    yield judged("Link", "absolute, nothing around it", found, is_plain)
+    found = "absolute, nothing else around it" if is_plain else "not usable as it is"
+    yield judged("Link", "absolute, nothing else around it", found, is_plain)
     parts = urlsplit(image.url)
     is_here = is_loopback(base_url) and is_loopback(image.url)
     scheme = f"{parts.scheme}{', on this machine' * is_here}"
@@ -71,7 +71,7 @@ def _is_address(host: str) -> bool:
 def _lifetime(call: LiveCall, url: str) -> Assumption:
     expires = expires_at(url)
     if expires is None or call.last is None:
-        return judged("Link's lifetime", "24 h", "the link does not say it", None)
+        return judged("Link's lifetime", "24 h", "not in the link", None)
     lives = expires - call.last.asked_at - timedelta(seconds=call.last.seconds)
     found = f"{lives.total_seconds() / 3600:.1f} h"
     return judged("Link's lifetime", "24 h", found, abs(lives - _DAY) < _TOLERANCE)
@@ -101,14 +101,14 @@ def _served(call: LiveCall) -> Iterator[Assumption]:
     last = call.image_answers[-1]
     statuses = [str(answer.status) for answer in call.image_answers]
     at_once = set(statuses) == {"200"}
-    yield judged("Image's answer", "status 200 at once", f"status {', '.join(statuses)}", at_once)
+    yield judged("Image's response", "status 200 at once", f"status {', '.join(statuses)}", at_once)
     if last.status != 200:
         return
     kind = last.headers.get("content-type", "").partition(";")[0].strip().lower()
     yield judged("Image's Content-Type", "image/png", kind or "none", kind == "image/png")
     coding = last.headers.get("content-encoding")
     is_none = coding is None or coding.strip().lower() == "identity"
-    said = "none" if coding is None else coding or "an empty label"
+    said = "none" if coding is None else coding or "an empty header"
     yield judged("Image's coding", "none", said, is_none)
 
 

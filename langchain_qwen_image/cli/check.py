@@ -42,7 +42,7 @@ def check(
     Shows the price and asks before anything is sent. First a request with a wrong key, which is
     expected to be refused at no cost; if it is not refused, the check stops. Then one image of
     512*512 is bought, booked like any other. The report (live-check.json, live-check.md) and the
-    cassette contain no key and no signed link. CONTRIBUTING.md says where to send them.
+    cassette contain no key and no signed link. Please send the report to the project.
 
     Exit status: 0 if every assumption holds, 1 if one differs or the check stopped early, 2 for a
     usage error.
@@ -130,7 +130,7 @@ def _finish(run: "LiveRun", generator: "QwenImageGenerator", output: Path, statu
     typer.echo(f"{spent[0].upper()}{spent[1:]}.")
     for file in files:
         typer.echo(shown(file.absolute()))
-    typer.echo("Look at these files, then send them: CONTRIBUTING.md, Live check.")
+    typer.echo("Read these files, then send live-check.md to the project as an issue.")
     if status:
         fail("Interrupted.", status)
     if not all_hold(run.evidence, assumptions):
@@ -182,7 +182,7 @@ def _write(
 
 def _is_withheld(name: str, *, leaks: bool) -> bool:
     if leaks:
-        note(f"{name} was not written: a secret is left in it. Please report this as a bug.")
+        note(f"{name} was not written: it still contains a secret. Please report this as a bug.")
     return leaks
 
 

@@ -126,9 +126,9 @@ def test_the_second_documented_shape_holds_too() -> None:
             pytest.param("data-uri", {"Link"}, id="data-uri"),
             pytest.param("base64", {"Link"}, id="base64"),
             pytest.param(
-                "two-images", {"Images", "Text beside the image", "task_metric", "usage"}, id="two"
+                "two-images", {"Images", "Text next to the image", "task_metric", "usage"}, id="two"
             ),
-            pytest.param("text-beside", {"Text beside the image"}, id="text-beside"),
+            pytest.param("text-beside", {"Text next to the image"}, id="text-beside"),
             pytest.param("same-link", {"Images"}, id="same-link"),
             pytest.param("json-in-string", {"Body"}, id="json-in-string"),
             pytest.param("json-and-more", {"Body"}, id="json-and-more"),
@@ -143,10 +143,10 @@ def test_the_second_documented_shape_holds_too() -> None:
             pytest.param("untrimmed-link", {"Link"}, id="untrimmed-link"),
             pytest.param("image-aws-chunked", {"Image's coding"}, id="aws-chunked"),
             pytest.param("image-binary", {"Image's coding"}, id="image-binary"),
-            pytest.param("image-redirect", {"Image's answer"}, id="image-redirect"),
-            pytest.param("image-404", {"Image saved", "Image's answer"}, id="image-404"),
+            pytest.param("image-redirect", {"Image's response"}, id="image-redirect"),
+            pytest.param("image-404", {"Image saved", "Image's response"}, id="image-404"),
             pytest.param(
-                "expired", {"Link's lifetime", "Image saved", "Image's answer"}, id="expired"
+                "expired", {"Link's lifetime", "Image saved", "Image's response"}, id="expired"
             ),
             pytest.param("jpeg", {"Image's Content-Type", "Type"}, id="jpeg"),
             pytest.param("quota", {"Success"}, id="quota"),
