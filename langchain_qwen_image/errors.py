@@ -182,7 +182,7 @@ class MalformedResponseError(QwenImageError):
 
     Attributes:
         polling_url: Address of another host, at which the gateway said to ask for the image. It
-            was not asked, because the key would travel; it is in no message.
+            was not asked, because the key would be sent there; it is in no message.
     """
 
     may_have_been_billed = True

@@ -208,11 +208,11 @@ class TextToImageResponse(_Answer):
     """
 
     output: Annotated[Output | None, _odd_is_none] = Field(
-        default=None, description="What was generated, as the API document has it."
+        default=None, description="The generated image, in the format of the API document."
     )
     images: Annotated[
         list[Annotated[ImageFile | None, _odd_is_none]] | None, _spread("url"), _odd_is_none
-    ] = Field(default=None, description="What was generated, as the model's page has it.")
+    ] = Field(default=None, description="The generated image, in the format of the model's page.")
     description: _Text = Field(default=None, description="Empty in the owner's sample.")
     usage: Annotated[Usage | None, _odd_is_none] = None
     request_id: _Text = None

@@ -38,7 +38,8 @@ class GeneratedImage(BaseModel):
     url: str | None = Field(
         default=None,
         repr=False,
-        description="Link of the image, a bearer secret that expires within a day; or a data: URI.",
+        description="Link of the image, which anyone who has it can open and which expires within "
+        "24 hours; or a data: URI.",
     )
     expires_at: datetime | None = Field(
         default=None, description="When the link expires, if known."

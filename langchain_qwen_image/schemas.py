@@ -65,7 +65,7 @@ def _refuse_surrogates(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("it has half a character (a lone surrogate); leave that out") from None
+        raise ValueError("it contains half a character (a lone surrogate); remove that") from None
     return text
 
 

@@ -96,5 +96,5 @@ class BatchRun:
                 continue
             if is_inline(image.url or ""):
                 rescue(image, result)
-            note(f"Image {outcome.number + 1} is paid for, and only here:")
+            note(f"Image {outcome.number + 1} is paid for, but not saved. It is only here:")
             typer.echo(image.path or image.url or "")

@@ -47,7 +47,7 @@ def doctor(
     if failing:
         typer.echo(f"\nFailing: {failing}; unsure: {unsure}.")
         raise typer.Exit(1)
-    typer.echo(f"\nNothing fails; unsure: {unsure}." if unsure else "\nAll is well.")
+    typer.echo(f"\nNothing fails; unsure: {unsure}." if unsure else "\nNo problems found.")
 
 
 def _show(findings: "list[Finding]") -> None:

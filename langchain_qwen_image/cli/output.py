@@ -86,7 +86,7 @@ class OneFile(ImageStore):
 
     def read_sidecar(self, path: str) -> Sidecar:
         """Raise `FileNotFoundError`: nothing is noted beside the user's files."""
-        raise FileNotFoundError(f"there is nothing noted beside {path!r}")
+        raise FileNotFoundError(f"there is no .json file next to {path!r}")
 
     def find(self, image_id: str) -> Iterator[str]:
         """Yield nothing: the user's names carry no ids."""
@@ -206,7 +206,7 @@ def check_folder(folder: Path) -> None:
 
 def _check_stdout(*, as_json: bool) -> None:
     if as_json:
-        raise UsageError("-o - and --json both write to standard output; give one.")
+        raise UsageError("-o - and --json both write to standard output; use only one.")
     if sys.stdout is None:  # Python's own word for one that was closed, as by `>&-`
         raise UsageError("-o - writes to standard output, which is closed.")
     if sys.stdout.isatty():

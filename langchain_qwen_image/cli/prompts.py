@@ -110,7 +110,7 @@ def _read_csv(lines: Lines, id_column: str | None) -> Iterator[Row]:
                     f"{_named(delimiter)} needs quotation marks"
                 )
             if [cell.strip() for cell in cells] == header:
-                raise lines.problem("the names of the columns are there again")
+                raise lines.problem("the header line is repeated")
             # Cells that are left off at the end are blank, and a blank cell is not given.
             yield columns.row([None if is_blank(cell) else cell for cell in cells])
     except csv.Error as error:
@@ -173,7 +173,7 @@ class _Columns:
                     f"if it identifies the rows, use --id-column {name[:40]!r}"
                 )
         if len(set(self.names)) < len(self.names):
-            raise lines.problem("a column is there twice")
+            raise lines.problem("a column appears twice")
 
     def check_header(self) -> None:
         """Check the first line of a table.

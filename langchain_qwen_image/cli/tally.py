@@ -140,7 +140,7 @@ class Tally:
         left = self._total - self._counts.total()
         parts = [
             f"{missing:,} missing" if missing else "",
-            f"{in_flight} in flight",
+            f"{in_flight} in progress",
             f"{speed:.2g}/s",
             dollars(self._usd),
             f"{_duration(left / speed)} left" if speed and left else "",

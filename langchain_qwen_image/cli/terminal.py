@@ -55,8 +55,8 @@ def is_sandbox(given: bool | None) -> bool:
     if not sandbox:
         if api_key_source() is None:
             fail(
-                "Error: No key. Set the environment variable PIXAZO_API_KEY, put the key into "
-                "~/.pixazo/api-key, or try with --sandbox."
+                "Error: No API key was found. Set the environment variable PIXAZO_API_KEY, save "
+                "the key in ~/.pixazo/api-key, or try with --sandbox."
             )
         usable_key(None)
     return sandbox

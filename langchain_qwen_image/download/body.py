@@ -102,7 +102,9 @@ class Body:
             return zlib.decompressobj(zlib.MAX_WBITS if _is_zlib(head) else -zlib.MAX_WBITS)
         if not_decoded := self._coding & _NOT_DECODED:
             names = ", ".join(sorted(not_decoded))
-            raise FetchError(Failure(f"the host compressed it ({names}), although asked not to"))
+            raise FetchError(
+                Failure(f"the host compressed it ({names}), although it was asked not to")
+            )
         return None
 
 
@@ -173,7 +175,7 @@ def _inflated(decoder: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         try:
             piece = decoder.decompress(data, _PIECE)
         except zlib.error:
-            raise DamagedImageError("its compression cannot be undone") from None
+            raise DamagedImageError("it cannot be decompressed") from None
         data = decoder.unconsumed_tail
         if piece:
             yield piece

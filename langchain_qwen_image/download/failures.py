@@ -86,8 +86,8 @@ def disturbed(error: httpx.TransportError) -> Failure:
     if isinstance(error, httpx.ProxyError):
         return Failure("the proxy did not make the connection", again=True)
     if isinstance(error, httpx.TimeoutException):
-        return Failure("it did not come in time", again=True)
-    return Failure("the connection broke before all of it had come", again=True)
+        return Failure("the download took too long", again=True)
+    return Failure("the connection was lost before the download was complete", again=True)
 
 
 def _advice_on(detail: str) -> str:
@@ -111,10 +111,12 @@ def _advice(failure: Failure, link: str, now: datetime) -> str:
     if is_inline(link) or failure.lasting:
         return "Fetching it again will not help."
     if expiry is None:
-        return "Fetch it again soon: the link does not say when it expires (upstream: in 24 hours)."
+        return (
+            "Fetch it again soon: the link does not say when it expires (usually after 24 hours)."
+        )
     if expiry <= now:
-        return f"Its link was good until {_moment(expiry)}, so it may be gone."
-    return f"Fetch it again: its link is good until {_moment(expiry)}."
+        return f"Its link was valid until {_moment(expiry)}, so it may be gone."
+    return f"Fetch it again: its link is valid until {_moment(expiry)}."
 
 
 def _moment(time: datetime) -> str:

@@ -177,9 +177,9 @@ class Fetcher:
         except UnsafeAddressError as error:
             return Failure(f"it is not safe to fetch: {error}", lasting=error.lasting)
         except NotAnImageError as error:
-            return Failure(f"what came is {error}", not_an_image=True)
+            return Failure(f"the response is {error}", not_an_image=True)
         except DamagedImageError as error:
-            return Failure(f"what came is not whole: {error}", again=True)
+            return Failure(f"the file is incomplete or damaged: {error}", again=True)
         except httpx.TransportError as error:
             return disturbed(error)
 

@@ -235,4 +235,4 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         address = socket.inet_aton(host)
     except (OSError, UnicodeError):
         return None
-    raise UnsafeAddressError(f"{host} is {IPv4Address(address)} in disguise")
+    raise UnsafeAddressError(f"{host} is {IPv4Address(address)} in another notation")

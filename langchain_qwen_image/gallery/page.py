@@ -119,7 +119,7 @@ class Page:
         if facts and not facts.watermark:
             parts.append("<span>no watermark</span>")
         if facts and not facts.prompt_extend:
-            parts.append("<span>prompt to the letter</span>")
+            parts.append("<span>prompt not rewritten</span>")
         return f'<p class="facts">{" ".join(parts)}</p>'
 
     def _cost(self, facts: Facts | None) -> str:
@@ -178,7 +178,7 @@ def _sums(sums: Sums) -> str:
     first, last = f"{sums.oldest:%Y-%m-%d}", f"{sums.newest:%Y-%m-%d}"
     parts = [
         counted(sums.images),
-        f"{dollars(sums.cost_usd)} in all",
+        f"{dollars(sums.cost_usd)} in total",
         f"{sums.sandbox:,} from the sandbox" if sums.sandbox else "",
         f"{sums.unpriced:,} of unknown cost" if sums.unpriced else "",
         first if first == last else f"{first} to {last}",

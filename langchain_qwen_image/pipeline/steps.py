@@ -135,7 +135,7 @@ class Steps:
     ) -> ImageGenerationResult:
         if not self.saves:
             raise ConfigurationError(
-                "There is nowhere to save the image: set save_to=…, or call image.save(path)."
+                "There is no place to save the image: set save_to=…, or call image.save(path)."
             )
         result = (
             given.model_copy(deep=True)

@@ -118,7 +118,7 @@ def _place(image: ShownImage) -> list[str]:
     if not image.url or is_inline(image.url):
         return ["not saved"]
     if image.expires_at is None:
-        return ["not saved; the link expires within a day"]
+        return ["not saved; the link expires within 24 hours"]
     verb = "expired at" if _is_expired(image) else "is good until"
     return [f"not saved; the link {verb} {image.expires_at:%Y-%m-%d %H:%M} UTC"]
 

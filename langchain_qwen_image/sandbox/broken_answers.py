@@ -34,7 +34,7 @@ BROKEN_ANSWERS: dict[str, Scenario] = {
     ),
     "malformed": page_failure(200, "Maintenance", "HTTP 200 with HTML."),
     "malformed-json": proxy_failure(
-        200, '{"output": {"choices": [{"fin', "HTTP 200 with JSON cut short.", "application/json"
+        200, '{"output": {"choices": [{"fin', "HTTP 200 with truncated JSON.", "application/json"
     ),
     "empty": Scenario(
         description="HTTP 200 without a body.", layer="proxy", answer=text_answer(200, "")
@@ -44,17 +44,21 @@ BROKEN_ANSWERS: dict[str, Scenario] = {
     ),
     "failed-task": _imageless([], 1, "HTTP 200 whose task failed: no image."),
     "redirect": Scenario(
-        description="307 to another host: following it would hand over the key.",
+        description="307 to another host. Following it would send the key there.",
         layer="proxy",
         answer=Answer(307, headers={"Location": "https://elsewhere.invalid/qwen-image"}),
     ),
-    "timeout": _network("timeout", "No answer comes; in process, the read timeout fires at once."),
-    "drop": _network("drop", "The connection closes before any answer."),
-    "reset": _network("reset", "The connection is reset before any answer."),
-    "truncated": _network("truncated", "The answer is cut short of its length.", sends=True),
-    "drip": _network("drip", "The answer comes a byte at a time.", sends=True),
+    "timeout": _network(
+        "timeout", "No response comes. In process, the read timeout is raised at once."
+    ),
+    "drop": _network("drop", "The connection is closed before any response."),
+    "reset": _network("reset", "The connection is reset before any response."),
+    "truncated": _network(
+        "truncated", "The response is shorter than its Content-Length.", sends=True
+    ),
+    "drip": _network("drip", "The response comes one byte at a time.", sends=True),
     "unknown-shape": Scenario(
-        description="HTTP 200 with an image in a place that nobody knows.",
+        description="HTTP 200 with an image in an unknown place.",
         layer="gateway",
         shape="unknown-shape",
     ),

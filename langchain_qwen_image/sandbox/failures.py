@@ -96,7 +96,7 @@ FAILURES: dict[str, Scenario] = {
         "25280",
     ),
     "balance": _document(
-        403, "Insufficient balance", "403 that means an empty balance, not a lack of rights."
+        403, "Insufficient balance", "403 that means an empty balance, not a missing permission."
     ),
     "arrearage": dashscope_failure(
         400,
@@ -135,7 +135,7 @@ FAILURES: dict[str, Scenario] = {
         403,
         "Forbidden",
         "Your wallet does not have enough balance.",
-        "403 whose sentence says that the balance is used up.",
+        "403 whose text says that the balance is used up.",
     ),
     "card-required": _gateway(
         402, "card_required", "Add a card to go on.", "402: the account needs a card."
@@ -182,15 +182,17 @@ FAILURES: dict[str, Scenario] = {
         "400 content_policy_violation: moderation refuses the prompt.",
     ),
     "firewall": page_failure(
-        403, "The request is blocked.", "403 as HTML: a firewall before the gateway refuses."
+        403, "The request is blocked.", "403 as HTML: a firewall in front of the gateway refuses."
     ),
     "firewall-code": proxy_failure(
-        403, "error code: 1010", "403 as a line of text: a firewall before the gateway refuses."
+        403,
+        "error code: 1010",
+        "403 as a line of text: a firewall in front of the gateway refuses.",
     ),
     "429-text": _apim(
         429,
         "Rate limit is exceeded. Try again in 26 seconds.",
-        "429 that says the seconds only in its text.",
+        "429 with the delay only in its text.",
     ),
     "inner-status": Scenario(
         description="HTTP 200 around an inner status of 429.",

@@ -76,21 +76,21 @@ _SUCCESSES = {
     ),
     "document-shape": _shape("document", "Success in the API document's shape."),
     "images-shape": _shape("images", "Success in the owner's other shape: images[].url."),
-    "upstream-usage": _shape("upstream", 'Success as DashScope words it: output_width, code "".'),
+    "upstream-usage": _shape(
+        "upstream", 'Success with the field names of DashScope: output_width, code "".'
+    ),
     "media-url": _shape("media-url", "Success as a finished task: output.media_url."),
     "output-link": _shape("output-link", "Success with the link as output itself."),
     "image-url": _shape("image-url", "Success with the link as imageUrl."),
-    "content-object": _shape(
-        "content-object", "Success with an object where a list of parts belongs."
-    ),
+    "content-object": _shape("content-object", "Success with an object where a list is expected."),
     "content-text": _shape("content-text", "Success with the bare link as content."),
-    "text-beside": _shape("text-beside", "Success with an error text beside the image."),
-    "null-error": _shape("null-error", "Success with an error object of nulls beside the image."),
-    "same-link": _shape("same-link", "Success that names one image three times."),
-    "untrimmed-link": _shape("untrimmed-link", "Success with line ends around the link."),
+    "text-beside": _shape("text-beside", "Success with an error text next to the image."),
+    "null-error": _shape("null-error", "Success with an error object of nulls next to the image."),
+    "same-link": _shape("same-link", "Success with the same image listed three times."),
+    "untrimmed-link": _shape("untrimmed-link", "Success with line breaks around the link."),
     "relative-link": _shape("relative-link", "Success with a link without scheme and host."),
     "no-scheme": _shape("no-scheme", "Success with a link that begins with //."),
-    "http-link": _shape("http-link", "Success with an http:// link; https serves it, too."),
+    "http-link": _shape("http-link", "Success with an http:// link that works over https too."),
     "base64": _shape("base64", "Success with the image in base64, without data:."),
     "raw-bytes": _shape("raw-bytes", "Success; the body is the image itself."),
     "json-in-string": _shape("json-in-string", "Success as JSON in a JSON string."),
@@ -98,10 +98,10 @@ _SUCCESSES = {
     "event-stream": _shape("event-stream", "Success as one server-sent event."),
     "utf-16": _shape("utf-16", "Success as JSON in UTF-16."),
     "x-gzip": _shape("x-gzip", "Success, compressed as x-gzip."),
-    "false-gzip": _shape("false-gzip", "Success as plain JSON that calls itself gzip."),
-    "false-br": _shape("false-br", "Success as plain JSON that calls itself br."),
+    "false-gzip": _shape("false-gzip", "Success as plain JSON that is labelled gzip."),
+    "false-br": _shape("false-br", "Success as plain JSON that is labelled br."),
     "unfinished": Scenario(
-        description="Success; the body is whole, and shorter than announced.",
+        description="Success. The body is complete, but shorter than its Content-Length.",
         layer="success",
         fault="unfinished",
     ),
@@ -109,15 +109,15 @@ _SUCCESSES = {
 _QUEUED = {
     "queued": _queue(
         Queue(end="COMPLETED"),
-        "Queued with 202, done at the second poll; queued-N takes N seconds.",
+        "Queued with 202, finished at the second poll. queued-N takes N seconds.",
     ),
     "queued-200": _queue(
         Queue(end="COMPLETED", http_status=200, plain_http=True),
-        "Queued with 200 and an http:// polling address, then done.",
+        "Queued with 200 and an http:// polling address, then finished.",
     ),
     "queued-failed": _queue(Queue(end="FAILED"), "Queued, then FAILED: nothing is charged."),
     "queued-error": _queue(Queue(end="ERROR"), "Queued, then ERROR: nothing is charged."),
-    "queued-lost": _queue(Queue(end="LOST"), "Queued, never done, and most polls fail."),
+    "queued-lost": _queue(Queue(end="LOST"), "Queued and never finished. Most polls fail."),
     "queued-elsewhere": _queue(
         Queue(end="COMPLETED", elsewhere=True),
         "Queued with a polling address on another host, which must not get the key.",
@@ -125,20 +125,20 @@ _QUEUED = {
 }
 _LINKS = {
     "expired": _link("expired", "The link has already expired: 403 with the storage's XML."),
-    "image-404": _link("image-404", "The link leads nowhere: 404."),
+    "image-404": _link("image-404", "The link's image does not exist: 404."),
     "image-500": _link("image-500", "The link gives 500, every time."),
     "image-500-once": _link("image-500-once", "The link gives 500 at first, then the image."),
-    "image-html": _link("image-html", "The link serves HTML that calls itself image/png."),
-    "image-truncated": _link("image-truncated", "The image is cut short of its length."),
+    "image-html": _link("image-html", "The link serves HTML that is labelled image/png."),
+    "image-truncated": _link("image-truncated", "The image is shorter than its Content-Length."),
     "image-corrupt": _link("image-corrupt", "One byte of the image is wrong."),
     "image-redirect": _link("image-redirect", "The link redirects to another good link."),
     "image-private": _link("image-private", "The link redirects to a private address."),
-    "image-drip": _link("image-drip", "The image comes a byte at a time."),
-    "image-drop": _link("image-drop", "The link's connection closes before any answer."),
+    "image-drip": _link("image-drip", "The image comes one byte at a time."),
+    "image-drop": _link("image-drop", "The link's connection is closed before any response."),
     "image-aws-chunked": _link(
-        "image-aws-chunked", "The image says Content-Encoding: aws-chunked, and is plain."
+        "image-aws-chunked", "The image has Content-Encoding: aws-chunked, but is not encoded."
     ),
-    "image-binary": _link("image-binary", "The image says Content-Encoding: binary."),
+    "image-binary": _link("image-binary", "The image has Content-Encoding: binary."),
 }
 
 SCENARIOS: dict[str, Scenario] = {

@@ -44,7 +44,7 @@ def unanswered(
     what = type(failure).__name__
     if isinstance(failure, CallAbandonedError):
         return ConnectionFailedError(
-            "The call was cancelled before its request left; nothing was bought.",
+            "The call was cancelled before its request was sent; nothing was bought.",
             is_retryable=False,
         )
     if isinstance(failure, LeaseOverError):

@@ -110,7 +110,10 @@ def _wait(error_body: ErrorBody, kind: type[QwenImageError]) -> float | None:
 def _classify(error_body: ErrorBody) -> tuple[type[QwenImageError], str]:
     kind, advice = _kind_and_advice(error_body)
     if (error_body.code or "").lower().startswith(_UPSTREAM_CODES):
-        advice = "This is about the gateway's own account upstream; report it to the gateway."
+        advice = (
+            "This concerns the gateway's own account with its provider, not yours. Report it to "
+            "the gateway."
+        )
     return kind, advice
 
 
@@ -148,7 +151,7 @@ def _by_words(error_body: ErrorBody, status: int) -> tuple[type[QwenImageError],
     codes, texts = error_body.codes, error_body.texts
     if status in {400, 403, 404, 410, 422} and words.is_missing_model(codes, texts):
         return NotFoundError, (
-            "The gateway does not offer this model or route, or not now. The prompt is not the "
+            "The gateway does not offer this model or route at the moment. The prompt is not the "
             "cause: check base_url (PIXAZO_BASE_URL) and the model's page, or ask the gateway."
         )
     if status in {400, 403} and words.is_key_refused(codes, texts):
@@ -178,8 +181,8 @@ def _is_before_gateway(error_body: ErrorBody, status: int) -> bool:
 def _by_status(error_body: ErrorBody, status: int) -> tuple[type[QwenImageError], str]:
     if 300 <= status < 400:
         return NotFoundError, (
-            "Redirects are not followed, because the key would travel; set base_url to the "
-            "address that answers."
+            "Redirects are not followed, because that would send the key to another address. Set "
+            "base_url to the final address."
         )
     if status >= 500:
         return ServerError, ""

@@ -188,11 +188,11 @@ def _warnings(
         error_body = _error_body(answer, context)
         code = f" ({error_body.code})" if error_body.code else ""
         said.append(
-            "The gateway's answer has an image and an error beside it"
+            "The gateway's response has an image and also an error"
             f"{code}{quote(error_body.message, context.secret)}."
         )
     if len(urls) > 1:
-        said.append(f"The gateway's answer has {len(urls)} images; one was asked for.")
+        said.append(f"The gateway's response has {len(urls)} images; one was requested.")
     return tuple(said)
 
 

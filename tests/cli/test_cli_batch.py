@@ -54,7 +54,7 @@ def batch(*arguments: str, **named: Any) -> Result:
         pytest.param("p.csv", b"text\na fox\n", "'text' is not an argument", id="csv-column"),
         pytest.param("p.csv", b"size\n512\n", "line 1: the first line must name", id="no-prompt"),
         pytest.param(
-            "p.csv", b"prompt,prompt\na,b\n", "line 1: a column is there twice", id="twice"
+            "p.csv", b"prompt,prompt\na,b\n", "line 1: a column appears twice", id="twice"
         ),
         pytest.param("p.csv", b"prompt\na,b\n", "line 2: expected 1 cell, got 2", id="cells"),
         pytest.param("p.csv", b'prompt\n"a fox\n', "line 2", id="open-quote"),

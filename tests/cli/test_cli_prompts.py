@@ -226,7 +226,7 @@ def test_ids_are_read(name: str, content: str, column: str, rows: list[Any]) -> 
             "p.csv", "prompt\na fox\n", "sku", "line 1: it names no column 'sku'", id="none"
         ),
         pytest.param(
-            "p.csv", "sku,SKU,prompt\n1,2,a\n", "sku", "line 1: a column is there twice", id="twice"
+            "p.csv", "sku,SKU,prompt\n1,2,a\n", "sku", "line 1: a column appears twice", id="twice"
         ),
         pytest.param("p.csv", "prompt,sku\na fox,\n", "sku", "line 2: expected an id", id="blank"),
         pytest.param(

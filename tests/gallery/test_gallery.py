@@ -76,7 +76,7 @@ def test_what_was_saved_is_shown(tmp_path: Path) -> None:
         assert path.read_bytes().startswith(b"\x89PNG")
         with Image.open(io.BytesIO(base64.b64decode(tile.src.partition(",")[2]))) as small:
             assert (small.format, small.size) == ("WEBP", (256, 256))
-    assert page.texts["sums"].startswith("5 images $0.00 in all 5 from the sandbox")
+    assert page.texts["sums"].startswith("5 images $0.00 in total 5 from the sandbox")
 
 
 def test_what_is_known_is_said(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_what_is_known_is_said(tmp_path: Path) -> None:
     [tile] = read(tmp_path).tiles
     assert tile.texts["without"] == "Without blurry"
     assert tile.texts["facts"] == (
-        "2026-11-23 01:02 512×512 $0.045 no watermark prompt to the letter"
+        "2026-11-23 01:02 512×512 $0.045 no watermark prompt not rewritten"
     )
     assert tile.texts["dd"].startswith("a.pngr-1qwen-imagenono")
     assert tile.alt == "a red fox"
@@ -312,7 +312,7 @@ def test_a_call_is_paid_once(tmp_path: Path) -> None:
     assert told == (Decimal("0.225"), 1, 1)
     page = Reader.of(written.path)
     assert page.texts["sums"] == (
-        "7 images $0.225 in all 1 from the sandbox 1 of unknown cost 2026-11-22 to 2026-11-23"
+        "7 images $0.225 in total 1 from the sandbox 1 of unknown cost 2026-11-22 to 2026-11-23"
     )
     assert sum("$0.09 for 2 images" in tile.texts["facts"] for tile in page.tiles) == 4
 

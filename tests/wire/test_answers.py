@@ -319,7 +319,7 @@ def test_equal_links_are_one_image() -> None:
     many = read({"images": [f"https://h/{number}" for number in range(2000)]})
     assert len(many.urls) == 2000
     assert many.billed_images == 1
-    assert many.warnings == ("The gateway's answer has 2000 images; one was asked for.",)
+    assert many.warnings == ("The gateway's response has 2000 images; one was requested.",)
 
 
 def test_the_repr_of_an_answer_shows_no_link() -> None:
