@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from langchain_qwen_image.generator import QwenImageGenerator
 
 _DEFAULT = "Default for rows without this value."
+_NO_WATERMARK = "No watermark on rows without this value."
+_NO_REWRITING = "No rewriting of the prompt on rows without this value."
 
 
 def batch(
@@ -55,8 +57,10 @@ def batch(
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="SIZE", help=_DEFAULT)] = None,
     negative_prompt: Annotated[str | None, typer.Option(metavar="TEXT", help=_DEFAULT)] = None,
-    no_watermark: Annotated[bool, typer.Option("--no-watermark", help=_DEFAULT)] = False,
-    no_prompt_extend: Annotated[bool, typer.Option("--no-prompt-extend", help=_DEFAULT)] = False,
+    no_watermark: Annotated[bool, typer.Option("--no-watermark", help=_NO_WATERMARK)] = False,
+    no_prompt_extend: Annotated[
+        bool, typer.Option("--no-prompt-extend", help=_NO_REWRITING)
+    ] = False,
     concurrency: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum number of parallel requests.")
     ] = 32,

@@ -23,7 +23,7 @@ _TIMEOUT: float | None = None
 
 def check(
     live: Annotated[
-        bool, typer.Option("--live", help="Buy one image, and compare all that comes.")
+        bool, typer.Option("--live", help="Buy one image and compare it with what is expected.")
     ] = False,
     output: Annotated[
         Path,
@@ -41,8 +41,8 @@ def check(
 
     Shows the price and asks before anything is sent. First a request with a wrong key, which is
     expected to be refused at no cost; if it is not refused, the check stops. Then one image of
-    512*512 is bought, booked like any other. The report (live-check.json, live-check.md) and the
-    cassette contain no key and no signed link. Please send the report to the project.
+    512*512 is bought and recorded like any other. The report (live-check.json, live-check.md) and
+    the cassette contain no key and no signed link. Please send the report to the project.
 
     Exit status: 0 if every assumption holds, 1 if one differs or the check stopped early, 2 for a
     usage error.

@@ -119,7 +119,7 @@ def _place(image: ShownImage) -> list[str]:
         return ["not saved"]
     if image.expires_at is None:
         return ["not saved; the link expires within 24 hours"]
-    verb = "expired at" if _is_expired(image) else "is good until"
+    verb = "expired at" if _is_expired(image) else "is valid until"
     return [f"not saved; the link {verb} {image.expires_at:%Y-%m-%d %H:%M} UTC"]
 
 

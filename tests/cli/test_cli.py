@@ -670,7 +670,7 @@ def test_the_environment_turns_the_sandbox_on(
     [
         pytest.param(_KEY, 0o600, None, id="good"),
         pytest.param(_KEY, 0o644, "chmod 600", id="readable by others"),
-        pytest.param("", 0o600, "No key.", id="empty"),
+        pytest.param("", 0o600, "No API key", id="empty"),
         pytest.param("a b", 0o600, "no HTTP header can carry", id="a space"),
     ],
 )

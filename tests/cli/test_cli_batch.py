@@ -263,7 +263,7 @@ def test_a_link_that_no_ledger_has_is_printed(
     assert done.exit_code == 1
     [link] = [line for line in done.stdout.splitlines() if line.startswith("http")]
     assert httpx.get(link).content.startswith(b"\x89PNG")
-    assert "Image 1 is paid for, and only here" in done.stderr
+    assert "Image 1 is paid for, but not saved. It is only here" in done.stderr
     assert "No space left on device" in done.stderr
 
 

@@ -176,7 +176,7 @@ def test_tables_are_read_whatever_wrote_them(content: str, row: dict[str, Any]) 
         pytest.param("prompt\na fox, red\n", 2, "a cell that has a comma needs", id="comma"),
         pytest.param("prompt;size\na;b;c\n", 2, "a semicolon", id="semicolon"),
         pytest.param(
-            "prompt\na fox\nprompt\nan owl\n", 3, "names of the columns", id="files joined"
+            "prompt\na fox\nprompt\nan owl\n", 3, "header line is repeated", id="files joined"
         ),
         pytest.param("prompt\u2028a fox\u2028an owl", 1, "is not an argument", id="line separator"),
     ],

@@ -130,11 +130,13 @@ def test_any_bytes_are_bytes_or_damage(start: bytes, data: bytes, label: str, st
 @pytest.mark.parametrize(
     ("data", "label", "words"),
     [
-        pytest.param(gzip.compress(IMAGE)[:-40], "gzip", "not whole", id="gzip-cut"),
-        pytest.param(b"\x1f\x8b\x08" + bytes(50), "gzip", "not whole", id="gzip-broken"),
+        pytest.param(gzip.compress(IMAGE)[:-40], "gzip", "incomplete or damaged", id="gzip-cut"),
+        pytest.param(
+            b"\x1f\x8b\x08" + bytes(50), "gzip", "incomplete or damaged", id="gzip-broken"
+        ),
         pytest.param(b"\x8b\x02\x80" + bytes(50), "br", "compressed it (br)", id="brotli"),
         pytest.param(b"\x28\xb5\x2f\xfd" + bytes(50), "zstd", "compressed it (zstd)", id="zstd"),
-        pytest.param(framed(IMAGE)[:-70], "aws-chunked", "not whole", id="frames-cut"),
+        pytest.param(framed(IMAGE)[:-70], "aws-chunked", "incomplete or damaged", id="frames-cut"),
         pytest.param(b"5\r\n\x89PNG\rx" + bytes(2000), "aws-chunked", "frames", id="frames-broken"),
         pytest.param(b"<html>" * 9, "br", "XML or HTML", id="page-called-brotli"),
         pytest.param(gzip.compress(b'{"a": 1}' * 9), "gzip", "JSON", id="gzip-json"),

@@ -49,7 +49,7 @@ def test_inline_images_are_decoded_in_place(fetch: Fetch, uri: str) -> None:
     [
         pytest.param("data:image/png;base64", "without data", id="no-data"),
         pytest.param("data:image/png;base64,A", "cannot be decoded", id="bad-base64"),
-        pytest.param("data:image/png;base64,iVBORw0KGgo=", "not whole", id="cut"),
+        pytest.param("data:image/png;base64,iVBORw0KGgo=", "incomplete or damaged", id="cut"),
         pytest.param("data:text/html,<html>", "XML or HTML", id="html"),
         pytest.param("data:;base64," + "A" * 8000, "larger than", id="large"),
         pytest.param("data:," + png(bytes(2000)).decode("latin-1"), "larger than", id="decoded"),

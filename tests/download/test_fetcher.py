@@ -147,7 +147,7 @@ def drip(connection: socket.socket) -> None:
 def test_a_dripping_host_ends_at_the_deadline(host: Callable[..., Host], fetch: Fetch) -> None:
     """The deadline is one for the whole fetch, not a pause between bytes."""
     started = host(drip)
-    with pytest.raises(DownloadError, match="did not come in time"):
+    with pytest.raises(DownloadError, match="download took too long"):
         fetch(quick(timeout=0.3), started.link(), io.BytesIO())
     wait_until(lambda: started.heads)
     assert len(started.heads) == 1
@@ -164,7 +164,7 @@ def test_a_dripping_transport_ends_at_the_deadline() -> None:
 
     transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Dripping()))
     fetcher = Fetcher(transport=transport, timeout=0.05, attempts=1)
-    assert "in time" in str(failure(fetcher, "https://images.example/a.png"))
+    assert "took too long" in str(failure(fetcher, "https://images.example/a.png"))
 
 
 def test_a_transport_that_promises_more_is_found_out() -> None:
@@ -219,7 +219,7 @@ def test_failure_that_stays_ends(host: Callable[..., Host], bad: Answer) -> None
     started = host(bad)
     error = failure(quick(attempts=3), started.link())
     assert len(started.heads) == 3
-    for words in ("paid for", "good until 2100-01-01 00:00 UTC", "Do not generate it again"):
+    for words in ("paid for", "valid until 2100-01-01 00:00 UTC", "Do not generate it again"):
         assert words in str(error)
 
 
@@ -346,8 +346,8 @@ def link_until(moment: datetime) -> str:
         pytest.param(reply(EXPIRED_XML, "403 Forbidden"), False, "expired at", id="xml-alone"),
         pytest.param(reply(b"", "403 Forbidden"), True, "expired at", id="past-alone"),
         pytest.param(reply(b"", "404 Not Found"), True, "expired at", id="gone-and-past"),
-        pytest.param(reply(b"", "403 Forbidden"), False, "is good until", id="other-403"),
-        pytest.param(reply(b"", "418 Teapot"), True, "was good until", id="other-and-past"),
+        pytest.param(reply(b"", "403 Forbidden"), False, "is valid until", id="other-403"),
+        pytest.param(reply(b"", "418 Teapot"), True, "was valid until", id="other-and-past"),
     ],
 )
 def test_an_expired_link_says_so_and_when(

@@ -265,7 +265,7 @@ def test_what_https_cannot_fetch_stays_unfetched(monkeypatch: pytest.MonkeyPatch
     """Where https brings nothing, the error says until when to try, and plain http is not tried."""
     internet = Internet(monkeypatch, b"this is no HTTP at all\r\n\r\n")
     error = failure(Fetcher(sleep=lambda _: None), f"http://images.example/a.png{SIGNED}")
-    assert "good until 2100-01-01 00:00 UTC" in str(error)
+    assert "valid until 2100-01-01 00:00 UTC" in str(error)
     assert {port for _, port in internet.connected} == {443}
 
 

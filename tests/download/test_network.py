@@ -276,7 +276,7 @@ def test_certificates_that_cannot_be_read_are_told(
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     error = failure(Fetcher(), f"https://images.example/a.png{SIGNED}", probe=probe)
     assert f"SSL_CERT_FILE names {str(path)!r}" in str(error)
-    assert "good until 2100" in str(error)
+    assert "valid until 2100" in str(error)
     assert error.__cause__ is error.__context__ is None
 
 

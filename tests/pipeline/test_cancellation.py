@@ -145,7 +145,7 @@ async def test_a_call_that_has_not_left_never_does(monkeypatch: pytest.MonkeyPat
             assert await cancelled(task)
             go_on.set()
             (error,) = await background()
-            assert "before its request left" in str(error)
+            assert "before its request was sent" in str(error)
             assert not error.may_have_been_billed
             assert not error.is_retryable
             assert gateway.requests == []

@@ -109,7 +109,7 @@ def test_link_is_left_to_the_browser(server: SandboxServer) -> None:
     result = QwenImageGenerator(base_url=server.base_url, api_key="k").invoke("a fox")
     page = _page(result)
     assert [image["src"] for image in page.images] == [result.image.url]
-    assert "not saved; the link is good until 20" in page.text
+    assert "not saved; the link is valid until 20" in page.text
     assert [request.method for request in server.requests] == ["POST"]
 
 

@@ -175,7 +175,7 @@ def check(outcomes: list[RawAnswer | Exception], calls: list[Call]) -> None:
     assert isinstance(first, RawAnswer)
     assert isinstance(last, RawAnswer)
     assert isinstance(stopped, ConnectionFailedError)
-    assert "before its request left; nothing was bought" in str(stopped)
+    assert "before its request was sent; nothing was bought" in str(stopped)
     assert not stopped.is_retryable
     assert not stopped.may_have_been_billed
     assert [call.left for call in calls] == [True, False, True]
