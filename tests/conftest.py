@@ -11,6 +11,7 @@ import pytest
 from built_site import site
 from hypothesis import HealthCheck, settings
 from odd_folders import as_nobody, mounted, open_folder
+from xdist.scheduler import LoadScopeScheduling
 
 from cassettes import FOLDER, match_header_names, our_vcr_config
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
@@ -21,6 +22,11 @@ Call = Callable[..., Any]
 
 _HOME = tempfile.TemporaryDirectory(prefix="home-of-tests-")
 _OPERATORS_OWN = ("PIXAZO_", "LANGSMITH_", "LANGCHAIN_", "QWEN_IMAGE_")
+_ONE_WORKER = {
+    "tests/docs/test_site": "one build of the site, and one start of the browser",
+    "tests/docs/test_fresh_environments": "one cache of what is installed",
+    "tests/gallery/test_gallery_browser": "one start of the browser",
+}
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -43,6 +49,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slow tests first: workers that begin with them end at about the same time."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Give each test to the next free worker, and files that share a build to one."""
+    return _Sharing(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+class _Sharing(LoadScopeScheduling):  # type: ignore[misc]
+    """Instead of groups by mark: pytest-xdist 3.8 cannot write them into the ids of pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((start for start in _ONE_WORKER if nodeid.startswith(start)), nodeid)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from pages import ROOT, requirements
 
 from langchain_qwen_image.sandbox import SandboxServer
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("fresh environments")]
+pytestmark = pytest.mark.long
 
 PAGES = [
     page.relative_to(ROOT).as_posix()

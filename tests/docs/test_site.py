@@ -29,7 +29,6 @@ import site_urls
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("site"),  # one worker, one build
 ]
 
 _MODULES = [

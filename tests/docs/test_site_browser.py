@@ -23,7 +23,6 @@ _OTHERS = [page for page in _PAGES if page != "index"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(_CHROMIUM is None, reason=f"none of {', '.join(_NAMES)} is installed"),
-    pytest.mark.xdist_group("site"),  # one worker, one build
 ]
 
 

@@ -36,7 +36,6 @@ _MOMENT = datetime(2026, 11, 23, 9, 41, tzinfo=UTC)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(_CHROMIUM is None, reason=f"none of {', '.join(_NAMES)} is installed"),
-    pytest.mark.xdist_group("chromium"),  # one worker, one start of the browser
 ]
 
 
