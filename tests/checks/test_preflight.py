@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 from langchain_qwen_image.checks import folder as folder_module
 from langchain_qwen_image.checks import preflight as preflight_module
@@ -259,7 +260,7 @@ def test_a_setting_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(preflight_module, "folder_problem", count)
 
     def arrive(_: int) -> None:
-        gate.wait(60)
+        gate.wait(PATIENCE)
         look(tmp_path, ledger=None)
 
     with ThreadPoolExecutor(8) as pool:

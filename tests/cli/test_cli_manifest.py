@@ -30,7 +30,8 @@ def gateway(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> SandboxSe
 def batch(content: str, *options: str, name: str = "p.csv") -> Result:
     """Run a file whose column `sku` has the ids."""
     Path(name).write_text(content)
-    arguments = ["batch", name, "--out", "out", "--yes", "--id-column", "sku", *options]
+    small = ("--size", "512*512")
+    arguments = ["batch", name, "--out", "out", "--yes", "--id-column", "sku", *small, *options]
     return CliRunner().invoke(app, arguments)
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from conftest import Call as Twin
 from loopback import SUCCESS, LoopbackServer, answer
+from waiting import PATIENCE
 
 from langchain_qwen_image.errors import ConfigurationError, MalformedResponseError
 from langchain_qwen_image.transport.answer import MAX_ANSWER_BYTES, answer_cap
@@ -45,7 +46,7 @@ async def test_a_blocking_client_serves_asyncio_in_a_thread() -> None:
 
     def say(_: bytes) -> bytes:
         asked.set()
-        assert go_on.wait(60)
+        assert go_on.wait(PATIENCE)
         return answer()
 
     with LoopbackServer(say, answer()) as gateway, httpx.Client() as own:

@@ -17,6 +17,7 @@ import pytest
 import warm
 from conftest import Call
 from loopback import LINK, LoopbackServer, answer, self_signed
+from waiting import PATIENCE, wait_until
 
 from langchain_qwen_image import QwenImageClient
 from langchain_qwen_image.errors import RequestTimeoutError
@@ -84,22 +85,16 @@ def test_a_connection_that_the_gateway_dropped(twin: str) -> None:
         if twin == "sync":
             for _ in range(3):
                 client.generate("a fox")
-                _until(lambda: not gateway._open)
+                wait_until(lambda: not gateway._open)
         else:
 
             async def run() -> None:
                 for _ in range(3):
                     await client.agenerate("a fox")
-                    await asyncio.to_thread(_until, lambda: not gateway._open)
+                    await asyncio.to_thread(wait_until, lambda: not gateway._open)
 
             asyncio.run(run())
         assert (gateway.accepts, len(gateway.posts)) == (3, 3)
-
-
-def _until(holds: Any) -> None:
-    moment = threading.Event()
-    while not holds():
-        moment.wait(0.001)
 
 
 async def test_calls_at_once_take_a_connection_each() -> None:
@@ -107,7 +102,7 @@ async def test_calls_at_once_take_a_connection_each() -> None:
     everyone = threading.Barrier(35)
 
     def together(_: bytes) -> bytes:
-        everyone.wait(60)
+        everyone.wait(PATIENCE)
         return answer()
 
     with LoopbackServer(together) as gateway:
@@ -135,7 +130,7 @@ def test_threads_that_call_first_make_one_tls_context(
     everyone = threading.Barrier(8)
 
     def first_call(_: int) -> None:
-        everyone.wait(60)
+        everyone.wait(PATIENCE)
         client.generate("a fox")
 
     with LoopbackServer(tls=context) as gateway, at(gateway.base_url) as client:
@@ -192,7 +187,7 @@ def test_a_loop_closed_by_hand_is_forgotten() -> None:
         loop = asyncio.new_event_loop()
         loop.run_until_complete(client.agenerate("a fox"))
         loop.run_until_complete(client.aclose())
-        loop.run_until_complete(asyncio.to_thread(_until, lambda: not gateway._open))
+        loop.run_until_complete(asyncio.to_thread(wait_until, lambda: not gateway._open))
         loop.run_until_complete(client.agenerate("a fox"))
         with warnings.catch_warnings():
             # Nobody can close its connection any more; it is left to the garbage collector.
@@ -202,7 +197,7 @@ def test_a_loop_closed_by_hand_is_forgotten() -> None:
             asyncio.run(several(client, 1))
             gc.collect()
         assert len(gateway.posts) == 3
-        _until(lambda: not gateway._open)
+        wait_until(lambda: not gateway._open)
 
 
 def test_closing_is_not_the_end(call: Call) -> None:
@@ -224,7 +219,7 @@ async def test_closing_in_asyncio_closes_both() -> None:
             await client.agenerate("a fox")
             await asyncio.to_thread(client.generate, "a fox")
             assert len(gateway._open) == 2
-        await asyncio.to_thread(_until, lambda: not gateway._open)
+        await asyncio.to_thread(wait_until, lambda: not gateway._open)
         await client.aclose()
 
 
@@ -235,7 +230,7 @@ def test_closing_leaves_a_call_that_is_out(twin: str) -> None:
 
     def say(_: bytes) -> bytes:
         asked.set()
-        assert closed.wait(10)
+        assert closed.wait(PATIENCE)
         return answer()
 
     with LoopbackServer(say) as gateway:
@@ -243,7 +238,7 @@ def test_closing_leaves_a_call_that_is_out(twin: str) -> None:
         if twin == "sync":
             with ThreadPoolExecutor(1) as thread:
                 paid = thread.submit(client.generate, "a fox")
-                assert asked.wait(10)
+                assert asked.wait(PATIENCE)
                 client.close()
                 closed.set()
                 assert paid.result().image.url == LINK
@@ -251,13 +246,13 @@ def test_closing_leaves_a_call_that_is_out(twin: str) -> None:
 
             async def run() -> None:
                 paid = asyncio.create_task(client.agenerate("a fox"))
-                await asyncio.to_thread(asked.wait, 10)
+                await asyncio.to_thread(asked.wait, PATIENCE)
                 await client.aclose()
                 closed.set()
                 assert (await paid).image.url == LINK
 
             asyncio.run(run())
-        _until(lambda: not gateway._open)
+        wait_until(lambda: not gateway._open)
         assert len(gateway.posts) == 1
 
 
@@ -266,7 +261,7 @@ def test_a_client_that_is_dropped_closes_its_connections() -> None:
     with LoopbackServer() as gateway:
         at(gateway.base_url).generate("a fox")
         gc.collect()
-        _until(lambda: not gateway._open)
+        wait_until(lambda: not gateway._open)
 
 
 async def test_a_client_that_is_dropped_in_a_loop_closes_its_connections() -> None:
@@ -276,7 +271,7 @@ async def test_a_client_that_is_dropped_in_a_loop_closes_its_connections() -> No
         for _ in range(5):
             gc.collect()
             await asyncio.sleep(0)
-        await asyncio.to_thread(_until, lambda: not gateway._open)
+        await asyncio.to_thread(wait_until, lambda: not gateway._open)
 
 
 SCRIPT = """
