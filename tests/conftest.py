@@ -11,17 +11,19 @@ import pytest
 from built_site import site
 from hypothesis import HealthCheck, settings
 from odd_folders import as_nobody, mounted, open_folder
+from postgres import database_url, postgres, schema
 from xdist.scheduler import LoadScopeScheduling
 
 from cassettes import FOLDER, match_header_names, our_vcr_config
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
-__all__ = ["as_nobody", "mounted", "open_folder", "site"]  # fixtures of a module of their own
+# Fixtures of modules of their own.
+__all__ = ["as_nobody", "database_url", "mounted", "open_folder", "postgres", "schema", "site"]
 
 Call = Callable[..., Any]
 
 _HOME = tempfile.TemporaryDirectory(prefix="home-of-tests-")
-_OPERATORS_OWN = ("PIXAZO_", "LANGSMITH_", "LANGCHAIN_", "QWEN_IMAGE_")
+_OPERATORS_OWN = ("PIXAZO_", "LANGSMITH_", "LANGCHAIN_", "QWEN_IMAGE_", "PG")
 _ONE_WORKER = {
     "tests/docs/test_site": "one build of the site, and one start of the browser",
     "tests/docs/test_fresh_environments": "one cache of what is installed",
@@ -66,7 +68,10 @@ class _Sharing(LoadScopeScheduling):  # type: ignore[misc]
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's key, tracing and proxies out of the tests."""
+    """Keep the developer's key, tracing, proxies and databases out of the tests.
+
+    The network block does not see the sockets of libpq, which is no Python.
+    """
     for name in list(os.environ):
         if name.upper().startswith(_OPERATORS_OWN) or name.upper() in _PROXIES:
             monkeypatch.delenv(name)
