@@ -32,7 +32,7 @@ _OLDEST_SQLITE = (3, 24)
 # but not the place that a row had before SQLite moved it to another page, as it does when rows grow
 # or are deleted: 2 of 20,000 links were found so in the file, after they had been cut. So secrets
 # have tables of their own, whose rows are only appended and cut short, which moves none.
-_TABLES = """
+TABLES = """
 CREATE TABLE calls (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -160,7 +160,7 @@ def prepare_tables(connection: sqlite3.Connection, path: Path) -> None:
 
 def create_tables(connection: sqlite3.Connection) -> None:
     """Make the tables of a file without any."""
-    _execute(connection, _TABLES)
+    _execute(connection, TABLES)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
