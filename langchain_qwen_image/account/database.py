@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_qwen_image.account.connections import BAD_ROW, Connections, Job
-from langchain_qwen_image.account.store import Commit
+from langchain_qwen_image.account.store import Commit, NotTakenError
 from langchain_qwen_image.errors import AccountError
 
 __all__ = ["Commit", "Database", "Job"]
@@ -127,7 +127,7 @@ class Database:
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, (OSError, sqlite3.Error, UnicodeError)):
-            return AccountError(f"{self.path} could not be written: {error}.")
+            return NotTakenError(f"{self.path} could not be written: {error}.")
         return error.with_traceback(None)  # its frames hold links
 
 

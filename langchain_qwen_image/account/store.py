@@ -10,10 +10,19 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Commit", "Row", "Store", "Transaction"]
+from langchain_qwen_image.errors import AccountError
+
+__all__ = ["Commit", "NotTakenError", "Row", "Store", "Transaction"]
 
 T = TypeVar("T")
 _NONE: Mapping[str, Any] = {}
+
+
+class NotTakenError(AccountError):
+    """The store could not take a job: the disk is full, say, or the server is away.
+
+    The same job may be taken later; any other error of a job stays.
+    """
 
 
 class Row(Protocol):
