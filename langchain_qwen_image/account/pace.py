@@ -1,0 +1,237 @@
+"""The pace of one gateway in this process: when the next request may leave, and how others fared.
+
+Where nothing was refused lately a turn costs nothing: no step of the store, no wait. Otherwise the
+calls that wait here share what one of them asks for: turns for the next two seconds.
+"""
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from itertools import count
+from typing import TypeVar
+
+from langchain_qwen_image.account import pace_rules as rules
+from langchain_qwen_image.account.pace_state import PaceState, Refusal, Tally, Turn, at_time
+from langchain_qwen_image.account.pace_store import MemoryPaceStore, PaceStore, Rule, Seen
+from langchain_qwen_image.concurrency.runtime import Runtime
+from langchain_qwen_image.errors import QwenImageError, RateLimitError
+
+__all__ = ["PATIENCE", "Pace", "Turn"]
+
+PATIENCE = 600.0
+"""Seconds without any request admitted, waiting included, after which a bulk run gives up."""
+
+_T = TypeVar("_T")
+_STEP = 1.0
+_LATELY = 10.0
+_REMEMBERED = 1000
+_TOLD_EVERY = 1.0
+_ASKED_EVERY = rules.HORIZON / 2
+
+logger = logging.getLogger("langchain_qwen_image")
+
+
+class Pace:
+    """One pace for all calls to a gateway that share it, in threads and event loops.
+
+    Examples:
+        >>> pace = Pace()  # of one's own: QwenImageTool(pace=pace), QwenImageGenerator(pace=pace)
+    """
+
+    def __init__(
+        self, store: PaceStore | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take where the state is, by default this process, and what tells the seconds."""
+        self._clock = clock
+        self._ahead = 0.0
+        self._store = MemoryPaceStore(self.now) if store is None else store
+        self._seen = Seen(PaceState(), 0.0)
+        self._offset = 0.0  # of this process's clock from the store's
+        self._numbers = count()
+        self._waiting: dict[int, None] = {}
+        self._turns: deque[float] = deque()
+        self._ask_at = 0.0
+        self._is_asking = False
+        self._told_at = float("-inf")
+        self._left: deque[float] = deque(maxlen=_REMEMBERED)
+        self._lock = threading.RLock()
+
+    def now(self) -> float:
+        """Return the time; a sleep that returned early, as a test's does, counts as slept."""
+        return self._clock() + self._ahead
+
+    async def turn(self, runtime: Runtime, *, longest: float) -> Turn:
+        """Wait until a request may leave, in steps of a second at most.
+
+        Args:
+            runtime: The world to wait in.
+            longest: Seconds to wait at most.
+
+        Raises:
+            RateLimitError: The turn did not come in time.
+        """
+        number, latest = next(self._numbers), self.now() + longest
+        with self._lock:
+            self._waiting[number] = None
+        try:
+            while isinstance(found := self._look(number), float):
+                left = latest - self.now()
+                if not found:
+                    await self._ask(runtime)
+                elif left <= 0 or self._held_for() > left:
+                    raise _too_late(longest, max(found, self._held_for()))
+                else:
+                    await self._sleep(runtime, min(found, left, _STEP))
+            return found
+        finally:
+            with self._lock:
+                self._waiting.pop(number, None)
+
+    def holds(self, turn: Turn, seen: Seen) -> bool:
+        """Say whether a turn still counts, now that a call's own transaction has looked.
+
+        It does not where another process was told to wait meanwhile: then the call goes back to
+        `turn`, and nothing is sent.
+        """
+        state = at_time(seen.state, seen.now)
+        self._saw(Seen(state, seen.now))
+        return turn.window == state.window or (not state.rate and seen.now >= state.next_at)
+
+    async def admitted(self, runtime: Runtime, turn: Turn) -> None:
+        """Note that the gateway took the request, whatever came of it."""
+        state, now = self._seen.state, self.now()
+        is_told = not state.in_a_row and now - self._told_at < _TOLD_EVERY
+        if state.is_free or is_told:
+            return
+        self._told_at = now
+        await self._step(
+            runtime, lambda state, now: (rules.admitted(state, now, turn.window), None)
+        )
+
+    async def refused(
+        self, runtime: Runtime, turn: Turn, retry_after: float | None, *, before: Turn | None = None
+    ) -> Refusal:
+        """Slow everybody down, for the request bought nothing because it came too soon.
+
+        Args:
+            runtime: The world to wait for the store in.
+            turn: What `turn` returned for the request.
+            retry_after: Seconds that the gateway asked to wait.
+            before: The turn of the call's attempt before.
+        """
+        tally = self._tally()
+        return await self._step(
+            runtime,
+            lambda state, now: rules.refused(
+                state,
+                now,
+                turn.window,
+                retry_after,
+                left_at=turn.left_at - self._offset,
+                before=None if before is None else before.window,
+                tally=tally,
+            ),
+        )
+
+    async def unreachable(self, runtime: Runtime, turn: Turn) -> Refusal:
+        """Let everybody wait, for the request could not be sent."""
+        return await self._step(
+            runtime, lambda state, now: rules.unreachable(state, now, turn.window)
+        )
+
+    async def hold(self, runtime: Runtime, seconds: float) -> None:
+        """Let no request leave for so many seconds."""
+        await self._step(runtime, lambda state, now: (rules.hold(state, now, seconds), None))
+
+    def _look(self, number: int) -> Turn | float:
+        """Return the turn if it is there, else the seconds to wait; 0 for: ask the store."""
+        with self._lock:
+            if (seen := self._store.peek()) is not None:
+                self._saw(seen)
+            state, now = self._seen.state, self.now()
+            if not state.rate and now >= state.next_at + self._offset:
+                self._left.append(now)
+                return Turn(state.window, now)
+            place = list(self._waiting).index(number)
+            if place < len(self._turns):
+                wait = self._turns[place] - now
+                if wait <= 0:
+                    self._turns.popleft()
+                    return Turn(state.window, now)
+                return wait
+            if self._is_asking or now < self._ask_at:
+                return max(0.05, self._ask_at - now)
+            self._is_asking = True
+            return 0.0
+
+    async def _ask(self, runtime: Runtime) -> None:
+        """Ask the store for as many turns as are waited for here."""
+        try:
+            wanted = max(1, len(self._waiting) - len(self._turns))
+            grant = await self._step(runtime, lambda state, now: rules.take(state, now, wanted))
+            with self._lock:
+                self._turns.extend(time + self._offset for time in grant.times)
+                self._ask_at = 0.0
+                if len(grant.times) < wanted:
+                    pause = _ASKED_EVERY * (0.5 + random.random())  # noqa: S311 - no secret
+                    self._ask_at = max(grant.ask_at + self._offset, self.now() + pause)
+        finally:
+            self._is_asking = False
+
+    async def _step(self, runtime: Runtime, rule: Rule[_T]) -> _T:
+        try:
+            told, seen = await runtime.either(self._blocking_step, self._async_step, rule)
+        except QwenImageError as error:  # of the account; the call itself will say so
+            logger.warning("the pace goes on in this process alone: %s", error)
+            now = self.now() - self._offset
+            state, told = rule(self._seen.state, now)
+            seen = Seen(state, now)
+        self._saw(seen)
+        return told
+
+    def _blocking_step(self, rule: Rule[_T]) -> tuple[_T, Seen]:
+        done = self._store.step(rule)
+        return done.result() if isinstance(done, Future) else done
+
+    async def _async_step(self, rule: Rule[_T]) -> tuple[_T, Seen]:
+        done = self._store.step(rule)
+        return await asyncio.wrap_future(done) if isinstance(done, Future) else done
+
+    def _saw(self, seen: Seen) -> None:
+        """Take over what the store says, unless something newer came first."""
+        with self._lock:
+            if seen.now < self._seen.now and seen.state.window < self._seen.state.window:
+                return
+            if seen.state.window != self._seen.state.window:
+                self._turns.clear()
+                self._ask_at = 0.0
+            self._seen, self._offset = seen, self.now() - seen.now
+
+    def _held_for(self) -> float:
+        """Return the seconds for which no request leaves that has no turn yet."""
+        return 0.0 if self._turns else self._seen.state.next_at + self._offset - self.now()
+
+    async def _sleep(self, runtime: Runtime, seconds: float) -> None:
+        begun = self._clock()
+        await runtime.sleep(seconds)
+        self._ahead += max(0.0, seconds - (self._clock() - begun))
+
+    def _tally(self) -> Tally:
+        """Return what was sent lately without being counted in the store, once."""
+        with self._lock:
+            lately = [time for time in self._left if time > self.now() - _LATELY]
+            self._left.clear()
+            return Tally(min(lately) - self._offset, len(lately)) if lately else Tally()
+
+
+def _too_late(waited: float, seconds: float) -> RateLimitError:
+    return RateLimitError(
+        f"The gateway admits fewer requests than are waiting: no turn came within {waited:g} s, so "
+        f"nothing was sent. Retry in {seconds:.0f} s, or set a longer timeout.",
+        retry_after=max(0.0, seconds),
+    )

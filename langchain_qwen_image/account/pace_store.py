@@ -1,0 +1,57 @@
+"""Where the state of a pace is: in this process, or in a row of an account.
+
+A step reads the state, changes it by a pure rule and writes it back, in one transaction; what it
+gives back is what the rule said, and the state and the time of then.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import NamedTuple, Protocol, TypeVar
+
+from langchain_qwen_image.account.pace_state import PaceState
+
+_T = TypeVar("_T")
+Rule = Callable[[PaceState, float], tuple[PaceState, _T]]
+"""From the state and the time, the state afterwards and what to give back."""
+
+
+class Seen(NamedTuple):
+    """The state of a pace, and the time of the store's clock when it was so."""
+
+    state: PaceState
+    now: float
+
+
+class PaceStore(Protocol):
+    """Holds the state of one gateway's pace; each step is atomic for all that share the store."""
+
+    def step(self, rule: Rule[_T]) -> "tuple[_T, Seen] | Future[tuple[_T, Seen]]":
+        """Change the state; returns at once, or a future where there is a disk or a network."""
+        ...
+
+    def peek(self) -> Seen | None:
+        """Return the state where that costs nothing; elsewhere a call's own transaction looks."""
+        ...
+
+
+class MemoryPaceStore:
+    """A state in this process; a forked child goes on with its own."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start without a limit."""
+        self.state = PaceState()
+        self._clock = clock
+        self._lock = threading.RLock()
+
+    def step(self, rule: Rule[_T]) -> tuple[_T, Seen]:
+        """Change the state."""
+        with self._lock:
+            now = self._clock()
+            self.state, told = rule(self.state, now)
+            return told, Seen(self.state, now)
+
+    def peek(self) -> Seen:
+        """Return the state."""
+        return Seen(self.state, self._clock())
