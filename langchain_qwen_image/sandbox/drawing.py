@@ -10,12 +10,12 @@ try:
     from PIL.PngImagePlugin import PngInfo
 except ImportError as error:
     raise ImportError(
-        "the sandbox draws its images with Pillow, which is not installed: "
+        "The sandbox draws its images with Pillow, which is not installed: "
         "pip install 'langchain-qwen-image[sandbox]'"
     ) from error
 if not features.check("freetype2"):
     raise ImportError(
-        "the sandbox letters its images with FreeType, which this Pillow was built without: "
+        "The sandbox writes on its images with FreeType, which this Pillow was built without: "
         "install Pillow's own wheel"
     )
 

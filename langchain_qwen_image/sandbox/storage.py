@@ -112,6 +112,6 @@ def _default_draw() -> Draw:
     try:
         from langchain_qwen_image.sandbox.drawing import draw
     except ImportError as error:
-        _log.warning("%s; until then its images are plain", error)
+        _log.warning("%s. Until then its images are plain.", error)
         return draw_sunset
     return draw
