@@ -27,7 +27,7 @@ from langchain_qwen_image.storage.paths import TooLargeError
 MAX_SIDE = 768
 """Pixels; what a vision model sees well, at some 100 kB."""
 
-_ID = re.compile(r"[0-9a-z]{8}")
+_ID = re.compile(r"[0-9a-z]{8}(?:[0-9a-z]{2})?")
 _AS_QUOTED = re.compile(r"""^[\s"'`(]*(?:id[\s:=]+)?|[\s"'`)]*$""")
 _SHOWN = 80
 

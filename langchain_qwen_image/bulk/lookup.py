@@ -10,7 +10,8 @@ from uuid import uuid4
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError
 from langchain_qwen_image.pipeline.pipeline import Pipeline
-from langchain_qwen_image.recovery import Finding, Recovery, result_of
+from langchain_qwen_image.pipeline.results import recorded_result
+from langchain_qwen_image.recovery import Finding, Recovery
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.storage.opening import ImageStore
 
@@ -138,7 +139,7 @@ class Lookup:
     ) -> list[Finding]:
         def fetch(call: LedgerCall, image: LedgerImage) -> str | None:
             try:
-                result = self._pipeline.fetch(result_of(call, [image]), item_id=item_id)
+                result = self._pipeline.fetch(recorded_result(call, [image]), item_id=item_id)
                 return result.image.path
             except OSError as error:
                 on_failure(error)
@@ -149,7 +150,7 @@ class Lookup:
         return recovery.settle(call)
 
     def _without_image(self, call: LedgerCall, findings: Sequence[Finding]) -> PriorState:
-        result = result_of(call, call.images)
+        result = recorded_result(call, call.images)
         reason = next((one.reason for one in findings if one.reason), None)
         if any(one.outcome == "lost" for one in findings):
             return PriorState("lost", result, f"It was paid for and is lost. {reason}")
@@ -163,7 +164,7 @@ class Lookup:
                 reason = _MISSING_FILE.format(path=image.path)
                 return PriorState("lost", reason=reason, may_be_repeated=False)
             images.append(replace(image, path=path))
-        result = result_of(call, images)
+        result = recorded_result(call, images)
         for one in result.images:
             one.bind(self._pipeline.saver)
             self._describe(one)

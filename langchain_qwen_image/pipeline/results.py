@@ -1,20 +1,31 @@
-"""From what an answer says to what the caller gets."""
+"""From what an answer, or the account, says to what the caller gets."""
 
+from collections.abc import Iterable
+
+from langchain_qwen_image.account.records import LedgerCall, LedgerImage
+from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.pipeline.sender import Sender
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
-from langchain_qwen_image.schemas import QwenImageInput
+from langchain_qwen_image.schemas import ImageParameters, QwenImageInput
+from langchain_qwen_image.storage.filenames import image_id
 from langchain_qwen_image.wire.answer import WireAnswer
 
 
 def result_of(
     sender: Sender, call_id: str, arguments: QwenImageInput, answer: WireAnswer
 ) -> ImageGenerationResult:
-    """Put a result together; it costs as many images as the gateway bills, at least one."""
+    """Put a result together; it costs as many images as the gateway bills, at least one.
+
+    An answer that is read twice names the same images.
+    """
+    images = [
+        GeneratedImage.from_link(url, width=answer.width, height=answer.height)
+        for url in answer.urls
+    ]
+    for position, image in enumerate(images):
+        image.id = image_id(call_id, position)
     return ImageGenerationResult(
-        images=[
-            GeneratedImage.from_link(url, width=answer.width, height=answer.height)
-            for url in answer.urls
-        ],
+        images=images,
         prompt=arguments.prompt,
         parameters=arguments.parameters(),
         request_id=answer.request_id,
@@ -23,4 +34,30 @@ def result_of(
         sandbox=sender.sandbox,
         call_id=call_id,
         warnings=list(answer.warnings),
+    )
+
+
+def recorded_result(call: LedgerCall, images: Iterable[LedgerImage]) -> ImageGenerationResult:
+    """Return what a call made, with these of its images, as far as the account knows it."""
+    return ImageGenerationResult(
+        images=[
+            GeneratedImage(
+                id=one.id,
+                url=one.url,
+                expires_at=one.expires_at,
+                path=one.path,
+                sha256=one.sha256,
+                size_bytes=one.size_bytes,
+                download_error=one.error,
+            )
+            for one in images
+        ],
+        prompt=call.prompt,
+        parameters=ImageParameters.model_construct(**call.parameters),  # any size that was sent
+        model=call.model,
+        request_id=call.request_id,
+        cost_usd=float(call.cost_usd),
+        created_at=call.updated_at,
+        sandbox=call.base_url == SANDBOX_URL,
+        call_id=call.id,
     )

@@ -10,7 +10,7 @@ from langchain_qwen_image._lazy import attach
 
 if TYPE_CHECKING:
     from langchain_qwen_image.recovery.run import ledger_at, recover
-    from langchain_qwen_image.recovery.settle import Finding, Outcome, Recovery, Resume, result_of
+    from langchain_qwen_image.recovery.settle import Finding, Outcome, Recovery, Resume
 
 _HOMES = {
     "Finding": "settle",
@@ -19,9 +19,8 @@ _HOMES = {
     "Resume": "settle",
     "ledger_at": "run",
     "recover": "run",
-    "result_of": "settle",
 }
 
-__all__ = ["Finding", "Outcome", "Recovery", "Resume", "ledger_at", "recover", "result_of"]
+__all__ = ["Finding", "Outcome", "Recovery", "Resume", "ledger_at", "recover"]
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

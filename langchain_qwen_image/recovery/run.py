@@ -14,7 +14,8 @@ from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
 from langchain_qwen_image.concurrency.threads import THREADS
 from langchain_qwen_image.defaults import LEDGER_NAME, SANDBOX_URL
 from langchain_qwen_image.errors import ConfigurationError
-from langchain_qwen_image.recovery.settle import Finding, Recovery, Resume, result_of
+from langchain_qwen_image.pipeline.results import recorded_result
+from langchain_qwen_image.recovery.settle import Finding, Recovery, Resume
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.settings import QwenImageSettings
 from langchain_qwen_image.storage.opening import open_store
@@ -86,7 +87,7 @@ class _Gateways:
 
     def fetch(self, call: LedgerCall, image: LedgerImage) -> str | None:
         """Fetch and save an image with all that the ledger knows of it, and return its path."""
-        result = result_of(call, [image])
+        result = recorded_result(call, [image])
         return self._of(call.base_url).pipeline.fetch(result).image.path
 
     def resume(self, call: LedgerCall) -> ImageGenerationResult | None:

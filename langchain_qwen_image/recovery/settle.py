@@ -1,17 +1,17 @@
 """Settle one call: find, fetch or ask for its images, and note in the ledger what came of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
 
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
 from langchain_qwen_image.account.raw_answers import write_out
-from langchain_qwen_image.defaults import QUEUE_HOURS, SANDBOX_URL
-from langchain_qwen_image.errors import DownloadError, QwenImageError
-from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
-from langchain_qwen_image.schemas import ImageParameters
+from langchain_qwen_image.defaults import QUEUE_HOURS
+from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.pipeline.lost import INLINE, expired, why_lost
+from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.storage.opening import ImageStore
 from langchain_qwen_image.wire.links import is_inline
 
@@ -22,9 +22,6 @@ Outcome = Literal[
 
 Resume = Callable[[LedgerCall], ImageGenerationResult | None]
 """Asks the gateway for a queued call, notes in the ledger what it says, and saves the image."""
-
-# By these a host says that a link brings nothing any more (gateway-facts: an expired one is 403).
-_GONE = (403, 404, 410)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +51,6 @@ class Finding:
     def is_settled(self) -> bool:
         """Whether nothing needs attention any more."""
         return self.outcome in ("found", "fetched", "refused")
-
-
-class _Facts(TypedDict):
-    sha256: str
-    size_bytes: int
 
 
 class Recovery:
@@ -136,73 +128,29 @@ class Recovery:
         if found is not None:
             return Finding("found", call, path=found)
         if is_inline(image.url):
-            reason = "It came inside the answer and was not written to the disk."
-            return Finding("lost", call, reason=reason)
+            return Finding("lost", call, reason=INLINE)
         if not self._dry_run:
             return self._fetch(call, image)
-        expired = self._expired(image)
-        return Finding("fetchable" if expired is None else "lost", call, reason=expired)
+        since = expired(image, self._now)
+        return Finding("fetchable" if since is None else "lost", call, reason=since)
 
     def _fetch(self, call: LedgerCall, image: LedgerImage) -> Finding:
         try:
             return Finding("fetched", call, path=self._fetch_image(call, image))
         except (QwenImageError, OSError) as error:
             self._ledger.not_saved(image.id, str(error)).result()
-            expired = self._expired(image)
-            # A clock may be wrong (WSL#10006), so that only the host's answer says that it is gone.
-            is_gone = isinstance(error, DownloadError) and error.status_code in _GONE
-            if expired is not None and is_gone:
-                return Finding("lost", call, reason=f"{expired} {error}")
+            lost = why_lost(image, error, self._now)
+            if lost is not None:
+                return Finding("lost", call, reason=lost)
             return Finding("failed", call, reason=str(error))
-
-    def _expired(self, image: LedgerImage) -> str | None:
-        """Return since when a link has expired by this machine's clock; None if it has not."""
-        if image.expires_at is None or image.expires_at > self._now:
-            return None
-        return f"Its link expired at {image.expires_at:%Y-%m-%d %H:%M} UTC by this machine's clock."
 
     def _find(self, image: LedgerImage) -> str | None:
         """Return the path of an image that was saved just before a crash, and mark it as saved."""
-        for path in self._store.find(image.id):
-            facts = self._whole(path, image.id)
-            if facts is not None:
-                if not self._dry_run:
-                    self._ledger.saved(image.id, path=path, **facts).result()
-                return path
-        return None
-
-    def _whole(self, path: str, image_id: str) -> _Facts | None:
-        """Return an image's facts, if its sidecar says that it is that image and it is whole."""
-        try:
-            sidecar, data = self._store.read_whole(path)
-        except (OSError, ValueError):  # no sidecar of ours, or no image
+        found = self._store.find_whole(image.id)
+        if found is None:
             return None
-        if sidecar.image_id != image_id or sidecar.sha256 is None:
-            return None
-        return _Facts(sha256=sidecar.sha256, size_bytes=len(data))
-
-
-def result_of(call: LedgerCall, images: Iterable[LedgerImage]) -> ImageGenerationResult:
-    """Return what a call made, with these of its images, as far as the ledger knows it."""
-    return ImageGenerationResult(
-        images=[
-            GeneratedImage(
-                id=one.id,
-                url=one.url,
-                expires_at=one.expires_at,
-                path=one.path,
-                sha256=one.sha256,
-                size_bytes=one.size_bytes,
-                download_error=one.error,
-            )
-            for one in images
-        ],
-        prompt=call.prompt,
-        parameters=ImageParameters.model_construct(**call.parameters),  # any size that was sent
-        model=call.model,
-        request_id=call.request_id,
-        cost_usd=float(call.cost_usd),
-        created_at=call.updated_at,
-        sandbox=call.base_url == SANDBOX_URL,
-        call_id=call.id,
-    )
+        path, sidecar = found
+        if not self._dry_run:
+            sha256, size = sidecar.sha256 or "", sidecar.size_bytes or 0
+            self._ledger.saved(image.id, path=path, sha256=sha256, size_bytes=size).result()
+        return path

@@ -4,7 +4,8 @@ import hashlib
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -80,6 +81,15 @@ class ImageStore(ABC):
         if sidecar.sha256 != hashlib.sha256(content).hexdigest():
             raise ValueError(f"{path!r} does not have the bytes that were saved")
         return sidecar, content
+
+    def find_whole(self, image_id: str) -> tuple[str, Sidecar] | None:
+        """Return path and sidecar of an image, by its id, whose bytes are still those saved."""
+        for path in self.find(image_id):
+            with suppress(OSError, ValueError):  # no sidecar of ours, or no image
+                sidecar, content = self.read_whole(path)
+                if sidecar.image_id == image_id:
+                    return path, replace(sidecar, size_bytes=len(content))
+        return None
 
     @abstractmethod
     def find(self, image_id: str) -> Iterator[str]:
