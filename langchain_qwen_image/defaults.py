@@ -21,4 +21,6 @@ SANDBOX_URL = "https://sandbox.invalid"
 QUEUE_HOURS = 24
 """How long a queued answer is asked for; then the call is unknown, and counted as spent."""
 LEDGER_NAME = ".qwen-image.db"
-"""File name of the ledger in a folder of images."""
+"""File name of the ledger in a folder of images, before there were accounts."""
+DATABASE_VARIABLE = "QWEN_IMAGE_DATABASE"
+"""Names the account of all calls that are not given one: a path, or a `postgresql://` address."""

@@ -1,0 +1,80 @@
+"""The marker of a folder of images: a small hidden file with the id of the account they are in."""
+
+import os
+import re
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG
+
+__all__ = ["MARKER_NAME", "BadMarkerError", "read_marker", "write_marker"]
+
+MARKER_NAME = ".qwen-image-account"
+_TEXT = re.compile(rb"account ([0-9a-f]{32})\n")
+_LENGTH = len("account \n") + 32
+
+
+class BadMarkerError(Exception):
+    """What has the marker's name is no marker that this package wrote."""
+
+
+def read_marker(folder: Path) -> str | None:
+    """Return the id of the account that a folder's images are in; None if it has no marker.
+
+    Raises:
+        BadMarkerError: It cannot be read, or somebody else prepared it; reading it never blocks.
+    """
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY"):
+        flags |= getattr(os, name, 0)
+    try:
+        with os.fdopen(os.open(folder / MARKER_NAME, flags), "rb") as file:
+            is_file = S_ISREG(os.fstat(file.fileno()).st_mode)
+            found = _TEXT.fullmatch(file.read(_LENGTH + 1)) if is_file else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BadMarkerError(str(error.strerror)) from None
+    if found is None:
+        raise BadMarkerError("it has not the form of one")
+    return found[1].decode()
+
+
+def write_marker(folder: Path, account_id: str) -> None:
+    """Write the marker, whole or not at all, unless there is one; the folder is made when missing.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".qwen-image-{secrets.token_hex(8)}.part"  # swept if a kill leaves it
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(part, flags, 0o666), "wb") as file:
+        try:
+            file.write(f"account {account_id}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+            _publish(part, folder / MARKER_NAME)
+        finally:
+            part.unlink(missing_ok=True)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _publish(part: Path, marker: Path) -> None:
+    try:
+        os.link(part, marker)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        if not os.path.lexists(marker):
+            part.replace(marker)
