@@ -5,6 +5,7 @@ API_KEY_FILE = "~/.pixazo/api-key"
 """Where the owner's own tools put the key: one line, mode 600 (the owner's skills, 2026-08)."""
 BASE_URL_VARIABLE = "PIXAZO_BASE_URL"
 SANDBOX_VARIABLE = "PIXAZO_SANDBOX"
+DATABASE_VARIABLE = "QWEN_IMAGE_DATABASE"
 BASE_URL = "https://gateway.pixazo.ai"
 PRICE_USD = 0.045
 """Price of one image in US dollars, at any size (the document)."""

@@ -1,8 +1,9 @@
 """Keep an account in PostgreSQL, for any number of processes and machines.
 
 Jobs queue up, reads too; up to four threads, each with a connection, run them, one transaction a
-job. They live only while there is work and are no daemons: the interpreter waits for them at exit,
-and what was handed over is written. No lock is ever held by a caller's thread, so that neither an
+job. What one thread or task hands over runs in that order. The threads live only while there is
+work and are no daemons: the interpreter waits for them at exit, and what was handed over is
+written. No lock is ever held by a caller's thread, so that neither an
 interrupt nor a signal handler can leave one behind.
 
 A fork leaves the connections to the parent; the child opens its own.
@@ -16,6 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import wait
+from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from langchain_qwen_image.account.connections import BAD_ROW
 from langchain_qwen_image.account.database_url import hide_password, show_url, without_password
 from langchain_qwen_image.account.store import Commit, Transaction
+from langchain_qwen_image.defaults import DATABASE_VARIABLE
 from langchain_qwen_image.errors import AccountError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,12 +43,13 @@ _INSTALL = (
 
 
 class _Work(NamedTuple):
-    """A job, what waits for it, whether it only reads, and when it was handed over."""
+    """A job, what waits for it, whether it only reads, when it was handed over, and after what."""
 
     job: Job[Any]
     commit: Commit[Any]
     reads: bool
     since: float
+    after: Commit[Any] | None
 
 
 class PostgresStore:
@@ -82,7 +86,7 @@ class PostgresStore:
         return f"PostgresStore({self.shown!r})"
 
     def __reduce__(self) -> tuple[Callable[[str], "PostgresStore"], tuple[str]]:
-        return (PostgresStore.at, (without_password(self.url),))
+        return (_unpickled, (without_password(self.url),))
 
     def submit(self, job: Job[T]) -> Commit[T]:
         """Hand over a job to run in a transaction; its future is done once that is on the disk.
@@ -118,8 +122,11 @@ class PostgresStore:
 
     def _hand_over(self, job: Job[Any], reads: bool) -> Commit[Any]:
         commit: Commit[Any] = Commit()
+        last = _last.get()()
+        after = last if last in self._unfinished else None
         self._unfinished.add(commit)
-        self._pending.append(_Work(job, commit, reads, time.monotonic()))
+        self._pending.append(_Work(job, commit, reads, time.monotonic(), after))
+        _last.set(weakref.ref(commit))
         self._start()
         return commit
 
@@ -160,6 +167,8 @@ class PostgresStore:
         self._unfinished.discard(work.commit)
 
     def _run(self, work: _Work) -> Any:
+        if work.after is not None:
+            wait([work.after])  # it was taken from the queue before, so that somebody runs it
         if work.since < self._failed_at:  # it waited while the database was tried in vain
             raise AccountError(self._failure)
         if self._sessions is None:
@@ -187,9 +196,19 @@ class PostgresStore:
 
 
 _MISSING = object()
+# What this thread or task handed over last. Tasks and threads that it starts come after that, too.
+_last: ContextVar[Callable[[], Commit[Any] | None]] = ContextVar("last", default=lambda: None)
 _registry: weakref.WeakValueDictionary[str, PostgresStore] = weakref.WeakValueDictionary()
 _stores: weakref.WeakSet[PostgresStore] = weakref.WeakSet()
 _importing = threading.Lock()  # a fork waits for it: a child would wait for ever for the import
+
+
+def _unpickled(url: str) -> PostgresStore:
+    """Return the store of an address whose password was left behind, with one from here."""
+    for known in [*_registry, os.environ.get(DATABASE_VARIABLE, "")]:
+        if known and without_password(known) == url:
+            return PostgresStore.at(known)
+    return PostgresStore.at(url)
 
 
 def _load(url: str) -> "Sessions":

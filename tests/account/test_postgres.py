@@ -1,6 +1,8 @@
 """Jobs in PostgreSQL: what is committed once, repeated, refused and shown."""
 
 import asyncio
+import contextvars
+import copy
 import logging
 import os
 import pickle
@@ -11,18 +13,20 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from postgres import CAREFUL, PASSWORD, Postgres, execute
 from postgres_proxy import PostgresProxy, When
+from waiting import wait_until
 
 from langchain_qwen_image.account import postgres as store_module
 from langchain_qwen_image.account import postgres_connection
 from langchain_qwen_image.account.postgres import PostgresStore
-from langchain_qwen_image.account.store import Transaction
+from langchain_qwen_image.account.store import Commit, Transaction
 from langchain_qwen_image.errors import AccountError, ConfigurationError
 
+T = TypeVar("T")
 _ADD = "UPDATE counters SET number = number + 1 WHERE name = :name"
 _READ = "SELECT number FROM counters WHERE name = :name"
 
@@ -58,6 +62,11 @@ def _adding(name: str) -> Callable[[Transaction], int]:
         return 1 if row is None else row["number"] + 1
 
     return job
+
+
+def _apart(store: PostgresStore, job: Callable[[Transaction], T]) -> Commit[T]:
+    """Hand a job over as another thread or task does: it waits for none of ours."""
+    return contextvars.Context().run(store.submit, job)
 
 
 def _number(store: PostgresStore, name: str = "a") -> int:
@@ -100,6 +109,39 @@ def test_any_thread_and_any_loop_may_use_it(store: PostgresStore):
     assert sorted(in_loops + in_threads) == list(range(1, 41))
 
 
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_what_one_hands_over_runs_in_that_order(store: PostgresStore, kind: str):
+    """Jobs of one thread or task wait for the ones before them, also when nobody waits for those.
+
+    Others do not wait: here for a row that one of them holds.
+    """
+    held, release = threading.Event(), threading.Event()
+
+    def hold(tx: Transaction) -> None:
+        tx.lock(_READ, {"name": "b"})
+        held.set()
+        release.wait()
+
+    async def run() -> None:
+        for number in range(30):
+            store.submit(setting(number))
+
+    def setting(number: int) -> Callable[[Transaction], int]:
+        sql = "UPDATE counters SET number = :new WHERE name = 'a' AND number = :old"
+        return lambda tx: tx.execute(sql, {"new": number + 1, "old": number})
+
+    holding = _apart(store, hold)
+    held.wait()
+    if kind == "task":
+        asyncio.run(run())
+    else:
+        for number in range(30):
+            store.submit(setting(number))
+    wait_until(lambda: _number(store) == 30)
+    release.set()
+    holding.result()
+
+
 def test_reading_makes_no_tables(database_url: str, postgres: Postgres, schema: str):
     """A look at a database without an account writes nothing to it."""
     store = PostgresStore(database_url)
@@ -123,6 +165,24 @@ def test_the_same_address_is_the_same_store(database_url: str):
     store = PostgresStore.at(database_url)
     assert PostgresStore.at(database_url) is store
     assert pickle.loads(pickle.dumps(store)) is store
+
+
+def test_a_password_that_a_pickle_left_behind_is_found_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A copy in this process is the store itself; elsewhere the variable has the password."""
+    url = "postgresql://u:s3cret@db.example/books"
+    store = PostgresStore.at(url)
+    pickled = pickle.dumps(store)
+    assert b"s3cret" not in pickled
+    assert copy.deepcopy(store) is store
+    assert pickle.loads(pickled) is store
+    del store
+    assert pickle.loads(pickled).url == "postgresql://u@db.example/books"
+    monkeypatch.setenv("QWEN_IMAGE_DATABASE", url)
+    assert pickle.loads(pickled).url == url
+    monkeypatch.setenv("QWEN_IMAGE_DATABASE", "postgresql://u:other@elsewhere.example/books")
+    assert pickle.loads(pickled).url == "postgresql://u@db.example/books"
 
 
 def test_the_time_is_the_servers_and_passes_within_a_transaction(store: PostgresStore):
@@ -183,8 +243,7 @@ def test_a_deadlock_is_nobodys_failure(store: PostgresStore):
 
         return job
 
-    commits = [store.submit(crosswise("a", "b")), store.submit(crosswise("b", "a"))]
-    for commit in commits:
+    for commit in [_apart(store, crosswise("a", "b")), _apart(store, crosswise("b", "a"))]:
         commit.result()
     assert (_number(store, "a"), _number(store, "b")) == (2, 2)
 
@@ -201,7 +260,7 @@ def test_a_row_that_appears_between_look_and_insert_is_found_by_a_second_look(st
         tx.execute("INSERT INTO counters VALUES ('new', 1)")
         return "entered"
 
-    outcomes = [commit.result() for commit in [store.submit(enter), store.submit(enter)]]
+    outcomes = [commit.result() for commit in [_apart(store, enter), _apart(store, enter)]]
     assert sorted(outcomes) == ["entered", "found"]
 
 
@@ -470,6 +529,6 @@ def test_few_connections_serve_many_jobs(postgres: Postgres, proxy: PostgresProx
     """A process has four connections at most."""
     store = PostgresStore(proxy.url(schema))
     _prepare(store)
-    wait([store.submit(_adding(name)) for name in "ab" * 50])
-    assert 1 <= proxy.accepts <= 4
+    wait([_apart(store, _adding(name)) for name in "ab" * 50])
+    assert 1 < proxy.accepts <= 4
     store.close()
