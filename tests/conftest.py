@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from accounts import account, accounts, clock, location
 from built_site import site
 from hypothesis import HealthCheck, settings
 from odd_folders import as_nobody, mounted, open_folder
@@ -18,7 +19,19 @@ from cassettes import FOLDER, match_header_names, our_vcr_config
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
 # Fixtures of modules of their own.
-__all__ = ["as_nobody", "database_url", "mounted", "open_folder", "postgres", "schema", "site"]
+__all__ = [
+    "account",
+    "accounts",
+    "as_nobody",
+    "clock",
+    "database_url",
+    "location",
+    "mounted",
+    "open_folder",
+    "postgres",
+    "schema",
+    "site",
+]
 
 Call = Callable[..., Any]
 

@@ -8,24 +8,32 @@ from typing import TYPE_CHECKING
 from langchain_qwen_image._lazy import attach
 
 if TYPE_CHECKING:
+    from langchain_qwen_image.account.account import Account
     from langchain_qwen_image.account.budget import Budget
-    from langchain_qwen_image.account.database import Commit
-    from langchain_qwen_image.account.ledger import Ledger
+    from langchain_qwen_image.account.keys import NewCall
+    from langchain_qwen_image.account.leases import CallTakenError, Lease
+    from langchain_qwen_image.account.ledger import AlreadyAskedError, Ledger
     from langchain_qwen_image.account.limits import Limits, Totals
     from langchain_qwen_image.account.memory import BudgetStore
+    from langchain_qwen_image.account.progress import Progress
     from langchain_qwen_image.account.records import LedgerCall, LedgerImage, State
     from langchain_qwen_image.account.spend import SpendDay, spend_by_day
-    from langchain_qwen_image.account.transitions import AlreadyAskedError
+    from langchain_qwen_image.account.store import Commit
 
 _HOMES = {
-    "AlreadyAskedError": "transitions",
+    "Account": "account",
+    "AlreadyAskedError": "ledger",
     "Budget": "budget",
     "BudgetStore": "memory",
-    "Commit": "database",
+    "CallTakenError": "leases",
+    "Commit": "store",
+    "Lease": "leases",
     "Ledger": "ledger",
     "LedgerCall": "records",
     "LedgerImage": "records",
     "Limits": "limits",
+    "NewCall": "keys",
+    "Progress": "progress",
     "SpendDay": "spend",
     "State": "records",
     "Totals": "limits",
@@ -33,14 +41,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "Account",
     "AlreadyAskedError",
     "Budget",
     "BudgetStore",
+    "CallTakenError",
     "Commit",
+    "Lease",
     "Ledger",
     "LedgerCall",
     "LedgerImage",
     "Limits",
+    "NewCall",
+    "Progress",
     "SpendDay",
     "State",
     "Totals",

@@ -5,17 +5,19 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from langchain_qwen_image.account.limits import limits_of
 from langchain_qwen_image.account.memory import BudgetStore, Limits, MemoryStore, Totals
 from langchain_qwen_image.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.account.account import Account
 
 __all__ = ["Budget", "BudgetStore", "Limits", "Totals"]
 
 T = TypeVar("T")
-_LARGEST = Decimal(10) ** 9
 
 
 class Budget:
@@ -51,7 +53,7 @@ class Budget:
         """
         if max_usd is None and max_images is None:
             raise ConfigurationError("A budget needs a limit: give max_usd, max_images, or both.")
-        self._limits = Limits(_limit_usd(max_usd), _limit_images(max_images))
+        self.limits = limits_of(max_usd, max_images)
         self._store: BudgetStore = MemoryStore() if store is None else store
 
     @classmethod
@@ -62,46 +64,46 @@ class Budget:
         max_usd: float | str | Decimal | None = None,
         max_images: int | None = None,
     ) -> "Budget":
-        """Make a budget that keeps its count in a file, for all processes of one machine.
+        """Make a budget of an account: all its calls count, of every process that uses it.
 
-        The file holds what was spent; the limits are those given here. What a killed process had
-        reserved counts as spent.
+        The account says what was spent; the limits are those given here. Calls that get this
+        budget are entered in the account. What `reserve` set aside and nobody settled within an
+        hour counts as spent.
 
         Args:
-            path: The SQLite file, made at the first reservation; a ledger's file will do.
+            path: The account's file, made at the first reservation, or its address.
             max_usd: US dollars, 0 or more; a float is taken as it prints.
             max_images: Images, 0 or more.
 
         Raises:
             ConfigurationError: There is no limit, or one that is negative or no number.
         """
-        from langchain_qwen_image.account.file import FileStore
+        from langchain_qwen_image.account.file import AccountStore
 
-        return cls(max_usd=max_usd, max_images=max_images, store=FileStore(path))
+        return cls(max_usd=max_usd, max_images=max_images, store=AccountStore(path))
 
-    def reserve(self, usd: Decimal, images: int = 1, *, call_id: str | None = None) -> str:
+    def reserve(self, usd: Decimal, images: int = 1) -> str:
         """Set money aside before a POST, and return the token to settle or release it by.
 
         Args:
             usd: What the images will cost together at most, US dollars, 0 or more.
             images: How many images, 0 or more.
-            call_id: The call that it is for, where its ledger is in the budget's own file.
 
         Raises:
             BudgetExceededError: It would go over a limit; nothing is set aside.
             ValueError: An amount is negative or not finite.
         """
         _check_amount(usd, images)
-        answer = self._store.reserve(usd, images, self._limits, call_id)
+        answer = self._store.reserve(usd, images, self.limits)
         if not isinstance(answer, Future):
             return answer
         with self._given_back_if_interrupted(answer):
             return answer.result()
 
-    async def areserve(self, usd: Decimal, images: int = 1, *, call_id: str | None = None) -> str:
+    async def areserve(self, usd: Decimal, images: int = 1) -> str:
         """Do what `reserve` does, without blocking the event loop."""
         _check_amount(usd, images)
-        answer = self._store.reserve(usd, images, self._limits, call_id)
+        answer = self._store.reserve(usd, images, self.limits)
         if not isinstance(answer, Future):
             return answer
         with self._given_back_if_interrupted(answer):
@@ -134,19 +136,21 @@ class Budget:
         """Do what `release` does, without blocking the event loop."""
         await _awaited(self._store.release(token))
 
-    def is_in(self, path: Path) -> bool:
-        """Say whether this budget counts in that file."""
-        return getattr(self._store, "path", None) == path
+    @property
+    def account(self) -> "Account | None":
+        """The account whose money it limits; None for a count of its own."""
+        account: Account | None = getattr(self._store, "account", None)
+        return account
 
     @property
     def max_usd(self) -> Decimal | None:
         """Limit in US dollars, if there is one."""
-        return self._limits.max_usd
+        return self.limits.max_usd
 
     @property
     def max_images(self) -> int | None:
         """Limit in images, if there is one."""
-        return self._limits.max_images
+        return self.limits.max_images
 
     @property
     def spent_usd(self) -> Decimal:
@@ -161,7 +165,7 @@ class Budget:
     @property
     def remaining_usd(self) -> Decimal | None:
         """US dollars neither spent nor reserved; None without a limit in US dollars."""
-        return self._limits.remaining_usd(self._store.totals())
+        return self.limits.remaining_usd(self._store.totals())
 
     @property
     def images(self) -> int:
@@ -171,10 +175,10 @@ class Budget:
     @property
     def remaining_images(self) -> int | None:
         """Images neither spent nor reserved; None without a limit in images."""
-        return self._limits.remaining_images(self._store.totals())
+        return self.limits.remaining_images(self._store.totals())
 
     def __repr__(self) -> str:
-        return f"<Budget: {self._limits.describe(self._store.totals())} left>"
+        return f"<Budget: {self.limits.describe(self._store.totals())} left>"
 
     def __copy__(self) -> "Budget":
         return self
@@ -183,7 +187,7 @@ class Budget:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_restore, (self._limits, self._store))
+        return (_restore, (self.limits, self._store))
 
     @contextmanager
     def _given_back_if_interrupted(self, answer: Future[str]) -> Iterator[None]:
@@ -216,27 +220,3 @@ async def _awaited(answer: Future[T] | None) -> None:
 def _check_amount(usd: Decimal, images: int) -> None:
     if not (usd.is_finite() and usd >= 0 and images >= 0):
         raise ValueError(f"An amount must be finite and 0 or more, not {usd} for {images} images.")
-
-
-def _limit_usd(value: float | str | Decimal | None) -> Decimal | None:
-    if value is None:
-        return None
-    try:
-        limit = Decimal(str(value))
-    except InvalidOperation:
-        raise ConfigurationError(f"max_usd must be a number, not {value!r}.") from None
-    # Within these bounds every sum and difference is exact.
-    is_money = limit.is_finite() and 0 <= limit <= _LARGEST
-    if not is_money or int(limit.as_tuple().exponent) < -18:
-        raise ConfigurationError(
-            f"max_usd must be 0 to {_LARGEST:f} with at most 18 decimals, not {value!r}."
-        )
-    return limit
-
-
-def _limit_images(value: int | None) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or value < 0:
-        raise ConfigurationError(f"max_images must be a whole number, 0 or more, not {value!r}.")
-    return value

@@ -14,13 +14,15 @@ from langchain_qwen_image.account.read_only import open_to_read
 from langchain_qwen_image.account.sqlite import SqliteTransaction
 from langchain_qwen_image.account.store import Transaction
 
-__all__ = ["BAD_ROW", "Connections", "Job"]
+__all__ = ["BAD_ROW", "FOREIGN", "Connections", "Job"]
 
 T = TypeVar("T")
 Job = Callable[[Transaction], T]
 Outcome = tuple[Any, Exception | None]
 # What a row that this package did not write makes of the code that reads it.
 BAD_ROW = (ArithmeticError, InvalidOperation, LookupError, TypeError, ValueError)
+FOREIGN = "holds an entry that this package did not write"
+FOREIGN = "holds an entry that this package did not write"
 
 
 class Connections:

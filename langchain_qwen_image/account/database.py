@@ -13,10 +13,11 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from langchain_qwen_image.account.connections import BAD_ROW, Connections, Job
+from langchain_qwen_image.account.connections import BAD_ROW, FOREIGN, Connections, Job
 from langchain_qwen_image.account.store import Commit, NotTakenError
 from langchain_qwen_image.errors import AccountError
 
@@ -34,6 +35,14 @@ class Database:
         self._pending: deque[tuple[Job[Any], Commit[Any]]] = deque()
         self._connections = Connections(path)
         self._make_locks()
+
+    @property
+    def shown(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def __reduce__(self) -> tuple[Callable[[Path], "Database"], tuple[Path]]:
+        return (Database.at, (self.path,))
 
     @staticmethod
     def at(path: Path) -> "Database":
@@ -69,7 +78,7 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             problem = f"could not be read: {error}"
         except BAD_ROW as error:
-            problem = f"holds an entry that this package did not write: {type(error).__name__}"
+            problem = f"{FOREIGN}: {type(error).__name__}"
         raise AccountError(f"{self.path} {problem}.")
 
     def close(self) -> None:
@@ -128,6 +137,8 @@ class Database:
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, (OSError, sqlite3.Error, UnicodeError)):
             return NotTakenError(f"{self.path} could not be written: {error}.")
+        if isinstance(error, BAD_ROW):
+            return AccountError(f"{self.path} {FOREIGN}: {type(error).__name__}.")
         return error.with_traceback(None)  # its frames hold links
 
 

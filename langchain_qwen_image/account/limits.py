@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import NamedTuple, NoReturn
 
-from langchain_qwen_image.errors import BudgetExceededError
+from langchain_qwen_image.errors import BudgetExceededError, ConfigurationError
 
-__all__ = ["EXACT", "ZERO", "Limits", "Totals"]
+__all__ = ["EXACT", "ZERO", "Limits", "Totals", "limits_of"]
 
 ZERO = Decimal(0)
+_LARGEST = Decimal(10) ** 9
 # The caller's decimal context may round; 60 digits that must not hold every sum of money.
 EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
@@ -35,6 +36,11 @@ class Limits:
 
     max_usd: Decimal | None
     max_images: int | None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.max_usd is not None or self.max_images is not None
 
     def check(self, given: Totals, usd: Decimal, images: int) -> None:
         """Let a reservation pass.
@@ -93,3 +99,36 @@ def dollars(usd: Decimal | float) -> str:
     exact = usd if isinstance(usd, Decimal) else Decimal(str(usd))
     whole, _, decimals = f"{exact.normalize(EXACT):,f}".partition(".")
     return f"${whole}.{decimals:0<2}"
+
+
+def limits_of(max_usd: float | str | Decimal | None, max_images: int | None) -> Limits:
+    """Return the limits as given by a caller.
+
+    Raises:
+        ConfigurationError: One is negative or no number.
+    """
+    return Limits(_limit_usd(max_usd), _limit_images(max_images))
+
+
+def _limit_usd(value: float | str | Decimal | None) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        limit = Decimal(str(value))
+    except InvalidOperation:
+        raise ConfigurationError(f"max_usd must be a number, not {value!r}.") from None
+    # Within these bounds every sum and difference is exact.
+    is_money = limit.is_finite() and 0 <= limit <= _LARGEST
+    if not is_money or int(limit.as_tuple().exponent) < -18:
+        raise ConfigurationError(
+            f"max_usd must be 0 to {_LARGEST:f} with at most 18 decimals, not {value!r}."
+        )
+    return limit
+
+
+def _limit_images(value: int | None) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or value < 0:
+        raise ConfigurationError(f"max_images must be a whole number, 0 or more, not {value!r}.")
+    return value

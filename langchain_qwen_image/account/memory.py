@@ -21,12 +21,8 @@ class BudgetStore(Protocol):
     returns a `concurrent.futures.Future` when it waits for a disk or a network.
     """
 
-    def reserve(
-        self, usd: Decimal, images: int, limits: Limits, call_id: str | None
-    ) -> str | Future[str]:
+    def reserve(self, usd: Decimal, images: int, limits: Limits) -> str | Future[str]:
         """Set money aside if `limits.check` passes, and return a token for it.
-
-        `call_id` names the call that it is for, where its ledger is in the store's own file.
 
         Raises:
             BudgetExceededError: From `limits.check`; the future may fail with it instead.
@@ -62,7 +58,7 @@ class MemoryStore:
             "Budget.file(path, ...) is shared by processes."
         )
 
-    def reserve(self, usd: Decimal, images: int, limits: Limits, call_id: str | None = None) -> str:
+    def reserve(self, usd: Decimal, images: int, limits: Limits) -> str:
         """Set money aside."""
         with self._lock:
             given = self._totals

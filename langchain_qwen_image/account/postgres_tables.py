@@ -1,8 +1,8 @@
 """The tables of an account in PostgreSQL: made once, by one of those who come, and versioned."""
 
 from langchain_qwen_image.account.postgres_words import translated_tables
-from langchain_qwen_image.account.schema import SCHEMA_VERSION, TABLES
 from langchain_qwen_image.account.store import Transaction
+from langchain_qwen_image.account.tables import SCHEMA_VERSION, TABLES, fill
 from langchain_qwen_image.errors import ConfigurationError
 
 __all__ = ["has_tables", "prepare_tables"]
@@ -40,6 +40,7 @@ def prepare_tables(tx: Transaction) -> None:
     for statement in translated_tables(TABLES).split(";"):
         if statement.strip():
             tx.execute(statement)
+    fill(tx)
     tx.execute("CREATE TABLE qwen_image (version BIGINT NOT NULL)")
     tx.execute("INSERT INTO qwen_image (version) VALUES (:version)", {"version": SCHEMA_VERSION})
 

@@ -13,15 +13,27 @@ from langchain_qwen_image.account.records import (
 )
 from langchain_qwen_image.account.store import Transaction
 
-__all__ = ["BY_ID", "BY_ITEM", "Page", "find_image", "newest", "page", "select_calls"]
+__all__ = [
+    "BY_ID",
+    "BY_ITEM",
+    "BY_KEY",
+    "Page",
+    "find_image",
+    "newest",
+    "page",
+    "read_one",
+    "select_calls",
+]
 
 _CALLS = (
     "SELECT calls.*, EXISTS (SELECT 1 FROM raw_answers"
     " WHERE call = calls.seq AND size_bytes IS NOT NULL) AS has_raw_answer FROM calls WHERE "
 )
 BY_ID = _CALLS + "id = :id"
-BY_ITEM = _CALLS + "batch = :batch AND batch_item = :item AND replaced_by IS NULL"
+BY_KEY = _CALLS + "base_url = :base_url AND run = :run AND key = :key AND replaced_by IS NULL"
+BY_ITEM = _CALLS + "run = :run AND run <> '' AND key = :key AND replaced_by IS NULL"
 _PAGE = 500
+_WITH_IMAGES = ("answered", "saved")
 _IMAGES = (
     "SELECT images.*, links.url, calls.id AS call_id FROM images"
     " JOIN links ON links.image = images.seq JOIN calls ON calls.seq = images.call WHERE "
@@ -44,7 +56,7 @@ def newest(tx: Transaction) -> int:
 
 
 def page(
-    tx: Transaction, after: int, until: int, batch: str | None, states: Collection[State] | None
+    tx: Transaction, after: int, until: int, run: str | None, states: Collection[State] | None
 ) -> Page:
     """Return those calls of a page that are wanted."""
     # Numbers may have gaps of any size in a file that was tampered with.
@@ -56,9 +68,11 @@ def page(
     end = until if row is None or row["seq"] is None else int(row["seq"])
     sql = "seq > :after AND seq <= :end"
     values: dict[str, Any] = {"after": after, "end": end}
-    if batch is not None:
-        sql += " AND batch = :batch"
-        values["batch"] = batch
+    if run is not None:
+        sql += " AND run = :run"
+        values["run"] = run
+    if run:
+        sql += " AND run <> ''"  # as the index has it
     if states is not None:
         names = {f"state{number}": state for number, state in enumerate(states)}
         among = ", ".join(f":{name}" for name in names) or "NULL"
@@ -67,13 +81,21 @@ def page(
     return Page(end, select_calls(tx, f"{_CALLS}{sql} ORDER BY seq", values))
 
 
+def read_one(tx: Transaction, call_id: str) -> LedgerCall:
+    """Return the call of that id, which is there."""
+    [call] = select_calls(tx, BY_ID, {"id": call_id})
+    return call
+
+
 def select_calls(tx: Transaction, sql: str, values: Mapping[str, Any]) -> list[LedgerCall]:
     """Return the calls that a statement finds, with their images."""
     rows = tx.all(sql, values)
     if not rows:
         return []
     images: dict[str, list[LedgerImage]] = defaultdict(list)
-    for row in tx.all(_BY_CALL, {"first": rows[0]["seq"], "last": rows[-1]["seq"]}):
+    bought = [row["seq"] for row in rows if row["state"] in _WITH_IMAGES]
+    span = {"first": bought[0], "last": bought[-1]} if bought else None
+    for row in tx.all(_BY_CALL, span) if span else ():
         images[row["call_id"]].append(read_image(row))
     return [read_call(row, images[row["id"]]) for row in rows]
 

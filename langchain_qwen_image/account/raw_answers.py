@@ -27,6 +27,7 @@ SELECT DISTINCT calls.id, calls.seq FROM raw_answers JOIN calls ON calls.seq = r
 LEFT JOIN calls AS successors ON successors.id = calls.replaced_by
 WHERE size_bytes IS NOT NULL AND (calls.state IN ('refused', 'saved')
     OR successors.state IN ('answered', 'saved'))
+    AND (calls.id = :id OR calls.replaced_by = :id)
 """
 
 
@@ -69,9 +70,12 @@ def read(tx: Transaction, call_id: str) -> bytes | None:
     return None if file is None else file.read_bytes()
 
 
-def erase_settled(tx: Transaction) -> None:
-    """Erase the answers of calls whose images are saved, that bought nothing, or were given up."""
-    for call in tx.all(_SETTLED):
+def erase_settled(tx: Transaction, call_id: str) -> None:
+    """Erase the answers of a call and of the one in whose place it was asked, if not needed now.
+
+    They are not if the images are saved, if the call bought nothing, or if it was given up.
+    """
+    for call in tx.all(_SETTLED, {"id": call_id}):
         _cut_short(tx, call["seq"])
         file = _file(tx, call["id"])
         if file is not None:

@@ -63,8 +63,13 @@ class LedgerCall:
         attempts: POSTs that left.
         created_at: When it was asked, UTC.
         updated_at: When it last moved, UTC.
-        batch: The bulk run that it belongs to.
-        batch_item: Its place in that run.
+        operation: What was asked of the model.
+        run: The bulk run that it belongs to; empty for none.
+        key: Its idempotency key, in that run; None for none.
+        fingerprint: What another call of the key must be equal in.
+        cost_images: How many images that is for.
+        lease_seconds: How long its last attempt may take, in seconds; None before the first.
+        lease_until: When that time is over by the account's clock, UTC.
         replaced_by: The call that was asked in its place.
         images: What the answer named, in its order.
         polling_path: Path and query at the gateway that a queued answer named for asking on.
@@ -84,8 +89,13 @@ class LedgerCall:
     attempts: int
     created_at: datetime
     updated_at: datetime
-    batch: str | None
-    batch_item: str | None
+    operation: str
+    run: str
+    key: str | None
+    fingerprint: str = field(repr=False)
+    cost_images: int
+    lease_seconds: float | None
+    lease_until: datetime | None
     replaced_by: str | None
     images: tuple[LedgerImage, ...]
     polling_path: str | None = field(repr=False)
@@ -149,8 +159,13 @@ def read_call(row: Row, images: Iterable[LedgerImage]) -> LedgerCall:
         attempts=row["attempts"],
         created_at=from_micros(row["created_at"]),
         updated_at=from_micros(row["updated_at"]),
-        batch=row["batch"],
-        batch_item=row["batch_item"],
+        operation=row["operation"],
+        run=row["run"],
+        key=row["key"],
+        fingerprint=row["fingerprint"],
+        cost_images=row["cost_images"],
+        lease_seconds=None if row["lease_micros"] is None else row["lease_micros"] / 1_000_000,
+        lease_until=None if row["lease_until"] is None else from_micros(row["lease_until"]),
         replaced_by=row["replaced_by"],
         images=tuple(images),
         polling_path=row["polling_path"],

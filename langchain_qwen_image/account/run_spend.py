@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from langchain_qwen_image.account.database import Database
+from langchain_qwen_image.account.money import usd_of
 from langchain_qwen_image.account.queries import newest
 from langchain_qwen_image.account.store import Transaction
 
@@ -14,11 +15,11 @@ __all__ = ["RunSpend", "newest_call", "spend_after"]
 # By number and not by time: a clock may be set back in a run.
 _CALLS = """
 SELECT state, cost_usd, count(*) AS calls FROM calls
-WHERE coalesce(batch, '') = :batch AND seq > :call GROUP BY state, cost_usd
+WHERE run = :run AND seq > :call GROUP BY state, cost_usd
 """
 _IMAGES = """
 SELECT count(*) AS images FROM images JOIN calls ON calls.seq = images.call
-WHERE coalesce(batch, '') = :batch AND calls.seq > :call
+WHERE run = :run AND calls.seq > :call
 """
 
 
@@ -65,11 +66,11 @@ def spend_after(path: Path, call: int, batch: str | None) -> RunSpend:
 
 
 def _spend(tx: Transaction, call: int, batch: str | None) -> RunSpend:
-    values = {"batch": batch or "", "call": call}
+    values = {"run": batch or "", "call": call}
     images = tx.one(_IMAGES, values)
     spend = RunSpend(images=images["images"] if images else 0)
     for row in tx.all(_CALLS, values):
-        usd = row["calls"] * Decimal(row["cost_usd"])
+        usd = row["calls"] * usd_of(row["cost_usd"])
         if row["state"] in ("answered", "saved"):
             spend.usd += usd
         elif row["state"] in ("sent", "queued", "unknown"):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from langchain_qwen_image.account.database import Database
+from langchain_qwen_image.account.money import usd_of
 from langchain_qwen_image.account.records import to_micros
 from langchain_qwen_image.account.store import Row, Transaction
 from langchain_qwen_image.errors import ConfigurationError
@@ -89,11 +90,12 @@ class _Days(dict[str, SpendDay]):
 def _days(tx: Transaction, now: int) -> dict[str, SpendDay] | None:
     days = _Days()
     for row in tx.all(_CALLS):
-        _add_calls(days[_day(row)], row["state"], row["number"], Decimal(row["cost_usd"]))
+        _add_calls(days[_day(row)], row["state"], row["number"], usd_of(row["cost_usd"]))
     for row in tx.all(_IMAGES, {"now": now, "life": _LINK_LIFE_MICROS}):
         day = days[_day(row)]
         day.paid, day.saved, day.lost = row["paid"], row["saved"], row["lost"]
-    return days or _budget_days(tx)
+    _add_budget_days(tx, days)
+    return days
 
 
 def _day(row: Row) -> str:
@@ -109,15 +111,14 @@ def _add_calls(day: SpendDay, state: str, number: int, cost_usd: Decimal) -> Non
         day.usd_unknown += number * cost_usd
 
 
-def _budget_days(tx: Transaction) -> dict[str, SpendDay]:
-    days = _Days()
+def _add_budget_days(tx: Transaction, days: _Days) -> None:
     for row in tx.all("SELECT day, usd, images FROM spent"):
         day = days[row["day"]]
-        day.paid, day.usd = row["images"], Decimal(row["usd"])
+        day.paid += row["images"]
+        day.usd += usd_of(row["usd"])
         day.asked += row["images"]
     for row in tx.all("SELECT day, usd, images FROM reservations"):
         day = days[row["day"]]
         day.asked += row["images"]
         day.unknown += row["images"]
-        day.usd_unknown += Decimal(row["usd"])
-    return days
+        day.usd_unknown += usd_of(row["usd"])

@@ -29,9 +29,9 @@ class SqliteTransaction:
         self.has_erased = False
         self.hold_room = hold_room
 
-    def execute(self, sql: str, values: Mapping[str, Any] = _NONE) -> None:
-        """Write."""
-        self.connection.execute(sql, values)
+    def execute(self, sql: str, values: Mapping[str, Any] = _NONE) -> int:
+        """Write, and return how many rows were."""
+        return self.connection.execute(sql, values).rowcount
 
     def one(self, sql: str, values: Mapping[str, Any] = _NONE) -> sqlite3.Row | None:
         """Return the first row; None if there is none."""
@@ -42,7 +42,11 @@ class SqliteTransaction:
         """Return all rows."""
         return self.connection.execute(sql, values).fetchall()
 
-    lock = one
+    def lock(
+        self, sql: str, values: Mapping[str, Any] = _NONE, *, skip: bool = False
+    ) -> sqlite3.Row | None:
+        """Do what `one` does."""
+        return self.one(sql, values)
 
     def now(self) -> int:
         """Return this machine's time, in microseconds since 1970, UTC."""

@@ -41,8 +41,8 @@ class Transaction(Protocol):
         """The file beside which large raw answers are files of their own; None: they are rows."""
         ...
 
-    def execute(self, sql: str, values: Mapping[str, Any] = _NONE) -> None:
-        """Write."""
+    def execute(self, sql: str, values: Mapping[str, Any] = _NONE) -> int:
+        """Write, and return how many rows were."""
         ...
 
     def one(self, sql: str, values: Mapping[str, Any] = _NONE) -> Row | None:
@@ -53,8 +53,12 @@ class Transaction(Protocol):
         """Return all rows."""
         ...
 
-    def lock(self, sql: str, values: Mapping[str, Any] = _NONE) -> Row | None:
+    def lock(
+        self, sql: str, values: Mapping[str, Any] = _NONE, *, skip: bool = False
+    ) -> Row | None:
         """Do what `one` does, and let nobody else change or lock that row before the end.
+
+        With `skip`, a row that somebody else has locked is not waited for, and not returned.
 
         Every step that decides by a row locks it first: a call, then the totals, then others.
         """
@@ -95,6 +99,16 @@ class Commit(Future[T]):
 
 class Store(Protocol):
     """Runs jobs in transactions, for any number of threads, tasks and processes."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None where there is none."""
+        ...
+
+    @property
+    def shown(self) -> str:
+        """The path or the address, without a password."""
+        ...
 
     def submit(self, job: Callable[[Transaction], T]) -> Commit[T]:
         """Hand over a job to run in a transaction; its commit is done once that is on the disk.

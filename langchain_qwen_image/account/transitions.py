@@ -1,20 +1,26 @@
-"""Move a call through its states, one SQL function a step; each runs inside a transaction.
+"""Move a call through its states, its money with it; one function a step, in one transaction.
 
 asked ─► sent ─► answered ─► saved
+asked, refused: neither the key nor money; the first to come may send
 sent ─► asked: the attempt bought nothing, and is to be repeated
 sent ─► queued ─► answered, refused or unknown: the image is asked for until it is there
-sent ─► refused ─► asked: it bought nothing, and may be asked again
-sent ─► unknown ─► queued, answered or refused: the answer came late
+sent ─► refused: it bought nothing
+sent ─► unknown: no answer, or none before the lease was over
+unknown ─► asked, queued, answered or refused: the answer came late
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
+from langchain_qwen_image.account.leases import OVER, CallTakenError, micros
+from langchain_qwen_image.account.limits import Limits
+from langchain_qwen_image.account.money import held, images_of, move, purse_of, usd_of
+from langchain_qwen_image.account.queries import read_one
 from langchain_qwen_image.account.records import State
 from langchain_qwen_image.account.store import Row, Transaction
 from langchain_qwen_image.errors import AccountError
 
-__all__ = ["AlreadyAskedError", "get_call"]
+__all__ = ["find_call", "get_call"]
 
 _MAY_BECOME: Mapping[State, tuple[State, ...]] = {
     "asked": ("sent", "refused"),
@@ -22,84 +28,46 @@ _MAY_BECOME: Mapping[State, tuple[State, ...]] = {
     "queued": ("answered", "refused", "unknown"),
     "answered": (),
     "saved": (),
-    "refused": ("asked",),
-    "unknown": ("queued", "answered", "refused"),
+    "refused": ("sent",),
+    "unknown": ("asked", "queued", "answered", "refused"),
 }
+_MAY_BE_SENT = ("asked", "refused")
+_OVER = f"FROM calls WHERE state = 'sent' AND {OVER}"
+_ONCE = 1000  # leases that one transaction settles
+_NO_ANSWER = "No answer was noted before the time that the request could take was over."
 
 
-class AlreadyAskedError(AccountError):
-    """An item of a batch has a call that was paid for, or may have been.
+def send(tx: Transaction, call_id: str, lease_seconds: float, limits: Iterable[Limits]) -> int:
+    """Take key and money just before a POST leaves; return which attempt of the call it is.
 
-    Attributes:
-        call_id: The call that the item has.
-        state: How far that call has come.
+    Raises:
+        CallTakenError: Another one has sent it, or stands in its place.
+        BudgetExceededError: It would go over a limit.
     """
-
-    def __init__(self, message: str, *, call_id: str, state: State) -> None:
-        """Note the call that is in the way."""
-        super().__init__(message)
-        self.call_id = call_id
-        self.state = state
-
-
-def ask(tx: Transaction, row: Mapping[str, Any], pay_again: bool) -> None:
-    """Enter a call, in the place of its batch item's earlier one if that may be asked again."""
-    earlier = _find(tx, row["id"])
-    if earlier is not None:
-        if any(earlier[name] != row[name] for name in ("prompt", "parameters", "batch_item")):
-            raise AccountError(f"Call {row['id']} is in the ledger with another request.")
-        if earlier["state"] == "refused":  # it bought nothing, and is asked once more
-            _move(tx, row["id"], "asked")
-        return
-    if row["batch"] is not None:
-        _replace(tx, row, pay_again)
-    tx.execute(
-        "INSERT INTO calls (id, state, prompt, parameters, model, base_url, cost_usd, batch,"
-        " batch_item, created_at, updated_at) VALUES (:id, 'asked', :prompt, :parameters, :model,"
-        " :base_url, :cost_usd, :batch, :batch_item, :now, :now)",
-        {**row, "now": tx.now()},
-    )
-
-
-def _replace(tx: Transaction, row: Mapping[str, Any], pay_again: bool) -> None:
-    earlier = tx.lock(
-        "SELECT id, state FROM calls"
-        " WHERE batch = :batch AND batch_item = :batch_item AND replaced_by IS NULL",
-        {"batch": row["batch"], "batch_item": row["batch_item"]},
-    )
-    if earlier is None:
-        return
-    state = earlier["state"]
-    may_follow = state in ("asked", "refused") or (pay_again and state not in ("queued", "saved"))
-    if not may_follow:
-        raise AlreadyAskedError(
-            f"Item {row['batch_item']} of batch {row['batch']} is {state} by call {earlier['id']}; "
-            "it is not paid for again.",
-            call_id=earlier["id"],
-            state=state,
-        )
-    tx.execute(
-        "UPDATE calls SET replaced_by = :by WHERE id = :id", {"by": row["id"], "id": earlier["id"]}
-    )
-
-
-def send(tx: Transaction, call_id: str) -> None:
-    """Note that a POST is about to leave; a call whose place was taken must not send."""
-    tx.hold_room()
     call = get_call(tx, call_id)
-    if call["replaced_by"] is not None:
-        raise AccountError(f"Call {call_id} was replaced by {call['replaced_by']}; do not send it.")
-    _move(tx, call_id, "sent", attempts=1)
+    if call["state"] not in _MAY_BE_SENT or call["replaced_by"] is not None:
+        taken = read_one(tx, _standing(tx, call))
+        raise CallTakenError(f"Call {taken.id} is {taken.state}; nothing was sent.", taken)
+    tx.hold_room()
+    length = micros(lease_seconds)
+    now = _move(tx, call, "sent", attempts=1, limits=limits)
+    tx.execute(
+        "UPDATE calls SET lease_micros = :length, lease_until = :until WHERE id = :id",
+        {"length": length, "until": now + length, "id": call_id},
+    )
+    return int(call["attempts"]) + 1
 
 
-def wait(tx: Transaction, call_id: str, error: str) -> None:
+def wait(tx: Transaction, call_id: str, error: str, attempt: int | None = None) -> None:
     """Note that an attempt bought nothing and is to be repeated."""
-    _move(tx, call_id, "asked", error=error)
+    call = get_call(tx, call_id)
+    if attempt in (None, call["attempts"]):
+        _move(tx, call, "asked", error=error)
 
 
 def queue(tx: Transaction, call_id: str, polling_path: str, request_id: str | None) -> None:
     """Note that the image is not made yet, and where to ask for it; a repeat may change that."""
-    _move(tx, call_id, "queued", request_id=request_id)
+    _move(tx, get_call(tx, call_id), "queued", request_id=request_id)
     tx.execute(
         "UPDATE calls SET polling_path = :path WHERE id = :id",
         {"path": polling_path, "id": call_id},
@@ -113,9 +81,12 @@ def fail(
     error: str,
     message: str,
     request_id: str | None,
+    attempt: int | None = None,
 ) -> None:
     """Note that a call bought nothing (`refused`) or may have bought an image (`unknown`)."""
-    _move(tx, call_id, to, error=error, message=message, request_id=request_id)
+    call = get_call(tx, call_id)
+    if attempt in (None, call["attempts"]):
+        _move(tx, call, to, error=error, message=message, request_id=request_id)
 
 
 def answer(
@@ -123,7 +94,8 @@ def answer(
     call_id: str,
     images: Sequence[tuple[str, str, int | None]],
     request_id: str | None,
-    cost_usd: str,
+    cost_usd: Decimal,
+    cost_images: int,
 ) -> None:
     """Note what was bought, with its links; a repeat must name the same images."""
     call = get_call(tx, call_id)
@@ -132,7 +104,7 @@ def answer(
         if {row["id"] for row in known} != {image_id for image_id, _, _ in images}:
             raise AccountError(f"Call {call_id} was answered before, with other images.")
         return
-    _move(tx, call_id, "answered", request_id=request_id, cost_usd=cost_usd)
+    _move(tx, call, "answered", request_id=request_id, cost=(cost_usd, cost_images))
     for position, (image_id, url, expires_at) in enumerate(images):
         tx.execute(
             "INSERT INTO images (id, call, position, expires_at)"
@@ -145,9 +117,10 @@ def answer(
         )
 
 
-def save(tx: Transaction, image_id: str, path: str | bytes, sha256: str, size_bytes: int) -> None:
-    """Note that an image is on disk, and erase the secret of its link."""
+def save(tx: Transaction, image_id: str, path: str | bytes, sha256: str, size_bytes: int) -> str:
+    """Note that an image is on disk, and erase the secret of its link; return its call's id."""
     image = _get_image(tx, image_id)
+    call = tx.lock("SELECT id FROM calls WHERE seq = :seq", {"seq": image["call"]})
     tx.execute(
         "UPDATE images SET path = :path, sha256 = :sha256, size_bytes = :size_bytes, error = NULL"
         " WHERE seq = :seq",
@@ -164,6 +137,7 @@ def save(tx: Transaction, image_id: str, path: str | bytes, sha256: str, size_by
         " THEN state ELSE 'saved' END WHERE seq = :seq",
         {"now": tx.now(), "seq": image["call"]},
     )
+    return "" if call is None else str(call["id"])
 
 
 def lose(tx: Transaction, image_id: str, error: str) -> None:
@@ -175,53 +149,83 @@ def lose(tx: Transaction, image_id: str, error: str) -> None:
     )
 
 
+def expire(tx: Transaction) -> int:
+    """Settle as unknown what was sent and has no answer in its time; return how many there were."""
+    now = {"now": tx.now()}
+    over = tx.all(f"SELECT id {_OVER} ORDER BY seq LIMIT {_ONCE}", now)
+    # All calls are locked before the totals are, as everywhere.
+    again = f"SELECT * {_OVER} AND id = :id"
+    found = (tx.lock(again, {**now, "id": row["id"]}, skip=True) for row in over)
+    calls = [call for call in found if call is not None]
+    for call in calls:
+        _move(tx, call, "unknown", error="RequestTimeoutError", message=_NO_ANSWER)
+    return len(calls)
+
+
+def find_call(tx: Transaction, call_id: str) -> Row | None:
+    """Lock a call, and return its row; None if there is none."""
+    return tx.lock("SELECT * FROM calls WHERE id = :id", {"id": call_id})
+
+
+def get_call(tx: Transaction, call_id: str) -> Row:
+    """Lock a call, and return its row.
+
+    Raises:
+        AccountError: There is none.
+    """
+    row = find_call(tx, call_id)
+    if row is None:
+        raise AccountError(f"The account has no call {call_id}; the step `asked` comes first.")
+    return row
+
+
 def _move(
     tx: Transaction,
-    call_id: str,
+    call: Row,
     to: State,
     *,
     attempts: int = 0,
     error: str | None = None,
     message: str | None = None,
     request_id: str | None = None,
-    cost_usd: str | None = None,
-) -> None:
-    state: State = get_call(tx, call_id)["state"]
-    if state == to:
-        return
-    if to not in _MAY_BECOME[state]:
-        raise AccountError(f"Call {call_id} is {state} and cannot become {to}.")
+    cost: tuple[Decimal, int] | None = None,
+    limits: Iterable[Limits] = (),
+) -> int:
+    """Move a call that is locked, and its money; return the moment."""
+    state: State = call["state"]
+    if state != to and to not in _MAY_BECOME[state]:
+        raise AccountError(f"Call {call['id']} is {state} and cannot become {to}.")
+    paid = usd_of(call["cost_usd"]), images_of(call["cost_images"])
+    costs = paid if cost is None else cost
+    move(tx, purse_of(call["base_url"]), held(state, *paid), held(to, *costs), limits)
+    now = tx.now()
     tx.execute(
         "UPDATE calls SET state = :to, attempts = attempts + :attempts, error = :error,"
         " message = :message, request_id = coalesce(:request_id, request_id),"
-        " cost_usd = coalesce(:cost_usd, cost_usd), updated_at = :now WHERE id = :id",
+        " cost_usd = :cost_usd, cost_images = :cost_images, updated_at = :now WHERE id = :id",
         {
-            "id": call_id,
+            "id": call["id"],
             "to": to,
             "attempts": attempts,
             "error": error,
             "message": message,
             "request_id": request_id,
-            "cost_usd": cost_usd,
-            "now": tx.now(),
+            "cost_usd": str(costs[0]),
+            "cost_images": costs[1],
+            "now": now,
         },
     )
+    return now
 
 
-def _find(tx: Transaction, call_id: str) -> Row | None:
-    return tx.lock("SELECT * FROM calls WHERE id = :id", {"id": call_id})
-
-
-def get_call(tx: Transaction, call_id: str) -> Row:
-    """Return the row of a call.
-
-    Raises:
-        AccountError: There is none.
-    """
-    row = _find(tx, call_id)
-    if row is None:
-        raise AccountError(f"The ledger has no call {call_id}; the step `asked` comes first.")
-    return row
+def _standing(tx: Transaction, call: Row) -> str:
+    """Return the id of the call that stands for the key of a locked one: its own, if none."""
+    while call["replaced_by"] is not None:
+        successor = tx.one("SELECT * FROM calls WHERE id = :id", {"id": call["replaced_by"]})
+        if successor is None or successor["seq"] <= call["seq"]:
+            break  # a file that was tampered with
+        call = successor
+    return str(call["id"])
 
 
 def _get_image(tx: Transaction, image_id: str) -> Row:
@@ -230,5 +234,5 @@ def _get_image(tx: Transaction, image_id: str) -> Row:
         {"id": image_id},
     )
     if row is None:
-        raise AccountError(f"The ledger has no image {image_id}; the step `answered` comes first.")
+        raise AccountError(f"The account has no image {image_id}; the step `answered` comes first.")
     return row

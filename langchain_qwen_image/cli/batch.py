@@ -187,8 +187,8 @@ def _with_budget(
     ledger = generator.pipeline.ledger
     if ledger is None or not generator.pipeline.sender.price_usd:
         return generator
-    spent = Budget.file(ledger.path, max_images=0).spent_usd
-    most = spent + plan.max_usd
+    given = ledger.totals()  # what a killed run sent is reserved until its time is over
+    most = given.spent_usd + given.reserved_usd + plan.max_usd
     if max_usd is not None:
         most = min(most, Decimal(str(max_usd)))
     return generator.model_copy(update={"budget": Budget.file(ledger.path, max_usd=most)})

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -24,7 +25,7 @@ from langchain_qwen_image.schemas import MODEL, QwenImageInput
 from langchain_qwen_image.transport.answer import RawAnswer
 from langchain_qwen_image.wire.answer import QueuedAnswer
 
-_Step = Callable[[], Commit[None]]
+_Step = Callable[[], Commit[Any]]
 
 logger = logging.getLogger("langchain_qwen_image")
 
@@ -69,6 +70,7 @@ class Recorder:
         self._max_raw_bytes = max_raw_bytes
         self._reservation: str | None = None
         self._queued_at = queued_at
+        self._limits = () if ledger is None else ledger.limits_of(budget)
 
     @property
     def has_ledger(self) -> bool:
@@ -85,9 +87,11 @@ class Recorder:
             ConfigurationError: The budget or the ledger cannot be written.
         """
         budget, ledger = self._budget, self._ledger
-        if budget is not None:
-            is_shared = ledger is not None and budget.is_in(ledger.path)
-            self._reservation = await self._reserve(budget, self._call_id if is_shared else None)
+        if self._limits and ledger is not None:  # the money is taken when the request leaves
+            check = partial(ledger.check_budget, base_url, self._price, self._limits)
+            await self._runtime.beside(check)
+        elif budget is not None:
+            self._reservation = await self._reserve(budget)
         if ledger is not None:
             entry: dict[str, Any] = {
                 "prompt": arguments.prompt,
@@ -110,7 +114,7 @@ class Recorder:
         if limiter is not None:
             await self._runtime.either(limiter.acquire, limiter.aacquire, blocking=True)
         if ledger is not None:
-            await self._committed(lambda: ledger.sent(self._call_id))
+            await self._committed(lambda: ledger.sent(self._call_id, limits=self._limits))
 
     async def refused(self, error: QwenImageError) -> None:
         """Note that a POST bought nothing and is to be repeated."""
@@ -128,6 +132,7 @@ class Recorder:
                     request_id=result.request_id,
                     cost_usd=cost,
                     images=[(one.id, one.url or "", one.expires_at) for one in result.images],
+                    billed_images=billed_images,
                 )
             )
         await self._settle(cost, billed_images)
@@ -193,12 +198,10 @@ class Recorder:
             return False
         return datetime.now(UTC) - self._queued_at < timedelta(hours=QUEUE_HOURS)
 
-    async def _reserve(self, budget: Budget, call_id: str | None) -> str:
+    async def _reserve(self, budget: Budget) -> str:
         """Set the price aside; without a budget that can be written nothing may be sent."""
         try:
-            return await self._runtime.either(
-                budget.reserve, budget.areserve, self._price, call_id=call_id
-            )
+            return await self._runtime.either(budget.reserve, budget.areserve, self._price)
         except AccountError as error:
             problem = str(error)
         raise ConfigurationError(f"The budget cannot be written, so nothing was sent: {problem}")

@@ -253,9 +253,7 @@ class SlowHome:
         self.answer: Future[str] = Future()
         self.released: list[str] = []
 
-    def reserve(
-        self, usd: Decimal, images: int, limits: Limits, call_id: str | None
-    ) -> Future[str]:
+    def reserve(self, usd: Decimal, images: int, limits: Limits) -> Future[str]:
         """Answer later."""
         return self.answer
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -38,6 +39,7 @@ budget = Budget.file({str(path)!r}, max_usd=1, max_images=10)
 """
     return warm.Popen(
         [sys.executable, "-W", "error", "-c", prelude + program],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -147,38 +149,54 @@ print(passed)
 
 
 @pytest.mark.parametrize(
-    ("steps", "spent", "images"),
+    ("steps", "spent", "images", "reserved"),
     [
-        pytest.param("budget.reserve(PRICE)", "0.045", 1, id="reserved"),
-        pytest.param("budget.settle(budget.reserve(PRICE), PRICE * 2)", "0.09", 1, id="settled"),
-        pytest.param("budget.release(budget.reserve(PRICE))", "0", 0, id="released"),
+        pytest.param("budget.reserve(PRICE)", "0.045", 1, "0.045", id="reserved"),
+        pytest.param("budget.settle(budget.reserve(PRICE), PRICE * 2)", "0.09", 1, 0, id="settled"),
+        pytest.param("budget.release(budget.reserve(PRICE))", "0", 0, 0, id="released"),
         pytest.param(
-            "budget.reserve(PRICE); budget.reserve(PRICE * 2, 2)", "0.135", 3, id="reserved-twice"
+            "budget.reserve(PRICE); budget.reserve(PRICE * 2, 2)",
+            "0.135",
+            3,
+            "0.135",
+            id="reserved-twice",
         ),
     ],
 )
 def test_what_a_killed_process_reserved_counts_as_spent(
-    path: Path, steps: str, spent: str, images: int
+    path: Path,
+    steps: str,
+    spent: str,
+    images: int,
+    reserved: str | int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After kill -9, what was reserved and not settled is spent; the rest is as committed."""
+    """After kill -9, what was reserved and not settled is never free: in an hour it is spent."""
     process = run_python(f"{steps}\nos.kill(os.getpid(), signal.SIGKILL)", path)
     process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     budget = Budget.file(path, max_usd=1)
-    assert (budget.spent_usd, budget.images, budget.reserved_usd) == (Decimal(spent), images, 0)
-    assert budget.remaining_usd == 1 - Decimal(spent)
+    assert budget.reserved_usd == Decimal(reserved)
+    later = time.time_ns() // 1000 + 3600 * 1_000_000
+    monkeypatch.setattr("langchain_qwen_image.account.sqlite.now_micros", lambda: later)
+    for _ in range(2):
+        assert (budget.spent_usd, budget.images, budget.reserved_usd) == (Decimal(spent), images, 0)
+        assert budget.remaining_usd == 1 - Decimal(spent)
+        assert budget.account is not None
+        budget.account.expire().result(30)
 
 
-def test_what_a_living_process_reserved_is_reserved(path: Path) -> None:
-    """Another process's reservation counts as reserved while it runs and as spent after."""
-    process = run_python("budget.reserve(PRICE)\nprint(1, flush=True)\ninput()", path)
+def test_what_another_process_reserved_is_reserved(path: Path) -> None:
+    """What another process reserves counts at once, and comes free when it gives it back."""
+    process = run_python(
+        "token = budget.reserve(PRICE)\nprint(1, flush=True)\ninput()\nbudget.release(token)", path
+    )
     assert process.stdout is not None
     process.stdout.readline()
     budget = Budget.file(path, max_usd=1)
-    alive = (budget.reserved_usd, budget.spent_usd)
-    process.kill()
-    process.communicate(timeout=600)
-    assert (alive, budget.reserved_usd, budget.spent_usd) == ((PRICE, 0), 0, PRICE)
+    assert (budget.reserved_usd, budget.spent_usd) == (PRICE, 0)
+    process.communicate("\n", timeout=600)
+    assert (budget.reserved_usd, budget.spent_usd) == (0, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill(0) asks on POSIX only")

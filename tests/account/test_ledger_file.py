@@ -21,7 +21,11 @@ import pytest
 import warm
 
 from langchain_qwen_image.account import opening as _opening
-from langchain_qwen_image.account.ledger import Commit, Ledger
+from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.account.database import Database
+from langchain_qwen_image.account.keys import NewCall
+from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.store import Commit
 from langchain_qwen_image.errors import AccountError, ConfigurationError
 
 PRICE = Decimal("0.045")
@@ -42,15 +46,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "images" / ".qwen-image.db"
 
 
-def ask(ledger: Ledger, call_id: str = "c1") -> Commit[None]:
+def ask(ledger: Account, call_id: str = "c1") -> Commit[LedgerCall]:
     """Enter a call with usual values."""
-    return ledger.asked(call_id, **FACTS)  # type: ignore[arg-type]
+    return ledger.asked(NewCall(call_id, **FACTS))  # type: ignore[arg-type]
 
 
-def keep_one(ledger: Ledger, name: str = "1") -> None:
+def keep_one(ledger: Account, name: str = "1") -> None:
     """Take one image from asked to saved."""
     ask(ledger, f"c{name}")
-    ledger.sent(f"c{name}")
+    ledger.sent(f"c{name}", lease_seconds=300)
     ledger.answered(
         f"c{name}", request_id="r", cost_usd=PRICE, images=[(f"i{name}", LINK, None)]
     ).result(30)
@@ -61,7 +65,11 @@ def keep_one(ledger: Ledger, name: str = "1") -> None:
 PRELUDE = f"""
 import os, signal, sys, threading
 from decimal import Decimal
-from langchain_qwen_image.account.ledger import Commit, Ledger
+from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.store import Commit
+from langchain_qwen_image.account.database import Database
+from langchain_qwen_image.account.keys import NewCall
 PRICE, LINK, FACTS = {PRICE!r}, {LINK!r}, {FACTS!r}
 {inspect.getsource(ask)}
 {inspect.getsource(keep_one)}
@@ -109,9 +117,9 @@ def bytes_beside(path: Path) -> bytes:
 def test_nothing_is_made_before_the_first_step(path: Path) -> None:
     """A ledger that was only made, or only read, leaves no file and no thread."""
     threads = threading.active_count()
-    ledger = Ledger(path)
+    ledger = Account(path)
     assert (list(ledger.calls()), ledger.get("c1"), ledger.find_image("i1")) == ([], None, None)
-    assert ledger.find_item("run", "1") is None
+    assert ledger.find_key("https://gateway.example", "run", "1") is None
     ledger.close()
     assert not path.parent.exists()
     assert threading.active_count() == threads
@@ -121,7 +129,7 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
     """The ledger and SQLite's files beside it have mode 0600, whatever the umask."""
     before = os.umask(0)
     try:
-        ledger = Ledger(path)
+        ledger = Account(path)
         ask(ledger).result(30)
     finally:
         os.umask(before)
@@ -131,10 +139,10 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
 
 def test_an_open_mode_is_closed(path: Path) -> None:
     """A ledger that others could read becomes its owner's at the next use."""
-    ask(Ledger(path)).result(30)
-    Ledger(path).close()
+    ask(Account(path)).result(30)
+    Account(path).close()
     path.chmod(0o644)
-    ask(Ledger(path), "c2").result(30)
+    ask(Account(path), "c2").result(30)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -152,7 +160,7 @@ def make_foreign(path: Path) -> None:
 
 def make_newer(path: Path) -> None:
     """Put a ledger of a later version at the path."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     ask(ledger).result(30)
     ledger.close()
     connection = sqlite3.connect(path)
@@ -179,7 +187,7 @@ def test_what_is_no_ledger_is_left_alone(
     path.parent.mkdir()
     make(path)
     before = path.read_bytes() if path.is_file() else b""
-    ledger = Ledger(path)
+    ledger = Account(path)
     with pytest.raises(ConfigurationError, match=says):
         ask(ledger).result(30)
     with pytest.raises(ConfigurationError, match=says):
@@ -191,27 +199,27 @@ def test_a_file_left_empty_by_a_kill_is_filled(path: Path) -> None:
     """A file without a byte, left between making and filling it, becomes a ledger."""
     path.parent.mkdir()
     path.touch()
-    assert Ledger(path).get("c1") is None
-    ask(Ledger(path)).result(30)
+    assert Account(path).get("c1") is None
+    ask(Account(path)).result(30)
 
 
 def test_a_disk_that_does_not_work_fails_the_step(tmp_path: Path) -> None:
     """A folder that cannot be made is an error of the step, and of nothing before it."""
     (tmp_path / "file").write_text("in the way")
-    ledger = Ledger(tmp_path / "file" / "books.db")
+    ledger = Account(tmp_path / "file" / "books.db")
     with pytest.raises(AccountError, match="could not be written"):
         ask(ledger).result(30)
 
 
 def test_a_full_disk_fails_every_step_of_the_transaction(path: Path) -> None:
     """When the file cannot grow, every caller is told, and the books before it are whole."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     ask(ledger, "before").result(30)
-    database = ledger._database
+    database = Database.at(path)
     with database._using:
         database._connections._to_write().execute("PRAGMA max_page_count = 1")
     commits = [
-        ledger.asked(f"c{number}", **(FACTS | {"prompt": "fox" * 5000}))  # type: ignore[arg-type]
+        ledger.asked(NewCall(f"c{number}", **(FACTS | {"prompt": "fox" * 5000})))  # type: ignore[arg-type]
         for number in range(5)
     ]
     for commit in commits:
@@ -224,7 +232,7 @@ def test_a_full_disk_fails_every_step_of_the_transaction(path: Path) -> None:
 
 def test_a_damaged_file_is_an_error_to_read(path: Path) -> None:
     """Damage behind a good header is told as what could not be read."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     for number in range(50):
         ask(ledger, f"c{number}")
     ledger.close()
@@ -236,10 +244,10 @@ def test_a_damaged_file_is_an_error_to_read(path: Path) -> None:
 
 def test_a_saved_images_link_is_gone_from_the_files(path: Path) -> None:
     """Once the last image is saved and the ledger closed, no file has a byte of a signature."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     keep_one(ledger, "1")
     ask(ledger, "c2")
-    ledger.sent("c2")
+    ledger.sent("c2", lease_seconds=300)
     ledger.answered("c2", request_id="r", cost_usd=PRICE, images=[("i2", LINK, None)]).result(30)
     ledger.close()
     assert SECRET.encode() in bytes_beside(path)
@@ -250,13 +258,13 @@ def test_a_saved_images_link_is_gone_from_the_files(path: Path) -> None:
 
 def test_no_saved_link_is_left_where_sqlite_moved_a_row(path: Path) -> None:
     """Links of all lengths, saved in any order among live ones, leave no copy in the file."""
-    ledger, chance, live, asked = Ledger(path), random.Random(6), set(), count()
+    ledger, chance, live, asked = Account(path), random.Random(6), set(), count()
     for _ in range(25):
         commits = []
         for number in islice(asked, chance.randint(1, 100)):
             link = f"https://h/{'p' * chance.randint(1, 80)}?s=" + f"<{number}>" * 40
             ask(ledger, f"c{number}")
-            ledger.sent(f"c{number}")
+            ledger.sent(f"c{number}", lease_seconds=300)
             images = [(f"i{number}", link[: chance.randint(120, 400)], None)]
             commits.append(
                 ledger.answered(f"c{number}", request_id="r", cost_usd=PRICE, images=images)
@@ -275,7 +283,7 @@ def test_no_saved_link_is_left_where_sqlite_moved_a_row(path: Path) -> None:
 def test_a_saved_images_link_leaves_the_log_without_closing(path: Path) -> None:
     """When the writing is done, the write-ahead log is emptied of the link."""
     program = """
-keep_one(Ledger(sys.argv[1]))
+keep_one(Account(sys.argv[1]))
 for thread in threading.enumerate():
     if thread is not threading.current_thread():
         thread.join()
@@ -288,7 +296,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_reader_keeps_the_log_until_the_next_time(path: Path) -> None:
     """While another program reads, the log waits; writing goes on and does not."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     ask(ledger, "c0").result(30)
     reader = sqlite3.connect(path, isolation_level=None)
     try:
@@ -304,10 +312,10 @@ def test_a_reader_keeps_the_log_until_the_next_time(path: Path) -> None:
 
 def test_two_ledgers_on_one_path_share_the_books(path: Path) -> None:
     """Two objects on the same path, however it is spelled, see each other's steps."""
-    ask(Ledger(path)).result(30)
-    other = Ledger(path.parent / ".." / path.parent.name / path.name)
-    other.sent("c1").result(30)
-    call = Ledger(path).get("c1")
+    ask(Account(path)).result(30)
+    other = Account(path.parent / ".." / path.parent.name / path.name)
+    other.sent("c1", lease_seconds=300).result(30)
+    call = Account(path).get("c1")
     assert call is not None
     assert call.state == "sent"
 
@@ -317,7 +325,7 @@ def test_a_relative_path_is_fixed_when_given(
 ) -> None:
     """A later change of folder does not move the books."""
     monkeypatch.chdir(tmp_path)
-    ledger = Ledger("books.db")
+    ledger = Account("books.db")
     monkeypatch.chdir("/")
     ask(ledger).result(30)
     assert (tmp_path / "books.db").exists()
@@ -325,7 +333,7 @@ def test_a_relative_path_is_fixed_when_given(
 
 def test_a_deleted_file_is_made_anew(path: Path) -> None:
     """After the folder was deleted, as in a notebook, the next step makes it again."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     ask(ledger).result(30)
     for file in path.parent.iterdir():
         file.unlink()
@@ -336,7 +344,7 @@ def test_a_deleted_file_is_made_anew(path: Path) -> None:
 
 def test_threads_write_at_once(path: Path) -> None:
     """Steps of many threads are all in the books."""
-    ledger = Ledger(path)
+    ledger = Account(path)
 
     def work(name: int) -> None:
         for number in range(25):
@@ -355,21 +363,21 @@ def test_processes_write_at_once(path: Path) -> None:
     """Eight processes of 200 steps each, opening a new file together, lose and refuse none."""
 
     def work(name: int) -> None:
-        ledger = Ledger(path)
+        ledger = Account(path)
         for number in range(50):
             keep_one(ledger, f"{name}-{number}")
 
     children = [fork(lambda name=name: work(name)) for name in range(8)]
     assert [wait_for(child) for child in children] == [0] * 8
-    calls = list(Ledger(path).calls())
+    calls = list(Account(path).calls())
     assert (len(calls), {call.state for call in calls}) == (400, {"saved"})
 
 
 KILLED = """
-ledger = Ledger(sys.argv[1])
+ledger = Account(sys.argv[1])
 steps = {
     "asked": lambda: ask(ledger),
-    "sent": lambda: ledger.sent("c1"),
+    "sent": lambda: ledger.sent("c1", lease_seconds=300),
     "answered": lambda: ledger.answered(
         "c1", request_id="r", cost_usd=PRICE, images=[("i1", LINK, None)]
     ),
@@ -388,7 +396,7 @@ def test_a_kill_after_a_commit_loses_no_step(path: Path, step: str) -> None:
     process = run_python(KILLED, path, step)
     process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
-    ledger = Ledger(path)
+    ledger = Account(path)
     call = ledger.get("c1")
     assert call is not None
     assert call.state == step
@@ -400,7 +408,7 @@ def test_a_kill_after_a_commit_loses_no_step(path: Path, step: str) -> None:
 def test_a_kill_at_any_moment_leaves_whole_books(path: Path) -> None:
     """A process killed while it writes leaves every step it reported, and a file that opens."""
     program = """
-ledger = Ledger(sys.argv[1])
+ledger = Account(sys.argv[1])
 for number in range(100000):
     ask(ledger, f"c{number}").result()
     print(number, flush=True)
@@ -411,7 +419,7 @@ for number in range(100000):
         lines = [process.stdout.readline() for _ in range(100)]
         process.kill()
         lines += process.communicate(timeout=600)[0].splitlines()
-        ledger = Ledger(path)
+        ledger = Account(path)
         assert [call.id for call in ledger.calls()][: len(lines)] == [
             f"c{number}" for number in range(len(lines))
         ]
@@ -425,7 +433,7 @@ for number in range(100000):
 def test_the_interpreter_ends_with_the_books_written(path: Path, end: str) -> None:
     """A program that ends without waiting or closing neither hangs nor loses a step."""
     program = f"""
-ledger = Ledger(sys.argv[1])
+ledger = Account(sys.argv[1])
 f = lambda: ask(ledger, "late").result()
 for number in range(300):
     ask(ledger, str(number))
@@ -433,7 +441,7 @@ for number in range(300):
 """
     process = run_python(program, path)
     assert process.communicate(timeout=600) == ("", "")
-    assert len(list(Ledger(path).calls())) == 300 + ("atexit" in end)
+    assert len(list(Account(path).calls())) == 300 + ("atexit" in end)
 
 
 def test_a_step_is_written_when_no_thread_starts_any_more(
@@ -445,7 +453,7 @@ def test_a_step_is_written_when_no_thread_starts_any_more(
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    commit = ask(Ledger(path))
+    commit = ask(Account(path))
     assert commit.done()
     commit.result()
 
@@ -453,7 +461,7 @@ def test_a_step_is_written_when_no_thread_starts_any_more(
 @needs_fork
 def test_a_forked_child_writes_to_the_same_books(path: Path) -> None:
     """Parent and child write on after a fork, in the midst of other threads' steps."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     keep_one(ledger, "parent")
     stop = threading.Event()
 
@@ -478,7 +486,7 @@ def test_a_forked_child_writes_to_the_same_books(path: Path) -> None:
 
 def test_a_step_that_comes_as_the_writer_ends_is_written(path: Path) -> None:
     """Steps handed over while the file is another's, or as the one before is done, are written."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     ask(ledger, "first").result(30)
     other = sqlite3.connect(path, isolation_level=None)
     try:
@@ -488,9 +496,9 @@ def test_a_step_that_comes_as_the_writer_ends_is_written(path: Path) -> None:
         other.execute("ROLLBACK")
     finally:
         other.close()
-    assert [commit.result(30) for commit in waiting] == [None, None]
+    assert [commit.result(30).id for commit in waiting] == ["a", "b"]
     for number in range(50):
-        follower: queue.SimpleQueue[Commit[None]] = queue.SimpleQueue()
+        follower: queue.SimpleQueue[Commit[LedgerCall]] = queue.SimpleQueue()
         commit = ask(ledger, f"before-{number}")
         commit.add_done_callback(
             lambda _, put=follower.put, name=f"after-{number}": put(ask(ledger, name))
@@ -500,7 +508,7 @@ def test_a_step_that_comes_as_the_writer_ends_is_written(path: Path) -> None:
 
 def test_an_unused_ledger_is_closed_when_forgotten(path: Path) -> None:
     """A forgotten ledger closes its file, so that SQLite's files beside it are gone."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     ask(ledger).result(30)
     for thread in threading.enumerate():
         if thread.name == "qwen-image-ledger":

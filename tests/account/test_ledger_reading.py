@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.budget import Budget
-from langchain_qwen_image.account.ledger import Ledger, SpendDay, spend_by_day
+from langchain_qwen_image.account.keys import NewCall
+from langchain_qwen_image.account.spend import SpendDay, spend_by_day
 from langchain_qwen_image.errors import ConfigurationError
 
 PRICE = Decimal("0.045")
@@ -23,73 +25,65 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "books.db"
 
 
-def ask(ledger: Ledger, call_id: str, batch: str | None = None) -> None:
+def ask(ledger: Account, call_id: str, run: str = "") -> None:
     """Enter a call with usual values."""
-    ledger.asked(
-        call_id,
-        prompt="a red fox",
-        parameters={},
-        model="qwen-image",
-        base_url="https://gateway.example",
-        cost_usd=PRICE,
-        batch=batch,
-        batch_item=call_id if batch else None,
-    )
+    base_url, key = "https://gateway.example", call_id if run else None
+    ledger.asked(NewCall(call_id, "a fox", {}, "qwen-image", base_url, PRICE, key=key, run=run))
 
 
-def buy(ledger: Ledger, call_id: str, *links: tuple[str, datetime | None]) -> None:
+def buy(ledger: Account, call_id: str, *links: tuple[str, datetime | None]) -> None:
     """Take a call to answered, its images named after it."""
     ask(ledger, call_id)
-    ledger.sent(call_id)
+    ledger.sent(call_id, lease_seconds=300)
     images = [(f"{call_id}-{number}", *link) for number, link in enumerate(links)]
     ledger.answered(call_id, request_id="r", cost_usd=PRICE * len(images), images=images)
 
 
 @pytest.fixture
-def many(path: Path) -> Iterator[Ledger]:
-    """A ledger of more calls than a page holds, every third sent, every second in a batch."""
-    ledger = Ledger(path)
+def many(path: Path) -> Iterator[Account]:
+    """A ledger of more calls than a page holds, every third sent, every second in a run."""
+    ledger = Account(path)
     for number in range(MANY):
-        ask(ledger, str(number), "run" if number % 2 else None)
+        ask(ledger, str(number), "run" if number % 2 else "")
         if number % 3 == 0:
-            ledger.sent(str(number))
+            ledger.sent(str(number), lease_seconds=300)
     ledger.close()
     yield ledger
     ledger.close()
 
 
 @pytest.mark.parametrize(
-    ("states", "batch", "expected"),
+    ("states", "run", "expected"),
     [
         pytest.param(None, None, range(MANY), id="all"),
         pytest.param(["sent"], None, range(0, MANY, 3), id="state"),
         pytest.param({"sent", "asked"}, None, range(MANY), id="states"),
         pytest.param([], None, range(0), id="no-state"),
-        pytest.param(None, "run", range(1, MANY, 2), id="batch"),
-        pytest.param(["sent"], "run", range(3, MANY, 6), id="state-and-batch"),
-        pytest.param(None, "other", range(0), id="other-batch"),
+        pytest.param(None, "run", range(1, MANY, 2), id="run"),
+        pytest.param(["sent"], "run", range(3, MANY, 6), id="state-and-run"),
+        pytest.param(None, "other", range(0), id="other-run"),
     ],
 )
 def test_calls_come_in_the_order_asked(
-    many: Ledger, states: list[str] | None, batch: str | None, expected: range
+    many: Account, states: list[str] | None, run: str | None, expected: range
 ) -> None:
-    """Calls are filtered by state and batch, and none is missing or doubled across pages."""
-    found = [call.id for call in many.calls(states=states, batch=batch)]  # type: ignore[arg-type]
+    """Calls are filtered by state and run, and none is missing or doubled across pages."""
+    found = [call.id for call in many.calls(states=states, run=run)]  # type: ignore[arg-type]
     assert found == [str(number) for number in expected]
 
 
-def test_reading_streams_while_others_write(many: Ledger) -> None:
+def test_reading_streams_while_others_write(many: Account) -> None:
     """A reader that pauses holds no lock, and does not wait for what is asked later."""
     calls = many.calls()
     assert next(calls).id == "0"
-    many.sent("1202").result(30)
+    many.sent("1202", lease_seconds=300).result(30)
     ask(many, "later")
     assert sum(1 for _ in calls) == MANY - 1
 
 
 def test_images_come_with_their_own_call(path: Path) -> None:
     """Each call has its images and nobody else's, in the answer's order."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     for call_id in ("a", "b", "c"):
         buy(ledger, call_id, ("https://h/1", None), ("https://h/2", None))
     ledger.close()
@@ -99,14 +93,14 @@ def test_images_come_with_their_own_call(path: Path) -> None:
 
 def test_spend_adds_up_what_became_of_each_image(path: Path) -> None:
     """Asked, paid, saved, lost, unknown and the money are told for each day, exactly."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     alive, dead = NOW + timedelta(hours=1), NOW - timedelta(seconds=1)
     ask(ledger, "asked")
     ask(ledger, "refused")
     ledger.refused("refused", error="ServerError", message="no")
     for call_id in ("sent", "unknown", "queued"):
         ask(ledger, call_id)
-        ledger.sent(call_id)
+        ledger.sent(call_id, lease_seconds=300)
     ledger.queued("queued", polling_path="/status/1", request_id=None)
     ledger.unknown("unknown", error="RequestTimeoutError", message="?")
     buy(ledger, "alive", ("https://h/p?s", alive), ("https://h/p?s", None))
@@ -141,7 +135,7 @@ def move_to_day(path: Path, call_id: str, moment: datetime) -> None:
 
 def test_a_link_that_does_not_say_lives_a_day(path: Path) -> None:
     """An image not saved whose link names no end is lost 24 hours after its answer."""
-    ledger = Ledger(path)
+    ledger = Account(path)
     buy(ledger, "c", ("https://h/p", None))
     ledger.close()
     lost = [
@@ -171,13 +165,13 @@ def test_spend_reads_a_budgets_file(path: Path) -> None:
 
 
 def test_one_file_may_hold_both(path: Path) -> None:
-    """Of a file that is a ledger and a budget, the ledger's days are shown."""
-    ledger, budget = Ledger(path), Budget.file(path, max_images=5)
+    """What a program reserved and settled itself is shown together with the calls."""
+    ledger, budget = Account(path), Budget.file(path, max_images=5)
     budget.settle(budget.reserve(PRICE), PRICE)
     buy(ledger, "c", ("https://h/p", None))
     ledger.close()
-    assert [(day.asked, day.paid, day.usd) for day in spend_by_day(path)] == [(1, 1, PRICE)]
-    assert budget.images == 1
+    assert [(day.asked, day.paid, day.usd) for day in spend_by_day(path)] == [(2, 2, PRICE * 2)]
+    assert budget.images == 2
 
 
 def test_spend_of_nothing_is_an_error_that_makes_no_file(path: Path) -> None:

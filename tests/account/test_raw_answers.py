@@ -1,6 +1,5 @@
 """Answers in which no image was found: kept with their call, as secret as a link."""
 
-import sqlite3
 import stat
 from collections.abc import Callable
 from decimal import Decimal
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.account.keys import NewCall
 from langchain_qwen_image.errors import AccountError
 
 PRICE = Decimal("0.045")
@@ -21,64 +21,61 @@ SIZES = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def ledger(tmp_path: Path) -> Account:
     """A ledger that is alone in its folder."""
-    return Ledger(tmp_path / "images" / "books.db")
+    return Account(tmp_path / "images" / "books.db")
 
 
-def ask(ledger: Ledger, call_id: str = "c1", **named: object) -> None:
+def ask(
+    ledger: Account, call_id: str = "c1", key: str | None = None, replacing: str | None = None
+) -> None:
     """Enter a call and note that it was sent."""
-    ledger.asked(
-        call_id,
-        prompt="a fox",
-        parameters={},
-        model="qwen-image",
-        base_url="https://gateway.example",
-        cost_usd=PRICE,
-        **named,  # type: ignore[arg-type]
-    ).result(30)
-    ledger.sent(call_id).result(30)
+    base_url = "https://gateway.example"
+    call = NewCall(call_id, "a fox", {}, "qwen-image", base_url, PRICE, key=key)
+    ledger.asked(call, replacing=replacing).result(30)
+    ledger.sent(call_id, lease_seconds=300).result(30)
 
 
-def answer(ledger: Ledger, call_id: str = "c1") -> None:
+def answer(ledger: Account, call_id: str = "c1") -> None:
     """Note one image."""
     images = [(f"{call_id}-image", "https://h/p.png?s=1", None)]
     ledger.answered(call_id, request_id="r", cost_usd=PRICE, images=images).result(30)
 
 
-def save(ledger: Ledger, call_id: str = "c1") -> None:
+def save(ledger: Account, call_id: str = "c1") -> None:
     """Note that the image is on disk."""
     ledger.saved(f"{call_id}-image", path="a.png", sha256="ab", size_bytes=7).result(30)
 
 
-def keep(ledger: Ledger, body: bytes, call_id: str = "c1") -> None:
+def keep(ledger: Account, body: bytes, call_id: str = "c1") -> None:
     """Keep an answer."""
     ledger.raw_answer(call_id, body=body, content_type="application/json").result(30)
 
 
-def has(ledger: Ledger, call_id: str = "c1") -> bool:
+def has(ledger: Account, call_id: str = "c1") -> bool:
     """Say what the call says of a raw answer."""
     call = ledger.get(call_id)
     assert call is not None
     return call.has_raw_answer
 
 
-def bytes_beside(ledger: Ledger) -> bytes:
+def bytes_beside(ledger: Account) -> bytes:
     """Return the bytes of all files of the ledger."""
+    assert ledger.path is not None
     return b"".join(file.read_bytes() for file in sorted(ledger.path.parent.iterdir()))
 
 
-def refuse(ledger: Ledger) -> None:
+def refuse(ledger: Account) -> None:
     """Find out that the call bought nothing."""
     ledger.refused("c1", error="ServerError", message="not charged").result(30)
 
 
-def mark_unknown(ledger: Ledger) -> None:
+def mark_unknown(ledger: Account) -> None:
     """Give up waiting."""
     ledger.unknown("c1", error="MalformedResponseError", message="no image").result(30)
 
 
-def queue(ledger: Ledger) -> None:
+def queue(ledger: Account) -> None:
     """Be told to come again."""
     ledger.queued("c1", polling_path="/v2/status/1", request_id="q").result(30)
 
@@ -94,7 +91,7 @@ def queue(ledger: Ledger) -> None:
     ],
 )
 def test_a_raw_answer_is_kept_with_a_call_that_may_be_paid_for(
-    ledger: Ledger, body: bytes, steps: list[Callable[[Ledger], None]]
+    ledger: Account, body: bytes, steps: list[Callable[[Account], None]]
 ) -> None:
     """It comes back byte for byte, in this process and after it is opened again."""
     ask(ledger)
@@ -108,7 +105,7 @@ def test_a_raw_answer_is_kept_with_a_call_that_may_be_paid_for(
 
 
 @SIZES
-def test_a_later_answer_takes_the_place_of_an_earlier(ledger: Ledger, body: bytes) -> None:
+def test_a_later_answer_takes_the_place_of_an_earlier(ledger: Account, body: bytes) -> None:
     """Of one call the last answer counts, whatever the size of the one before."""
     ask(ledger)
     for first in (SMALL, LARGE):
@@ -118,10 +115,11 @@ def test_a_later_answer_takes_the_place_of_an_earlier(ledger: Ledger, body: byte
 
 
 @SIZES
-def test_a_raw_answer_is_its_owners_alone(ledger: Ledger, body: bytes) -> None:
+def test_a_raw_answer_is_its_owners_alone(ledger: Account, body: bytes) -> None:
     """Each file of the ledger has mode 0600, and no repr shows the answer."""
     ask(ledger)
     keep(ledger, body)
+    assert ledger.path is not None
     modes = {stat.S_IMODE(file.stat().st_mode) for file in ledger.path.parent.iterdir()}
     assert modes == {0o600}
     assert "Signature" not in repr(ledger.get("c1"))
@@ -139,7 +137,7 @@ def test_a_raw_answer_is_its_owners_alone(ledger: Ledger, body: bytes) -> None:
     ],
 )
 def test_a_raw_answer_is_erased_when_its_call_is_settled(
-    ledger: Ledger, body: bytes, steps: list[Callable[[Ledger], None]], is_kept: bool
+    ledger: Account, body: bytes, steps: list[Callable[[Account], None]], is_kept: bool
 ) -> None:
     """While an image may still be had, every byte is kept; afterwards none is in any file."""
     ask(ledger)
@@ -148,19 +146,19 @@ def test_a_raw_answer_is_erased_when_its_call_is_settled(
         step(ledger)
     ledger.close()
     assert (b"c2VjcmV0LXNpZ25hdHVyZQ" in bytes_beside(ledger)) == is_kept
+    assert ledger.path is not None
     files = len(list(ledger.path.parent.iterdir()))
     assert files == (2 if is_kept and body is LARGE else 1)
     assert has(ledger) == is_kept
 
 
 @SIZES
-def test_a_raw_answer_is_erased_when_another_call_is_paid_for(ledger: Ledger, body: bytes) -> None:
+def test_a_raw_answer_is_erased_when_another_call_is_paid_for(ledger: Account, body: bytes) -> None:
     """A call is given up when the one in its place is answered, and not before."""
-    place = {"batch": "run", "batch_item": "1"}
-    ask(ledger, "c1", **place)
+    ask(ledger, "c1", "key")
     keep(ledger, body)
     mark_unknown(ledger)
-    ask(ledger, "c2", **place, pay_again=True)
+    ask(ledger, "c2", "key", replacing="c1")
     assert has(ledger)
     answer(ledger, "c2")
     ledger.close()
@@ -168,7 +166,7 @@ def test_a_raw_answer_is_erased_when_another_call_is_paid_for(ledger: Ledger, bo
     assert not has(ledger)
 
 
-def test_no_raw_answer_without_a_paid_call(ledger: Ledger) -> None:
+def test_no_raw_answer_without_a_paid_call(ledger: Account) -> None:
     """A call that bought nothing has none to keep, and a saved one needs none."""
     with pytest.raises(AccountError, match="comes first"):
         keep(ledger, SMALL)
@@ -182,29 +180,3 @@ def test_no_raw_answer_without_a_paid_call(ledger: Ledger) -> None:
     keep(ledger, LARGE, "c2")
     assert not has(ledger, "c2")
     assert LARGE[:40] not in bytes_beside(ledger)
-
-
-def test_a_file_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
-    """What an earlier version wrote is read and written as before, its padded links included."""
-    path = tmp_path / "books.db"
-    first = Ledger(path)
-    ask(first)
-    answer(first)
-    first.close()
-    connection = sqlite3.connect(path)
-    connection.executescript(
-        "ALTER TABLE calls DROP COLUMN polling_path; DROP TABLE raw_answers;"
-        "UPDATE links SET url = 'https://h/p.png   '; PRAGMA user_version = 1"
-    )
-    connection.close()
-    ledger = Ledger(path)
-    image = ledger.find_image("c1-image")
-    assert image is not None
-    assert image.url == "https://h/p.png"
-    keep(ledger, SMALL)
-    ask(ledger, "c2")
-    ledger.queued("c2", polling_path="/v2/status/2", request_id=None).result(30)
-    assert [(call.polling_path, call.has_raw_answer) for call in ledger.calls()] == [
-        (None, True),
-        ("/v2/status/2", False),
-    ]

@@ -16,7 +16,7 @@ import pytest
 import warm
 from waiting import wait_until
 
-from langchain_qwen_image import Budget
+from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 from langchain_qwen_image.sandbox.answer import Answer, error_answer
@@ -183,7 +183,7 @@ def _check_books(folder: Path, gateway: Any, prompts: int) -> None:
     states = Counter(call.state for call in calls)
     current = [call for call in calls if call.replaced_by is None]
     assert {call.state for call in current} == {"saved"}
-    answered = Counter(call.batch_item for call in calls if call.state in ("answered", "saved"))
+    answered = Counter(call.key for call in calls if call.state in ("answered", "saved"))
     assert set(answered.values()) == {1}, "nothing is paid for twice where an answer came"
 
     no_answer = states["sent"] + states["unknown"]
@@ -192,6 +192,6 @@ def _check_books(folder: Path, gateway: Any, prompts: int) -> None:
     # A kill may come between a note in the ledger and its POST.
     posts = sum(call.attempts for call in calls)
     assert gateway.post_count <= posts <= gateway.post_count + states["sent"]
-    spent = Budget.file(folder / "images" / ".qwen-image.db", max_usd=0).images
-    assert spent == prompts + no_answer, "the budget knows what the ledger knows"
+    money = Account(folder / "images" / ".qwen-image.db").totals()
+    assert money.spent_images + money.reserved_images == prompts + no_answer
     assert set(gateway.moods) == set(_MOODS)

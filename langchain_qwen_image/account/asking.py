@@ -1,0 +1,87 @@
+"""Enter a call, unless its key has one: the first step, which takes neither key nor money."""
+
+import json
+
+from langchain_qwen_image.account.keys import NewCall
+from langchain_qwen_image.account.queries import read_one
+from langchain_qwen_image.account.records import LedgerCall, storable
+from langchain_qwen_image.account.store import Row, Transaction
+from langchain_qwen_image.account.transitions import find_call
+from langchain_qwen_image.errors import AccountError, IdempotencyError
+
+__all__ = ["ask", "enter", "replace"]
+
+_MAY_BE_REPLACED = ("answered", "saved", "unknown")
+
+
+def ask(tx: Transaction, call: NewCall, replacing: str | None = None) -> LedgerCall:
+    """Enter a call, or return the one that its key has, in whatever state that is.
+
+    Raises:
+        IdempotencyError: The key was used for another request.
+    """
+    found = _current(tx, call)
+    if found is not None:
+        _check_equal(found, call)
+        if found["id"] != replacing or found["state"] not in _MAY_BE_REPLACED:
+            return read_one(tx, found["id"])
+        replace(tx, found["id"], call.id)
+    if enter(tx, call):
+        return read_one(tx, call.id)
+    found = _current(tx, call)  # entered by another one at the same moment
+    if found is None:
+        raise AccountError(f"Call {call.id} is in the account already.")
+    _check_equal(found, call)
+    return read_one(tx, found["id"])
+
+
+def enter(tx: Transaction, call: NewCall) -> bool:
+    """Enter a call unless its key or id is there already; return whether it was not."""
+    written = tx.execute(
+        "INSERT INTO calls (id, state, operation, prompt, parameters, model, base_url, run, key,"
+        " fingerprint, cost_usd, cost_images, attempts, created_at, updated_at)"
+        " VALUES (:id, 'asked', :operation, :prompt, :parameters, :model, :base_url, :run, :key,"
+        " :fingerprint, :cost_usd, :cost_images, 0, :now, :now) ON CONFLICT DO NOTHING",
+        {
+            "id": call.id,
+            "operation": call.operation,
+            "prompt": storable(call.prompt),
+            "parameters": json.dumps(dict(call.parameters)),
+            "model": call.model,
+            "base_url": call.base_url,
+            "run": call.run,
+            "key": call.key,
+            "fingerprint": call.fingerprint,
+            "cost_usd": str(call.cost_usd),
+            "cost_images": call.images,
+            "now": tx.now(),
+        },
+    )
+    return written == 1
+
+
+def replace(tx: Transaction, call_id: str, by: str) -> None:
+    """Let another call stand for the key of this one."""
+    tx.execute("UPDATE calls SET replaced_by = :by WHERE id = :id", {"by": by, "id": call_id})
+
+
+def _current(tx: Transaction, call: NewCall) -> Row | None:
+    """Return the call that has the key, locked; without a key, the one of the id."""
+    if call.key is None:
+        return find_call(tx, call.id)
+    return tx.lock(
+        "SELECT id, state, fingerprint FROM calls WHERE base_url = :base_url AND run = :run"
+        " AND key = :key AND replaced_by IS NULL",
+        {"base_url": call.base_url, "run": call.run, "key": call.key},
+    )
+
+
+def _check_equal(found: Row, call: NewCall) -> None:
+    if found["fingerprint"] == call.fingerprint:
+        return
+    if call.key is None:
+        raise AccountError(f"Call {call.id} is in the account with another request.")
+    raise IdempotencyError(
+        f"The idempotency key {call.key!r} was used for another request before. Nothing was sent. "
+        "Use the arguments of that request, or another key."
+    )

@@ -1,0 +1,55 @@
+"""One account in each store, and the clock that its leases go by."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from langchain_qwen_image.account import sqlite
+from langchain_qwen_image.account.account import Account
+
+
+class Clock:
+    """A store's clock, which stands still until it is moved."""
+
+    def __init__(self) -> None:
+        """Begin some day."""
+        self.micros = 1_795_000_000_000_000
+
+    def move(self, seconds: float) -> None:
+        """Go on, or back."""
+        self.micros += round(seconds * 1_000_000)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let the test set the clock of the store."""
+    clock = Clock()
+    monkeypatch.setattr(sqlite, "now_micros", lambda: clock.micros)
+    return clock
+
+
+@pytest.fixture(params=["sqlite"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an account may be, for each store; nothing is there yet."""
+    return str(tmp_path / "books" / "account.db")
+
+
+@pytest.fixture
+def accounts(location: str) -> Iterator[Callable[..., Account]]:
+    """Open the account, under any limits, as often as a test likes."""
+    opened: list[Account] = []
+
+    def open_account(**limits: object) -> Account:
+        opened.append(Account(location, **limits))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_account
+    for account in opened:
+        account.close()
+
+
+@pytest.fixture
+def account(accounts: Callable[..., Account]) -> Account:
+    """An account without limits."""
+    return accounts()
