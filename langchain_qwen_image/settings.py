@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import httpx
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from langchain_qwen_image.account.budget import Budget
+from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.defaults import (
     BASE_URL,
     LEDGER_NAME,
@@ -119,6 +120,9 @@ class QwenImageSettings(BaseModel):
     rate_limiter: BaseRateLimiter | None = Field(
         default=None, exclude=True, description="LangChain rate limiter, acquired before each POST."
     )
+    pace: Pace | Literal[False] | None = Field(
+        default=None, exclude=True, description="Shared slow-down after a 429; `False` for none."
+    )
     price_usd: float = Field(
         default=PRICE_USD,
         ge=0,
@@ -203,11 +207,8 @@ class QwenImageSettings(BaseModel):
         return type(self)(**{name: source.__dict__[name] for name in names} | dict(update or {}))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy without key and connections: the copy reads the environment.
-
-        Rate limiter and store are shared, as a budget is: a second one would be another limit.
-        """
-        shared = {id(one): one for one in (self.rate_limiter, self.save_to)}
+        """Copy without key and connections; limiter, pace and store are shared, as a budget is."""
+        shared = {id(one): one for one in (self.rate_limiter, self.pace, self.save_to)}
         return type(self)(**copy.deepcopy(self._copied_settings(), (memo or {}) | shared))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -56,7 +56,7 @@ async def call(pace: Pace, gateway: Bucket, max_retries: int = 2, longest: float
     for attempt in range(1, 1000):
         turn = await pace.turn(ASYNCIO, longest=longest)
         if await gateway.post():
-            await pace.admitted(ASYNCIO, turn)
+            pace.admitted(turn)
             return attempt
         refusal = await pace.refused(ASYNCIO, turn, gateway.retry_after, before=before)
         before = turn

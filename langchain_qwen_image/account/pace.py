@@ -4,7 +4,6 @@ Where nothing was refused lately a turn costs nothing: no step of the store, no 
 calls that wait here share what one of them asks for: turns for the next two seconds.
 """
 
-import asyncio
 import logging
 import random
 import threading
@@ -12,19 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from itertools import count
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from langchain_qwen_image.account import pace_rules as rules
 from langchain_qwen_image.account.pace_state import PaceState, Refusal, Tally, Turn, at_time
-from langchain_qwen_image.account.pace_store import MemoryPaceStore, PaceStore, Rule, Seen
+from langchain_qwen_image.account.pace_store import MemoryPaceStore, PaceStore, Rule, Seen, run_step
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.errors import QwenImageError, RateLimitError
 
-__all__ = ["PATIENCE", "Pace", "Turn"]
-
-PATIENCE = 600.0
-"""Seconds without any request admitted, waiting included, after which a bulk run gives up."""
+__all__ = ["Pace", "Turn"]
 
 _T = TypeVar("_T")
 _STEP = 1.0
@@ -60,6 +57,9 @@ class Pace:
         self._told_at = float("-inf")
         self._left: deque[float] = deque(maxlen=_REMEMBERED)
         self._lock = threading.RLock()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A pace in memory cannot be pickled: the copy would be a second one.")
 
     def now(self) -> float:
         """Return the time; a sleep that returned early, as a test's does, counts as slept."""
@@ -102,16 +102,18 @@ class Pace:
         self._saw(Seen(state, seen.now))
         return turn.window == state.window or (not state.rate and seen.now >= state.next_at)
 
-    async def admitted(self, runtime: Runtime, turn: Turn) -> None:
-        """Note that the gateway took the request, whatever came of it."""
+    def admitted(self, turn: Turn) -> None:
+        """Note that the gateway took the request, whatever came of it; nobody waits for that."""
         state, now = self._seen.state, self.now()
-        is_told = not state.in_a_row and now - self._told_at < _TOLD_EVERY
-        if state.is_free or is_told:
+        if state.is_free or (not state.in_a_row and now - self._told_at < _TOLD_EVERY):
             return
         self._told_at = now
-        await self._step(
-            runtime, lambda state, now: (rules.admitted(state, now, turn.window), None)
-        )
+        with suppress(QwenImageError):  # of the account: the next step says so
+            done = self._store.step(lambda state, now: (rules.admitted(state, now, turn.window), 0))
+            if isinstance(done, Future):
+                done.add_done_callback(self._saw_later)
+            else:
+                self._saw(done[1])
 
     async def refused(
         self, runtime: Runtime, turn: Turn, retry_after: float | None, *, before: Turn | None = None
@@ -124,7 +126,7 @@ class Pace:
             retry_after: Seconds that the gateway asked to wait.
             before: The turn of the call's attempt before.
         """
-        tally = self._tally()
+        tally, jitter = self._tally(), random.random()  # noqa: S311 - no secret
         return await self._step(
             runtime,
             lambda state, now: rules.refused(
@@ -132,6 +134,7 @@ class Pace:
                 now,
                 turn.window,
                 retry_after,
+                jitter=jitter,
                 left_at=turn.left_at - self._offset,
                 before=None if before is None else before.window,
                 tally=tally,
@@ -147,6 +150,15 @@ class Pace:
     async def hold(self, runtime: Runtime, seconds: float) -> None:
         """Let no request leave for so many seconds."""
         await self._step(runtime, lambda state, now: (rules.hold(state, now, seconds), None))
+
+    @property
+    def admitted_at(self) -> float:
+        """When the gateway last admitted a request, as far as anybody told while it was slow."""
+        return self._seen.state.admitted_at + self._offset
+
+    def seconds_until(self, refusal: Refusal) -> float:
+        """Return for how many seconds a refusal holds everybody."""
+        return max(0.0, refusal.until + self._offset - self.now())
 
     def _look(self, number: int) -> Turn | float:
         """Return the turn if it is there, else the seconds to wait; 0 for: ask the store."""
@@ -185,7 +197,7 @@ class Pace:
 
     async def _step(self, runtime: Runtime, rule: Rule[_T]) -> _T:
         try:
-            told, seen = await runtime.either(self._blocking_step, self._async_step, rule)
+            told, seen = await run_step(self._store, runtime, rule)
         except QwenImageError as error:  # of the account; the call itself will say so
             logger.warning("the pace goes on in this process alone: %s", error)
             now = self.now() - self._offset
@@ -193,14 +205,6 @@ class Pace:
             seen = Seen(state, now)
         self._saw(seen)
         return told
-
-    def _blocking_step(self, rule: Rule[_T]) -> tuple[_T, Seen]:
-        done = self._store.step(rule)
-        return done.result() if isinstance(done, Future) else done
-
-    async def _async_step(self, rule: Rule[_T]) -> tuple[_T, Seen]:
-        done = self._store.step(rule)
-        return await asyncio.wrap_future(done) if isinstance(done, Future) else done
 
     def _saw(self, seen: Seen) -> None:
         """Take over what the store says, unless something newer came first."""
@@ -211,6 +215,10 @@ class Pace:
                 self._turns.clear()
                 self._ask_at = 0.0
             self._seen, self._offset = seen, self.now() - seen.now
+
+    def _saw_later(self, done: "Future[tuple[int, Seen]]") -> None:
+        if not done.exception():
+            self._saw(done.result()[1])
 
     def _held_for(self) -> float:
         """Return the seconds for which no request leaves that has no turn yet."""
@@ -224,9 +232,9 @@ class Pace:
     def _tally(self) -> Tally:
         """Return what was sent lately without being counted in the store, once."""
         with self._lock:
-            lately = [time for time in self._left if time > self.now() - _LATELY]
+            lately = [time - self._offset for time in self._left if time > self.now() - _LATELY]
             self._left.clear()
-            return Tally(min(lately) - self._offset, len(lately)) if lately else Tally()
+            return Tally(min(lately), len(lately)) if lately else Tally()
 
 
 def _too_late(waited: float, seconds: float) -> RateLimitError:

@@ -77,6 +77,7 @@ def refused(
     window: int,
     retry_after: float | None,
     *,
+    jitter: float = 0.5,
     left_at: float = -math.inf,
     before: int | None = None,
     tally: Tally = _NOTHING,
@@ -88,13 +89,15 @@ def refused(
         now: The time.
         window: The window in which the request left.
         retry_after: Seconds that the gateway asked to wait.
+        jitter: Random number in 0..1: a pause that nobody asked for varies by a quarter, so that
+            processes without a common account spread out.
         left_at: When the request left.
         before: The window of the call's attempt before.
         tally: What the process sent without counting it in the state.
     """
     state = at_time(state, now)
     if window == state.window or state.is_free:
-        state = _slowed(state, now, retry_after, tally)
+        state = _slowed(state, now, retry_after, tally, jitter)
     elif window == state.window - 1 and left_at <= state.closed.at:
         state = _corrected(state, tally)
     if retry_after is not None:
@@ -103,11 +106,15 @@ def refused(
     return replace(state, busy_at=now), Refusal(state.next_at, state.admitted_at, others)
 
 
-def _slowed(state: PaceState, now: float, retry_after: float | None, tally: Tally) -> PaceState:
+def _slowed(
+    state: PaceState, now: float, retry_after: float | None, tally: Tally, jitter: float
+) -> PaceState:
     sent = max(1, tally.sent + state.sent - state.not_left(now))
     is_progress = sent > state.refused + 1
     row = 1 if is_progress else state.in_a_row + 1
-    pause = _pause(row, state.low) if retry_after is None else retry_after
+    pause = retry_after
+    if pause is None:
+        pause = _pause(row, state.low) * (0.75 + 0.5 * jitter)
     begun = state.begun if state.rate else min(tally.begun, now) - pause
     rate = state.rate_at(now)
     is_rising = rate > _RISING * state.low  # too quickly for what was sent to say anything

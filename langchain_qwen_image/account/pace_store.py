@@ -4,6 +4,7 @@ A step reads the state, changes it by a pure rule and writes it back, in one tra
 gives back is what the rule said, and the state and the time of then.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from concurrent.futures import Future
 from typing import NamedTuple, Protocol, TypeVar
 
 from langchain_qwen_image.account.pace_state import PaceState
+from langchain_qwen_image.concurrency.runtime import Runtime
 
 _T = TypeVar("_T")
 Rule = Callable[[PaceState, float], tuple[PaceState, _T]]
@@ -34,6 +36,15 @@ class PaceStore(Protocol):
     def peek(self) -> Seen | None:
         """Return the state where that costs nothing; elsewhere a call's own transaction looks."""
         ...
+
+
+async def run_step(store: PaceStore, runtime: Runtime, rule: Rule[_T]) -> tuple[_T, Seen]:
+    """Do a step of a store and wait for it in either world."""
+    done = store.step(rule)
+    if isinstance(done, Future):
+        waited = done
+        return await runtime.either(lambda: waited.result(), lambda: asyncio.wrap_future(waited))
+    return done
 
 
 class MemoryPaceStore:

@@ -1,23 +1,24 @@
 """One request of a bulk run: call until there is an answer, and end the run where that is no use.
 
-A refusal that bought nothing (429, 503 with `Retry-After`, no connection) slows all requests down
-together and is repeated without a limit. What only the operator can fix (key, permission, quota,
-address, budget, disk) ends the run.
+A refusal that bought nothing (429, 503 with `Retry-After`, no connection) slows all requests of the
+account down together and is repeated without a limit. What only the operator can fix (key,
+permission, quota, address, budget, disk) ends the run.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 
+from langchain_qwen_image.account.pace_state import Turn
 from langchain_qwen_image.account.records import LedgerCall
-from langchain_qwen_image.account.throttle import AdaptiveThrottle, Window
 from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.lookup import BulkStatus, PriorState
+from langchain_qwen_image.bulk.run_pace import RunPace
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.errors import (
     AuthenticationError,
@@ -28,6 +29,7 @@ from langchain_qwen_image.errors import (
     NotFoundError,
     PermissionDeniedError,
     QwenImageError,
+    RateLimitError,
     SaveError,
 )
 from langchain_qwen_image.pipeline.bulk_item import BulkItem
@@ -60,7 +62,6 @@ class Worker:
         self.failure: Exception | None = None
         self._caller = caller
         self._config = config
-        self._throttle = AdaptiveThrottle()
         self._was_denied = False
         self._stopping = False
         self._idle: set[asyncio.Task[object]] = set()
@@ -155,7 +156,7 @@ class Worker:
 
     async def _call(self, item: BulkItem, arguments: QwenImageInput) -> ImageGenerationResult:
         while True:
-            window = await self.unless_stopped(self._throttle.turn)
+            turn = await self.unless_stopped(self._turn)
             try:
                 with self._counted():
                     result = await self._caller.generate(arguments, item)
@@ -163,13 +164,24 @@ class Worker:
                 await self._wait_for_budget(error)
             except QwenImageError as error:
                 self._one_is_done()
-                if not self._is_worth_repeating(error, window):
+                if not await self._is_worth_repeating(error, turn):
                     raise
             else:
                 self._one_is_done()
-                self._throttle.admitted()
+                self._pace.admitted(turn)
                 self._was_denied = False
                 return result
+
+    @cached_property
+    def _pace(self) -> RunPace:
+        return RunPace(self._caller.pipeline.pace)
+
+    async def _turn(self) -> Turn:
+        try:
+            return await self._pace.turn()
+        except RateLimitError as error:
+            self.end(error)
+        raise RunStoppedError
 
     async def _wait_for_budget(self, error: BudgetExceededError) -> None:
         """Wait for a request that has reserved some of the budget; without one, end the run."""
@@ -178,24 +190,19 @@ class Worker:
             self.end(error)
         await self.unless_stopped(self._turnover.wait)
 
-    def _is_worth_repeating(self, error: QwenImageError, window: Window) -> bool:
+    async def _is_worth_repeating(self, error: QwenImageError, turn: Turn) -> bool:
         """Judge a request without an image: repeat it, give it up, or end the run."""
-        if error.is_retryable and self._is_worth_waiting(error, window):
+        if error.is_retryable and await self._pace.refused(error, turn):
             return True
         if isinstance(error, _DENIALS) and not self._was_denied:
             self._was_denied = True  # perhaps this once
-            self._throttle.hold(_SECOND_ATTEMPT_SECONDS)
+            await self._pace.hold(_SECOND_ATTEMPT_SECONDS)
             return True
         if error.is_retryable or isinstance(error, (*_DENIALS, *_OPERATOR_ERRORS)):
             self.end(error)
             raise RunStoppedError
-        self._throttle.admitted()
+        self._pace.admitted(turn)
         return False
-
-    def _is_worth_waiting(self, error: QwenImageError, window: Window) -> bool:
-        if isinstance(error, ConnectionFailedError):
-            return self._throttle.unreachable(window)
-        return self._throttle.refused(window, error.retry_after)
 
     def _failed(self, error: QwenImageError) -> PriorState:
         if error.may_have_been_billed:

@@ -3,13 +3,15 @@
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account.pace import Pace
+from langchain_qwen_image.account.paces import Paces
 from langchain_qwen_image.checks.preflight import preflight
 from langchain_qwen_image.concurrency.process import OncePerProcess
 from langchain_qwen_image.defaults import LEDGER_NAME
@@ -36,6 +38,7 @@ class PipelineSettings(Protocol):
     ledger: str | PathLike[str] | None
     budget: Budget | None
     rate_limiter: BaseRateLimiter | None
+    pace: Pace | Literal[False] | None
     http_client: Any
     http_async_client: Any
 
@@ -76,6 +79,7 @@ def assemble(settings: PipelineSettings) -> Pipeline:
         ledger=None if ledger is None else Ledger(ledger),
         budget=settings.budget,
         rate_limiter=settings.rate_limiter,
+        paces=Paces(settings.pace),
         preflight=OncePerProcess(
             partial(
                 preflight,

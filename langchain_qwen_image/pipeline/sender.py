@@ -23,10 +23,11 @@ from langchain_qwen_image.environment import (
     is_loopback,
     usable_key,
 )
-from langchain_qwen_image.errors import MalformedResponseError, QwenImageError
+from langchain_qwen_image.errors import ConfigurationError, MalformedResponseError, QwenImageError
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.observer import Observer
 from langchain_qwen_image.pipeline.queue import wait_in_queue
+from langchain_qwen_image.pipeline.turns import Turns
 from langchain_qwen_image.schemas import QwenImageInput
 from langchain_qwen_image.transport.answer import RawAnswer
 from langchain_qwen_image.transport.call import Call
@@ -89,6 +90,14 @@ class Sender:
         """Whether the gateway is on this machine, so that its links may be so too."""
         return is_loopback(self.base_url)
 
+    @property
+    def key_at_hand(self) -> str:
+        """The API key, empty where there is none that can be used."""
+        try:
+            return self._key()
+        except ConfigurationError:
+            return ""
+
     def prepare(self, arguments: QwenImageInput) -> WireRequest:
         """Build the request, and warn of what upstream will cut off.
 
@@ -107,15 +116,19 @@ class Sender:
         observer: Observer,
         *,
         max_retries: int,
+        turns: Turns | None = None,
     ) -> WireAnswer:
-        """Send until there is an answer, or a failure that may not be repeated.
+        """Send, in turn, until there is an answer, or a failure that may not be repeated.
 
         Raises:
             QwenImageError: No image came.
         """
         for attempt in count(1):
+            if turns is not None:
+                await turns.wait()
             await observer.before_post()
             outcome = await self._attempt(runtime, wire, call_state, observer, attempt)
+            pause = 0.0 if turns is None or call_state.abandoned else await turns.tell(outcome)
             if isinstance(outcome, WireAnswer):
                 return outcome
             if isinstance(outcome, QueuedAnswer):
@@ -123,16 +136,18 @@ class Sender:
                 return await self.wait(runtime, outcome, observer)
             seconds = retry_delay(
                 outcome,
-                attempt=attempt,
+                attempt=attempt - (turns.overtaken if turns else 0),
                 max_retries=max_retries,
                 jitter=random.random(),  # noqa: S311 - no secret
             )
             if seconds is None or call_state.abandoned:
                 raise outcome
             call_state.not_billed()
-            logger.info("attempt %d was not billed; next in %.1f s: %s", attempt, seconds, outcome)
-            await observer.before_wait(outcome, seconds)
-            await runtime.sleep(seconds)
+            wait = pause or seconds
+            logger.info("attempt %d was not billed; next in %.1f s: %s", attempt, wait, outcome)
+            await observer.before_wait(outcome, wait)
+            if not pause:
+                await runtime.sleep(seconds)
         raise AssertionError  # count() has no end
 
     async def wait(self, runtime: Runtime, queued: QueuedAnswer, observer: Observer) -> WireAnswer:

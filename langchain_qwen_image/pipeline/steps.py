@@ -12,6 +12,8 @@ from langchain_core.rate_limiters import BaseRateLimiter
 
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account.pace import Pace
+from langchain_qwen_image.account.paces import Paces
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.concurrency.process import OncePerProcess
 from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Runtime
@@ -26,6 +28,7 @@ from langchain_qwen_image.pipeline.results import result_of
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
 from langchain_qwen_image.pipeline.shared_calls import SharedCalls
+from langchain_qwen_image.pipeline.turns import Turns
 from langchain_qwen_image.pipeline.watch import Watch
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
@@ -44,6 +47,7 @@ class Steps:
     ledger: Ledger | None = None
     budget: Budget | None = None
     rate_limiter: BaseRateLimiter | None = None
+    paces: Paces = field(default_factory=Paces, repr=False)
     preflight: OncePerProcess | None = None
     max_raw_bytes: int = MAX_IMAGE_BYTES * 4 // 3
     blocking: Runtime = BLOCKING
@@ -69,7 +73,12 @@ class Steps:
         await watch.recorder.reserved(arguments, self.sender.base_url, item)
         try:
             answer = await self.sender.send(
-                runtime, wire, call_state, watch, max_retries=max_retries
+                runtime,
+                wire,
+                call_state,
+                watch,
+                max_retries=max_retries,
+                turns=self._turns(runtime, item),
             )
             answer, problem = await confirmed(runtime, self.saver, answer)
         except BaseException as error:
@@ -149,6 +158,18 @@ class Steps:
                 await runtime.beside(self.saver.save_or_raise, image, result, item_id=item_id)
                 await recorder.saved(image)
         return result
+
+    @property
+    def pace(self) -> Pace | None:
+        """How fast requests leave; None where a rate limiter says it, or nothing does."""
+        if self.rate_limiter is not None:
+            return None
+        return self.paces.of(self.sender.base_url, self.sender.key_at_hand)
+
+    def _turns(self, runtime: Runtime, item: BulkItem | None) -> Turns | None:
+        """Return the turns of a call; a bulk run waits for its own."""
+        pace = self.pace if item is None else None
+        return None if pace is None else Turns(pace, runtime, self.sender.timeout)
 
     def _watch(
         self,

@@ -41,6 +41,11 @@ def retry_delay(
     return jitter * min(_BACKOFF_LONGEST, _BACKOFF_FIRST * 2.0 ** min(attempt, 10))
 
 
+def is_refusal(error: QwenImageError) -> bool:
+    """Say whether a request bought nothing because it came too soon: 429, or 503 that says when."""
+    return error.is_retryable and not isinstance(error, ConnectionFailedError)
+
+
 _POLL_FIRST = 1.0
 _POLL_LONGEST = 10.0
 _POLL_GROWTH = 1.5

@@ -40,7 +40,7 @@ def test_nothing_is_held_back_before_the_first_refusal() -> None:
     async def run() -> None:
         (pace,), store = processes(1)
         for _ in range(1000):
-            await pace.admitted(ASYNCIO, await pace.turn(ASYNCIO, longest=1))
+            pace.admitted(await pace.turn(ASYNCIO, longest=1))
         assert (now(), store.steps) == (1000.0, 0)
 
     simulate(run())

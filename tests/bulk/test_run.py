@@ -23,9 +23,9 @@ from waiting import PATIENCE, await_until, wait_until
 
 from langchain_qwen_image import Budget, QwenImageGenerator, QwenImageInput, errors
 from langchain_qwen_image.account.ledger import Ledger
-from langchain_qwen_image.account.throttle import AdaptiveThrottle
 from langchain_qwen_image.bulk import BulkOutcome, BulkRequest, BulkRun, estimate_cost
 from langchain_qwen_image.bulk.request_ids import RequestIds
+from langchain_qwen_image.concurrency.runtime import Asyncio
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
 Outcomes = Callable[[BulkRun], list[BulkOutcome]]
@@ -60,23 +60,12 @@ def generator_on(server: SandboxServer | HeldServer, **settings: Any) -> QwenIma
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pauses pass at once, on a clock of their own."""
+    """Let pauses pass at once."""
 
-    class Clock:
-        now = 0.0
+    async def asleep(_: float) -> None:
+        await asyncio.sleep(0)
 
-        def __call__(self) -> float:
-            return self.now
-
-        async def sleep(self, seconds: float) -> None:
-            self.now += seconds
-            await asyncio.sleep(0)
-
-    def pace() -> AdaptiveThrottle:
-        clock = Clock()
-        return AdaptiveThrottle(clock, clock.sleep)
-
-    monkeypatch.setattr("langchain_qwen_image.bulk.worker.AdaptiveThrottle", pace)
+    monkeypatch.setattr("langchain_qwen_image.bulk.run_pace.ASYNCIO", Asyncio(asleep))
 
 
 def outcomes_in_order(run: BulkRun) -> list[BulkOutcome]:

@@ -1,0 +1,65 @@
+"""The turns of one call in the pace of its gateway: waits for them, and tells how they fared."""
+
+from langchain_qwen_image.account.pace import Pace
+from langchain_qwen_image.account.pace_state import Turn
+from langchain_qwen_image.concurrency.runtime import Runtime
+from langchain_qwen_image.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailedError,
+    NotFoundError,
+    PermissionDeniedError,
+    QwenImageError,
+)
+from langchain_qwen_image.wire.answer import QueuedAnswer, WireAnswer
+from langchain_qwen_image.wire.retry import is_refusal
+
+_SAYS_NOTHING = (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailedError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+
+
+class Turns:
+    """Waits for the turns of one call, `longest` seconds in all.
+
+    Attributes:
+        overtaken: Attempts that were refused while others were admitted. They do not count as
+            retries: the gateway works, and the call only has to wait for its turn again.
+    """
+
+    def __init__(self, pace: Pace, runtime: Runtime, longest: float) -> None:
+        """Take the pace, and the seconds to wait at most, all attempts together."""
+        self.overtaken = 0
+        self._pace = pace
+        self._runtime = runtime
+        self._left = longest
+        self._turn: Turn | None = None
+        self._before: Turn | None = None
+
+    async def wait(self) -> None:
+        """Wait until the next POST may leave.
+
+        Raises:
+            RateLimitError: The turn did not come in time; nothing was sent.
+        """
+        self._before, begun = self._turn, self._pace.now()
+        self._turn = await self._pace.turn(self._runtime, longest=self._left)
+        self._left -= self._pace.now() - begun
+
+    async def tell(self, outcome: WireAnswer | QueuedAnswer | QwenImageError) -> float:
+        """Tell how the POST fared, and return for how many seconds no other leaves."""
+        turn = self._turn
+        if turn is None or isinstance(outcome, _SAYS_NOTHING):
+            return 0.0
+        if not isinstance(outcome, QwenImageError) or not is_refusal(outcome):
+            self._pace.admitted(turn)
+            return 0.0
+        refusal = await self._pace.refused(
+            self._runtime, turn, outcome.retry_after, before=self._before
+        )
+        self.overtaken += refusal.others_admitted
+        return self._pace.seconds_until(refusal)
