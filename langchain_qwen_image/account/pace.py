@@ -17,17 +17,21 @@ from typing import NoReturn, TypeVar
 
 from langchain_qwen_image.account import pace_rules as rules
 from langchain_qwen_image.account.pace_state import PaceState, Refusal, Tally, Turn, at_time
-from langchain_qwen_image.account.pace_store import MemoryPaceStore, PaceStore, Rule, Seen, run_step
+from langchain_qwen_image.account.pace_store import (
+    MemoryPaceStore,
+    PaceStore,
+    Rule,
+    Seen,
+    TurnLostError,
+    run_step,
+)
+from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.errors import QwenImageError, RateLimitError
 
-__all__ = ["Pace", "Turn"]
-
 _T = TypeVar("_T")
-_STEP = 1.0
+_STEP = 1.0  # of a wait, and between two tales of success
 _LATELY = 10.0
-_REMEMBERED = 1000
-_TOLD_EVERY = 1.0
 _ASKED_EVERY = rules.HORIZON / 2
 
 logger = logging.getLogger("langchain_qwen_image")
@@ -55,7 +59,7 @@ class Pace:
         self._ask_at = 0.0
         self._is_asking = False
         self._told_at = float("-inf")
-        self._left: deque[float] = deque(maxlen=_REMEMBERED)
+        self._left: deque[float] = deque(maxlen=1000)
         self._lock = threading.RLock()
 
     def __reduce__(self) -> NoReturn:
@@ -76,8 +80,7 @@ class Pace:
             RateLimitError: The turn did not come in time.
         """
         number, latest = next(self._numbers), self.now() + longest
-        with self._lock:
-            self._waiting[number] = None
+        self._waiting[number] = None
         try:
             while isinstance(found := self._look(number), float):
                 left = latest - self.now()
@@ -89,23 +92,24 @@ class Pace:
                     await self._sleep(runtime, min(found, left, _STEP))
             return found
         finally:
-            with self._lock:
-                self._waiting.pop(number, None)
+            del self._waiting[number]
 
-    def holds(self, turn: Turn, seen: Seen) -> bool:
-        """Say whether a turn still counts, now that a call's own transaction has looked.
+    def check(self, turn: Turn, tx: Transaction) -> None:
+        """Look again in the transaction that takes a call's money; costs no other.
 
-        It does not where another process was told to wait meanwhile: then the call goes back to
-        `turn`, and nothing is sent.
+        Raises:
+            TurnLostError: Another process was told to wait meanwhile; wait for another turn.
         """
-        state = at_time(seen.state, seen.now)
-        self._saw(Seen(state, seen.now))
-        return turn.window == state.window or (not state.rate and seen.now >= state.next_at)
+        found, now = self._store.look(tx)
+        state = at_time(found, now)
+        self._saw(Seen(state, now))
+        if turn.window != state.window and (state.rate or now < state.next_at):
+            raise TurnLostError
 
     def admitted(self, turn: Turn) -> None:
         """Note that the gateway took the request, whatever came of it; nobody waits for that."""
         state, now = self._seen.state, self.now()
-        if state.is_free or (not state.in_a_row and now - self._told_at < _TOLD_EVERY):
+        if state.is_free or (not state.in_a_row and now - self._told_at < _STEP):
             return
         self._told_at = now
         with suppress(QwenImageError):  # of the account: the next step says so

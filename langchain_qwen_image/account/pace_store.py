@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import NamedTuple, Protocol, TypeVar
 
 from langchain_qwen_image.account.pace_state import PaceState
+from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.concurrency.runtime import Runtime
 
 _T = TypeVar("_T")
@@ -26,6 +27,10 @@ class Seen(NamedTuple):
     now: float
 
 
+class TurnLostError(Exception):
+    """A turn that was waited for does not count any more; nothing was sent."""
+
+
 class PaceStore(Protocol):
     """Holds the state of one gateway's pace; each step is atomic for all that share the store."""
 
@@ -35,6 +40,10 @@ class PaceStore(Protocol):
 
     def peek(self) -> Seen | None:
         """Return the state where that costs nothing; elsewhere a call's own transaction looks."""
+        ...
+
+    def look(self, tx: Transaction) -> Seen:
+        """Return the state, in a transaction of the account that does something else."""
         ...
 
 
@@ -66,3 +75,7 @@ class MemoryPaceStore:
     def peek(self) -> Seen:
         """Return the state."""
         return Seen(self.state, self._clock())
+
+    def look(self, tx: Transaction) -> Seen:
+        """Return the state, which is not in the account."""
+        return self.peek()

@@ -30,6 +30,10 @@ class TablePaceStore:
     def peek(self) -> None:
         """Cost nothing, and know nothing: a call's own transaction looks."""
 
+    def look(self, tx: Transaction) -> Seen:
+        """Read the state; nobody waits for its row."""
+        return Seen(_state(tx.one(_SELECT, {"base_url": self._base_url})), tx.now() / 1e6)
+
 
 def change(tx: Transaction, *, base_url: str, rule: Rule[_T]) -> tuple[_T, Seen]:
     """Change the state of a gateway's pace; its row is the last that a transaction locks."""
@@ -43,11 +47,6 @@ def change(tx: Transaction, *, base_url: str, rule: Rule[_T]) -> tuple[_T, Seen]
     if after != before:
         tx.execute(_UPDATE, values | {"state": after.dump()})
     return told, Seen(after, now)
-
-
-def look(tx: Transaction, *, base_url: str) -> Seen:
-    """Read the state of a gateway's pace, in a transaction that does something else."""
-    return Seen(_state(tx.one(_SELECT, {"base_url": base_url})), tx.now() / 1e6)
 
 
 def _state(row: Row | None) -> PaceState:

@@ -29,6 +29,11 @@ class AccountReader:
         self.limits = limits
 
     @property
+    def store(self) -> Store:
+        """What runs the account's steps."""
+        return self._store
+
+    @property
     def path(self) -> Path | None:
         """The file; None if the account is in PostgreSQL."""
         return self._store.path

@@ -1,6 +1,7 @@
 """How fast a bulk run sends: as fast as its account's pace lets it, with a patience of its own."""
 
-from langchain_qwen_image.account.pace import Pace, Turn
+from langchain_qwen_image.account.pace import Pace
+from langchain_qwen_image.account.pace_state import Turn
 from langchain_qwen_image.concurrency.runtime import ASYNCIO
 from langchain_qwen_image.errors import ConnectionFailedError, QwenImageError, RateLimitError
 

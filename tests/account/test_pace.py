@@ -191,6 +191,9 @@ def test_a_store_that_fails_does_not_stop_the_pace() -> None:
         def peek(self) -> None:
             return None
 
+        def look(self, tx: Any) -> Any:
+            raise AssertionError("there is no account")
+
     async def run() -> None:
         pace = Pace(Broken(), asyncio.get_running_loop().time)
         await pace.refused(ASYNCIO, await pace.turn(ASYNCIO, longest=1), 5.0)
