@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from langchain_qwen_image.account import sqlite
+from langchain_qwen_image.account import postgres_transaction, sqlite
 from langchain_qwen_image.account.account import Account
 
 
@@ -26,12 +26,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let the test set the clock of the store."""
     clock = Clock()
     monkeypatch.setattr(sqlite, "now_micros", lambda: clock.micros)
+    monkeypatch.setattr(postgres_transaction, "now_micros", lambda connection: clock.micros)
     return clock
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where an account may be, for each store; nothing is there yet."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("database_url"))
     return str(tmp_path / "books" / "account.db")
 
 

@@ -1,5 +1,6 @@
 """The statements of one job in PostgreSQL, and the rows that they return."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -27,7 +28,7 @@ class PostgresTransaction:
         """Take a connection on which a transaction has begun."""
         self._connection = connection
 
-    def execute(self, sql: str, values: Mapping[str, Any] = _NONE) -> Any:
+    def execute(self, sql: str, values: Mapping[str, Any] = _NONE) -> int:
         """Write, and return how many rows were written."""
         return self._run(sql, values).rowcount
 
@@ -50,8 +51,7 @@ class PostgresTransaction:
 
     def now(self) -> int:
         """Return the server's time, in microseconds since 1970, UTC."""
-        row = self.one(_NOW)
-        return 0 if row is None else int(row["now"])
+        return now_micros(self._connection)
 
     def hold_room(self) -> None:
         """Do nothing: the server's disk is its operator's."""
@@ -60,8 +60,14 @@ class PostgresTransaction:
         """Do nothing: there is no log of ours."""
 
     def _run(self, sql: str, values: Mapping[str, Any]) -> psycopg.Cursor[dict[str, Any]]:
-        given = {name: _storable(value) for name, value in values.items()}
+        given = {name: _storable(name, value) for name, value in values.items()}
         return self._connection.execute(translated(sql), given)
+
+
+def now_micros(connection: psycopg.Connection[dict[str, Any]]) -> int:
+    """Return the time by the server's clock; `now()` there is when the transaction began."""
+    row = connection.execute(_NOW).fetchone() or {"now": 0}
+    return int(row["now"])
 
 
 def to_rows(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], dict[str, Any]]:
@@ -72,7 +78,9 @@ def to_rows(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], dict[str, 
     }
 
 
-def _storable(value: Any) -> Any:
+def _storable(name: str, value: Any) -> Any:
+    if isinstance(value, bytes) and name != "body":  # the one column of bytes; else it is a path
+        value = os.fsdecode(value)
     return storable_text(value) if isinstance(value, str) else value
 
 
