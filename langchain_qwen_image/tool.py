@@ -31,9 +31,9 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
     Parameters that are set here leave the model's schema, and win over whatever a model sends.
 
     Errors that a model can fix or should know become an error `ToolMessage`; those that only the
-    operator can fix (configuration, authentication, permission, quota, not found) are raised.
-    Called without a tool call, with a plain string or dict, the tool raises all of them. Set
-    `handle_tool_error` to have it otherwise.
+    operator can fix (configuration, authentication, permission, quota, not found, account) are
+    raised. Called without a tool call, with a plain string or dict, the tool raises all of them.
+    Set `handle_tool_error` to have it otherwise.
 
     Setup:
         Set the environment variable `PIXAZO_API_KEY`, or pass `api_key`. With `sandbox=True` no

@@ -6,10 +6,12 @@ from langchain_core.tools import BaseTool
 from langchain_qwen_image.errors import (
     AccountError,
     AuthenticationError,
+    CallInProgressError,
     ConfigurationError,
     NotFoundError,
     PermissionDeniedError,
     QwenImageError,
+    ResultUnknownError,
 )
 
 _OPERATOR_ERRORS = (
@@ -20,6 +22,19 @@ _OPERATOR_ERRORS = (
     PermissionDeniedError,
 )
 """What a model cannot fix, and an agent should not go on with."""
+
+_UNDER_WAY = (
+    "The image of this call is still being generated, for an equal call that was made earlier. "
+    "Nothing was sent this time, and nothing more was paid. Do not try again: another call would "
+    "make and pay for a second image. Tell the user that the image is not ready yet."
+)
+_LOST = (
+    "This call was made before, and its answer was lost. The image may have been billed. Nothing "
+    "was sent this time. Do not try again unless the user agrees: another call would make a new "
+    "image, and may pay a second time."
+)
+_FOR_MODELS = {CallInProgressError: _UNDER_WAY, ResultUnknownError: _LOST}
+"""What a model is told where the message is for programs: it cannot make the same call again."""
 
 
 def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | None) -> ToolMessage:
@@ -34,5 +49,11 @@ def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | N
     if not by_our_rule or not is_fixable:
         raise error
     return ToolMessage(
-        content=str(error), name=tool.name, tool_call_id=tool_call_id, status="error"
+        content=_text_for_models(error), name=tool.name, tool_call_id=tool_call_id, status="error"
     )
+
+
+def _text_for_models(error: BaseException) -> str:
+    """Return what happened, and whether to try again."""
+    told = (text for kind, text in _FOR_MODELS.items() if isinstance(error, kind))
+    return next(told, str(error))

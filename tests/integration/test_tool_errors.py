@@ -1,0 +1,80 @@
+"""What becomes of each error of a tool call: read by the model, or raised for the operator."""
+
+import pytest
+
+from langchain_qwen_image import QwenImageTool, errors
+from langchain_qwen_image.integration.tool_errors import message_or_raise
+
+READ_BY_MODELS = {
+    "BudgetExceededError",
+    "CallInProgressError",
+    "ConnectionFailedError",
+    "ContentRejectedError",
+    "DownloadError",
+    "FileAlreadyExistsError",
+    "IdempotencyError",
+    "InvalidRequestError",
+    "MalformedResponseError",
+    "QwenImageError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "ResultUnknownError",
+    "SaveError",
+    "ServerError",
+}
+RAISED = {
+    "AccountError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "QuotaExceededError",
+}
+
+
+def test_every_error_is_decided_on() -> None:
+    """Each class of the tree is either read by a model or raised."""
+    assert set(errors.__all__) == READ_BY_MODELS | RAISED
+
+
+@pytest.mark.parametrize("name", sorted(errors.__all__))
+def test_each_error_is_read_or_raised(name: str) -> None:
+    """A call that is under way or lost is for the model, books that cannot be written are not."""
+    error = getattr(errors, name)("What happened.")
+    tool = QwenImageTool(sandbox=True)
+    if name in RAISED:
+        with pytest.raises(type(error)):
+            message_or_raise(error, tool, "call_1")
+    else:
+        message = message_or_raise(error, tool, "call_1")
+        assert (message.status, message.tool_call_id) == ("error", "call_1")
+    with pytest.raises(type(error)):
+        message_or_raise(error, tool, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice", "money"),
+    [
+        pytest.param(
+            errors.CallInProgressError("Ask again later.", retry_after=9),
+            "Do not try again: another call would make and pay for a second image.",
+            "Nothing was sent this time, and nothing more was paid.",
+            id="under-way",
+        ),
+        pytest.param(
+            errors.ResultUnknownError("Pass retry_unknown=True.", request_id="1"),
+            "Do not try again unless the user agrees",
+            "may have been billed. Nothing was sent this time.",
+            id="lost",
+        ),
+    ],
+)
+def test_a_model_is_told_whether_to_try_again(
+    error: errors.QwenImageError, advice: str, money: str
+) -> None:
+    """Another call of a model has another id, so it is another image: no argument saves it."""
+    text = message_or_raise(error, QwenImageTool(sandbox=True), "call_1").text
+    assert advice in text
+    assert money in text
+    assert str(error) not in text
+    assert len(text) < 400
