@@ -9,7 +9,6 @@ from pathlib import Path
 
 from langchain_qwen_image.account.opening import connect, open_database, patiently, primary_code
 from langchain_qwen_image.account.schema import SCHEMA_VERSION, create_tables, read_version
-from langchain_qwen_image.errors import ConfigurationError
 
 __all__ = ["open_to_read"]
 
@@ -19,10 +18,10 @@ _UNWRITABLE = (None, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.S
 def open_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
     """Open a file that exists, and say whether the connection sees what is written later.
 
-    A file of an earlier version is upgraded first.
+    A file of an earlier version is upgraded first, or a copy of it where it cannot be written.
 
     Raises:
-        ConfigurationError: Something else is at the path, or it cannot be upgraded.
+        ConfigurationError: Something else is at the path.
         OSError: It cannot be read.
         sqlite3.Error: It cannot be read.
     """
@@ -41,8 +40,7 @@ def open_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
     connection.close()
     if version == 0:
         return _in_memory(), False
-    _check_can_be_upgraded(path)
-    return open_database(path), True
+    return (open_database(path), True) if _is_writable(path) else (_copy(path), False)
 
 
 def _open(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
@@ -56,24 +54,21 @@ def _open(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
 
 def _open_unwritable(path: Path) -> sqlite3.Connection:
     """Open a file that SQLite can make no files beside (grafana-sqlite-datasource#167)."""
-    logs = [path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")]
-    if any(log.exists() and log.stat().st_size for log in logs):
-        return _copy(path, logs)
+    if any(log.exists() and log.stat().st_size for log in _logs(path)):
+        return _copy(path)
     connection, version = _open(path, "mode=ro&immutable=1")
     if version == SCHEMA_VERSION:
         return connection
     connection.close()
-    if version:
-        _check_can_be_upgraded(path)
-    return _in_memory()
+    return _copy(path) if version else _in_memory()
 
 
-def _copy(path: Path, logs: list[Path]) -> sqlite3.Connection:
-    """Read a file together with the log that a killed process left, which has to be played."""
+def _copy(path: Path) -> sqlite3.Connection:
+    """Read a file together with the log that a killed process left, upgraded where it is old."""
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     copy.row_factory = sqlite3.Row
     with tempfile.TemporaryDirectory(prefix="qwen-image-") as folder:  # mode 0700: it has links
-        for file in (path, *logs):
+        for file in (path, *_logs(path)):
             if file.exists():
                 shutil.copyfile(file, Path(folder) / file.name)
         with closing(open_database(Path(folder) / path.name)) as opened:
@@ -92,9 +87,5 @@ def _is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
-def _check_can_be_upgraded(path: Path) -> None:
-    if not _is_writable(path):
-        raise ConfigurationError(
-            f"{path} was written by an earlier version of langchain-qwen-image and cannot be "
-            "upgraded because it is read-only. Copy its folder and read the copy."
-        )
+def _logs(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")]

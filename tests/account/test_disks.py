@@ -356,17 +356,20 @@ def test_a_folder_that_cannot_be_written_can_be_read(
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_an_earlier_version_that_cannot_be_written_is_told(
+def test_an_earlier_version_that_cannot_be_written_is_read(
     tmp_path: Path, freeze: Callable[[Path], Path], version: int
 ) -> None:
-    """A read-only file that must be upgraded first is an error that says what to do."""
+    """A read-only file of an earlier version is upgraded in a copy, and stays as it is."""
     from old_accounts import make_old  # not where a process of its own imports this module
 
     (tmp_path / "images").mkdir()
-    make_old(tmp_path / "images" / "books.db", version)
+    call = {"state": "answered", "link": LINK}
+    make_old(tmp_path / "images" / "books.db", version, calls=[call])
     path = freeze(tmp_path / "images") / "books.db"
-    with pytest.raises(ConfigurationError, match=r"earlier version .* read the copy"):
-        list(Account(path).calls())
+    before = path.read_bytes()
+    assert [(one.state, one.images[0].url) for one in Account(path).calls()] == [("answered", LINK)]
+    assert [(day.paid, day.usd) for day in spend_by_day(path)] == [(1, PRICE)]
+    assert (path.read_bytes(), [*path.parent.iterdir()]) == (before, [path])
 
 
 def test_a_reader_makes_no_writer(tmp_path: Path) -> None:
