@@ -85,6 +85,7 @@ class Lookup:
             dry_run: Fetch nothing and write nothing.
 
         Raises:
+            AccountError: The folder was moved away from its books.
             ConfigurationError: There is no ledger, or no place where images are saved.
         """
         store = pipeline.saver.store
@@ -96,6 +97,8 @@ class Lookup:
             )
         self._pipeline = pipeline
         self._ledger: Ledger = pipeline.ledger
+        if dry_run and pipeline.belonging is not None:
+            self._ledger = pipeline.belonging.to_read(pipeline.ledger)
         self._store: ImageStore = store
         self._batch = batch
         self._dry_run = dry_run

@@ -142,6 +142,8 @@ class BulkRun:
         if ledger is None:
             yield
             return
+        if self._caller.pipeline.is_due:
+            await in_thread(self._caller.pipeline.make_ready)
         await ledger.claim(self._worker.batch)
         try:
             yield

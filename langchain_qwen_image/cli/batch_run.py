@@ -29,7 +29,7 @@ class BatchRun:
         """Take what generates, with a ledger, and what counts the outcomes.
 
         Raises:
-            QwenImageError: The ledger cannot be read.
+            QwenImageError: The ledger cannot be used, or a call would fail for certain.
         """
         from langchain_qwen_image.account.run_spend import newest_call
 
@@ -39,6 +39,7 @@ class BatchRun:
         ledger = generator.pipeline.ledger
         assert ledger is not None  # noqa: S101 - a folder has one
         self._ledger = ledger
+        generator.pipeline.make_ready()
         self._first = newest_call(ledger.path)
 
     def watch(self, requests: "Iterable[BulkRequest]", **options: Any) -> None:

@@ -84,7 +84,7 @@ def _generator(*, live: bool, output: Path) -> "QwenImageGenerator":
 
 
 def _made_generator(output: Path) -> "QwenImageGenerator":
-    from langchain_qwen_image.defaults import LEDGER_NAME, TIMEOUT
+    from langchain_qwen_image.defaults import TIMEOUT
     from langchain_qwen_image.errors import ConfigurationError
     from langchain_qwen_image.generator import QwenImageGenerator
 
@@ -92,7 +92,6 @@ def _made_generator(output: Path) -> "QwenImageGenerator":
         generator = QwenImageGenerator(
             sandbox=False,
             save_to=output,
-            ledger=output / LEDGER_NAME,
             timeout=TIMEOUT if _TIMEOUT is None else _TIMEOUT,
         )
         generator.pipeline  # noqa: B018 - checks folder and address

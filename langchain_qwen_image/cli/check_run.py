@@ -46,7 +46,12 @@ class LiveRun:
     """
 
     def __init__(self, generator: QwenImageGenerator, *, probe_size: bool) -> None:
-        """Take the settings; nothing is opened or sent yet."""
+        """Take the settings, and make the books ready; nothing is sent yet.
+
+        Raises:
+            QwenImageError: A call would fail for certain.
+        """
+        generator.pipeline.make_ready()
         self._generator = generator
         self._probe_size = probe_size
         self._call_state = CallState()

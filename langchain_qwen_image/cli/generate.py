@@ -117,13 +117,9 @@ def _checked(**given: Any) -> "QwenImageInput":
 
 def _open_pipeline(place: "Output", *, sandbox: bool) -> "Pipeline":
     """Return what makes the image."""
-    from langchain_qwen_image.defaults import LEDGER_NAME
     from langchain_qwen_image.generator import QwenImageGenerator
 
-    generator = QwenImageGenerator(
-        sandbox=sandbox, save_to=place.save_to, ledger=place.folder / LEDGER_NAME
-    )
-    return generator.pipeline
+    return QwenImageGenerator(sandbox=sandbox, save_to=place.save_to).pipeline
 
 
 def _generate(
@@ -138,6 +134,7 @@ def _generate(
     for sentence in cut_off_warnings(arguments):
         note(f"Note: {sentence}")
     call_state = CallState()
+    pipeline.make_ready()
     first = newest_call(ledger_of(pipeline))
     with warnings.catch_warnings(action="ignore"), waiting("Waiting for the image,") as say:
         result, status = run_interruptible(
@@ -230,5 +227,7 @@ def ledger_of(pipeline: "Pipeline") -> Path:
 
 
 def _look_there(pipeline: "Pipeline") -> str:
-    folder = shlex.quote(shown(ledger_of(pipeline).parent))
+    from langchain_qwen_image.account.places import folder_of_books
+
+    folder = shlex.quote(shown(folder_of_books(ledger_of(pipeline))))
     return f"See what can be recovered: qwen-image recover {folder}"

@@ -68,6 +68,7 @@ class OneFile(ImageStore):
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         """Take the absolute path; `overwrite` lets the first image replace what is there."""
+        self.folder = path.parent
         self._path = path
         self._overwrite = overwrite
 
@@ -118,6 +119,7 @@ class StandardOutput(ImageStore):
 
     def __init__(self, folder: Path) -> None:
         """Take the folder for what else is paid for."""
+        self.folder = folder
         self._others = FolderStore(folder)
         self._is_used = False
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall
-from langchain_qwen_image.defaults import LEDGER_NAME, SANDBOX_URL
+from langchain_qwen_image.account.places import books_to_read
+from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.storage.paths import read_regular
 from langchain_qwen_image.storage.sidecar import MAX_BYTES, Sidecar
@@ -81,8 +82,8 @@ def sidecars_of_ledger(folder: Path, names: Collection[str]) -> dict[str, Sideca
     A folder may have been moved since, so the names are compared and not the paths. A ledger that
     is not there, or cannot be read, knows nothing.
     """
-    path = folder / LEDGER_NAME
     try:
+        path = books_to_read(folder)
         if not names or path.stat().st_size == 0:  # an empty file would become a ledger
             return {}
         return _look_up(Ledger(path), names)

@@ -2,23 +2,22 @@
 
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 
+from langchain_qwen_image.account.belonging import Belonging
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.paces import Paces
+from langchain_qwen_image.account.places import books_of
 from langchain_qwen_image.checks.preflight import preflight
 from langchain_qwen_image.concurrency.process import OncePerProcess
-from langchain_qwen_image.defaults import LEDGER_NAME
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
-from langchain_qwen_image.storage.image_store import ImageStore
 from langchain_qwen_image.storage.opening import SaveTo, folder_of, open_store
 from langchain_qwen_image.storage.reader import make_fetcher
 from langchain_qwen_image.transport.gateway import GatewayConnection
@@ -71,12 +70,14 @@ def assemble(settings: PipelineSettings) -> Pipeline:
         max_image_bytes=settings.max_image_bytes,
     )
     store = None if settings.save_to is None else open_store(settings.save_to)
-    ledger = _ledger_path(settings.ledger, store)
+    place = books_of(settings.ledger, folder_of(store), sandbox=settings.sandbox)
+    ledger = None if place is None else Ledger(place.location)
     return Pipeline(
         sender=sender,
         saver=ImageSaver(fetcher, store),
         saves=store is not None,
-        ledger=None if ledger is None else Ledger(ledger),
+        ledger=ledger,
+        belonging=None if place is None else Belonging(place),
         budget=settings.budget,
         rate_limiter=settings.rate_limiter,
         paces=Paces(settings.pace),
@@ -84,7 +85,7 @@ def assemble(settings: PipelineSettings) -> Pipeline:
             partial(
                 preflight,
                 folder=folder_of(store),
-                ledger=ledger,
+                ledger=None if ledger is None else ledger.path,
                 sandbox=settings.sandbox,
                 own_http_client=bool(settings.http_client or settings.http_async_client),
                 base_url=sender.base_url,
@@ -92,11 +93,3 @@ def assemble(settings: PipelineSettings) -> Pipeline:
         ),
         max_raw_bytes=settings.max_image_bytes * 4 // 3,
     )
-
-
-def _ledger_path(given: str | PathLike[str] | None, store: ImageStore | None) -> Path | None:
-    """Return where the ledger is: where it was put, else in the folder of the images."""
-    if given is not None:
-        return Path(given)
-    folder = folder_of(store)
-    return None if folder is None else folder / LEDGER_NAME

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from langchain_core.rate_limiters import BaseRateLimiter
 
+from langchain_qwen_image.account.belonging import Belonging
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.account.pace import Pace
@@ -49,10 +50,31 @@ class Steps:
     rate_limiter: BaseRateLimiter | None = None
     paces: Paces = field(default_factory=Paces, repr=False)
     preflight: OncePerProcess | None = None
+    belonging: Belonging | None = None
     max_raw_bytes: int = MAX_IMAGE_BYTES * 4 // 3
     blocking: Runtime = BLOCKING
     asyncio: Runtime = ASYNCIO
     shared: SharedCalls[ImageGenerationResult] = field(default_factory=SharedCalls, repr=False)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `make_ready` has something to do: before the first call, and after a change."""
+        if self.preflight is not None and self.preflight.is_due:
+            return True
+        books, account = self.belonging, self.ledger
+        return books is not None and account is not None and books.is_due(account)
+
+    def make_ready(self) -> None:
+        """Check what would make a call fail, and make the books ready that belong to its folder.
+
+        Raises:
+            AccountError: The folder was moved away from its books, or they cannot be used.
+            ConfigurationError: A call would fail for certain.
+        """
+        if self.preflight is not None and self.preflight.is_due:
+            self.preflight()
+        if self.belonging is not None and self.ledger is not None:
+            self.belonging.ready(self.ledger)
 
     async def _generate(
         self,
@@ -67,8 +89,8 @@ class Steps:
         call_id = uuid4().hex if item is None else item.call_id
         max_retries = self.sender.max_retries if item is None else 0
         watch = self._watch(runtime, call_id, call_state.tool_call_id)
-        if self.preflight is not None and self.preflight.is_due:
-            await runtime.beside(self.preflight)
+        if self.is_due:
+            await runtime.beside(self.make_ready)
         await watch.progress.tell("waiting")
         await watch.recorder.reserved(arguments, self.sender.base_url, item)
         try:

@@ -11,8 +11,9 @@ from pathlib import Path
 from langchain_core.stores import ByteStore
 
 from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
+from langchain_qwen_image.account.places import books_to_read, folder_of_books
 from langchain_qwen_image.concurrency.threads import THREADS
-from langchain_qwen_image.defaults import LEDGER_NAME, SANDBOX_URL
+from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.pipeline.results import recorded_result
 from langchain_qwen_image.recovery.settle import Finding, Recovery, Resume
@@ -25,9 +26,9 @@ _ASK_SECONDS = 30.0
 
 
 def ledger_at(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a ledger's file, given it or the folder of images that it lies in."""
+    """Return the path of a ledger's file, given it or the folder of images that it belongs to."""
     given = Path(path).expanduser()
-    return given / LEDGER_NAME if given.is_dir() else given
+    return books_to_read(given) if given.is_dir() else given
 
 
 def recover(
@@ -61,7 +62,7 @@ def recover(
     if not file.is_file():
         raise ConfigurationError(f"There is no ledger at {file}.")
     ledger = Ledger(file)
-    place = ledger.path.parent if save_to is None else save_to
+    place = folder_of_books(ledger.path) if save_to is None else save_to
     with closing(ledger), closing(_Gateways(ledger.path, place)) as gateways:
         recovery = Recovery(
             ledger,

@@ -42,7 +42,7 @@ class FolderStore(ImageStore):
         Raises:
             ConfigurationError: it cannot be one; `checked_folder` says when.
         """
-        self.folder = checked_folder(folder)
+        self.folder: Path = checked_folder(folder)
         self._sweep_at = 0.0
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from langchain_qwen_image.storage.filenames import new_image_id, stem
@@ -31,8 +32,13 @@ class SavedImage:
 
 
 class ImageStore(ABC):
-    """A place for images and their sidecars, for any number of threads and tasks at once."""
+    """A place for images and their sidecars, for any number of threads and tasks at once.
 
+    Attributes:
+        folder: The folder that the images are in, absolute; None if they are in none.
+    """
+
+    folder: Path | None = None
     _ascii_only = False
 
     def save(self, fetch: Fetch, sidecar: Sidecar) -> SavedImage:

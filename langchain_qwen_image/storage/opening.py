@@ -55,8 +55,7 @@ def folder_of(save_to: _Place | None) -> Path | None:
     Raises:
         ConfigurationError: it cannot be a folder.
     """
-    store = None if save_to is None else open_store(save_to)
-    return store.folder if isinstance(store, FolderStore) else None
+    return None if save_to is None else open_store(save_to).folder
 
 
 def _check(save_to: _Place) -> _Place:

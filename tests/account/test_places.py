@@ -262,7 +262,7 @@ broken line
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/home/ada/images", None),
+        ("/srv/images", None),
         ("/mnt/images", None),
         ("/mnt/shared images/fox/account.db", "nfs4"),
         ("/mnt/shared images/local/account.db", None),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from books import books
 
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator
 from langchain_qwen_image.account.ledger import Ledger
@@ -35,7 +36,7 @@ def generator(server: SandboxServer, tmp_path: Path) -> QwenImageGenerator:
         image = client.generate("a fox").image
     with closing(RequestIds()) as ids:
         item = ids.next_id(generator.checked("a fox"))
-    ledger = Ledger(tmp_path / ".qwen-image.db")
+    ledger = Ledger(books(tmp_path))
     ledger.asked(
         "c1",
         prompt="a fox",

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import warm
+from books import books
 from waiting import wait_until
 
 from langchain_qwen_image.account.account import Account
@@ -161,7 +162,7 @@ def _current(folder: Path) -> list[LedgerCall]:
 
 
 def _calls(folder: Path) -> list[LedgerCall]:
-    ledger = Ledger(folder / "images" / ".qwen-image.db")
+    ledger = Ledger(books(folder / "images"))
     try:
         return list(ledger.calls())
     finally:
@@ -192,6 +193,6 @@ def _check_books(folder: Path, gateway: Any, prompts: int) -> None:
     # A kill may come between a note in the ledger and its POST.
     posts = sum(call.attempts for call in calls)
     assert gateway.post_count <= posts <= gateway.post_count + states["sent"]
-    money = Account(folder / "images" / ".qwen-image.db").totals()
+    money = Account(books(folder / "images")).totals()
     assert money.spent_images + money.reserved_images == prompts + no_answer
     assert set(gateway.moods) == set(_MOODS)

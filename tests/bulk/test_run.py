@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from books import books
 from held import HeldServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +30,6 @@ from langchain_qwen_image.concurrency.runtime import Asyncio
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
 Outcomes = Callable[[BulkRun], list[BulkOutcome]]
-LEDGER = ".qwen-image.db"
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -189,10 +189,11 @@ def test_an_image_that_was_not_fetched_is_fetched_free_of_charge(
     """What is paid for and not saved is fetched by the next run, without a POST."""
     blocked = tmp_path / "taken"
     server.script("image-500-once")
-    ledger = tmp_path / LEDGER
+    ledger = books(tmp_path)
     original = server.gateway.answer
 
     def answer(*arguments: Any) -> Any:
+        shutil.rmtree(blocked, ignore_errors=True)
         blocked.write_text("a file where a folder should be, since the POST left")
         return original(*arguments)
 
@@ -216,7 +217,7 @@ def test_a_queued_image_is_asked_for_by_the_next_run(
     server.gateway.answer = answer  # type: ignore[method-assign]
     generator = without_pauses(generator_on(server, save_to=tmp_path, timeout=60))
     [late] = outcomes(generator.generate_many(["sandbox:queued a fox"]))
-    [call] = Ledger(tmp_path / LEDGER).calls()
+    [call] = Ledger(books(tmp_path)).calls()
     assert (late.status, call.state) == ("unknown", "queued")
     [later] = outcomes(generator.generate_many(["sandbox:queued a fox"]))
     assert (later.status, later.cost_usd) == ("unsaved", 0.0)
@@ -281,8 +282,9 @@ def test_a_deleted_image_is_not_paid_for_again(
 
 
 def test_a_folder_may_be_moved(server: SandboxServer, tmp_path: Path, outcomes: Outcomes) -> None:
-    """Images are found where the folder is now."""
+    """Images are found where the folder is now, if its books came along."""
     outcomes(generator_on(server, save_to=tmp_path / "old").generate_many(["a fox"]))
+    shutil.move(books(tmp_path / "old").parent, books(tmp_path / "new").parent)
     shutil.move(tmp_path / "old", tmp_path / "new")
     [had] = outcomes(generator_on(server, save_to=tmp_path / "new").generate_many(["a fox"]))
     assert had.status == "reused"
@@ -324,8 +326,8 @@ def test_refusals_for_coming_too_soon_give_nobody_up(
     found = outcomes(generator.generate_many([f"image {n}" for n in range(3)], concurrency=2))
     assert statuses(found) == ["saved"] * 3
     assert server.gateway.post_count == 7
-    assert sum(call.attempts for call in Ledger(tmp_path / LEDGER).calls()) == 7
-    assert all(call.replaced_by is None for call in Ledger(tmp_path / LEDGER).calls())
+    assert sum(call.attempts for call in Ledger(books(tmp_path)).calls()) == 7
+    assert all(call.replaced_by is None for call in Ledger(books(tmp_path)).calls())
 
 
 @pytest.mark.usefixtures("quick")
@@ -458,7 +460,7 @@ def test_leaving_early_settles_what_has_left(
     outcomes.close()  # type: ignore[attr-defined]
     posts = server.gateway.post_count
     assert posts < 10
-    calls = list(Ledger(tmp_path / LEDGER).calls())
+    calls = list(Ledger(books(tmp_path)).calls())
     assert {call.state for call in calls} == {"saved"}
     assert len(calls) == posts == len(list(tmp_path.glob("*.png")))
     assert run.in_flight == 0
@@ -472,7 +474,7 @@ async def test_leaving_early_settles_what_has_left_async(
     outcomes = aiter(generator.generate_many([f"p{n}" for n in range(100)], concurrency=2))
     await anext(outcomes)
     await outcomes.aclose()  # type: ignore[attr-defined]
-    calls = list(Ledger(tmp_path / LEDGER).calls())
+    calls = list(Ledger(books(tmp_path)).calls())
     assert {call.state for call in calls} == {"saved"}
     assert server.gateway.post_count == len(calls) == len(list(tmp_path.glob("*.png")))
 

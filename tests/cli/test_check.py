@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import vcr
 import warm
+from books import books
 from held import HeldServer
 from loopback import LoopbackServer, answer
 from thinned import thinned
@@ -27,7 +28,6 @@ from langchain_qwen_image.sandbox import SandboxServer
 KEY = "sk_live_0123456789abcdef-secret"
 PNG = b"\x89PNG\r\n\x1a\n"
 _ORDINARY = {"Watermark"}
-_LEDGER = ".qwen-image.db"
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def named(verdict: str) -> set[str]:
 
 def states() -> list[str]:
     """Return the states of the calls in the ledger of the check, oldest first."""
-    calls = Ledger(Path("out") / _LEDGER).calls()
+    calls = Ledger(books(Path("out"))).calls()
     return [call.state for call in sorted(calls, key=lambda call: call.created_at)]
 
 

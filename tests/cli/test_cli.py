@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 import typer
+from books import books
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
@@ -104,7 +105,7 @@ def test_a_named_file_is_booked(gateway: SandboxServer, here: Path) -> None:
     """With -o too the ledger says where the image is; nothing else lies in the folder."""
     (here / "sub").mkdir()
     assert run("generate", "a fox", "-o", "sub/fox.png").exit_code == 0
-    [call] = Ledger(here / "sub" / ".qwen-image.db").calls()
+    [call] = Ledger(books(here / "sub")).calls()
     assert (call.state, call.images[0].path) == ("saved", str(here / "sub" / "fox.png"))
     assert [path.name for path in (here / "sub").glob("[!.]*")] == ["fox.png"]
     assert run("recover", "sub").exit_code == 0
@@ -152,7 +153,7 @@ def test_a_folder_takes_an_image_under_a_name_of_ours(here: Path, output: str, f
     [image] = (here / folder).glob("*-a-fox-*.png")
     assert Path(done.stdout.splitlines()[0]).resolve() == image.resolve()
     assert image.with_suffix(".json").is_file()
-    assert (here / folder / ".qwen-image.db").is_file()
+    assert books(here / folder).is_file()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_standard_output_gets_the_bytes_alone(gateway: SandboxServer, here: Path
     assert done.stdout_bytes.endswith(b"IEND\xaeB`\x82")
     assert "1328×1328 PNG" in done.stderr
     assert "$0.045" in done.stderr
-    [call] = Ledger(here / ".qwen-image.db").calls()
+    [call] = Ledger(books(here)).calls()
     assert (call.state, call.images[0].path) == ("saved", "-")
     assert not list(here.glob("*.png"))
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import warm
+from books import books
 from typer.testing import CliRunner, Result
 from waiting import PATIENCE
 
@@ -23,8 +24,6 @@ from langchain_qwen_image.cli.batch import batch as command
 from langchain_qwen_image.cli.tally import _duration
 from langchain_qwen_image.defaults import CONCURRENCY
 from langchain_qwen_image.sandbox import SandboxServer
-
-LEDGER = "out/.qwen-image.db"
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +106,7 @@ def test_a_batch_makes_what_is_missing(gateway: SandboxServer, here: Path) -> No
     assert len(list((here / "out").glob("*.png"))) == 4
     bodies = [request.body["parameters"] for request in gateway.requests if request.body]
     assert all(one["size"] == "512*512" and one["watermark"] is False for one in bodies)
-    assert Budget.file(here / LEDGER, max_usd=0).images == 4
+    assert Budget.file(books(here / "out"), max_usd=0).images == 4
 
 
 def test_rows_go_before_options(gateway: SandboxServer, here: Path) -> None:

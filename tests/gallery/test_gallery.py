@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from books import books
 from gallery_folders import HOSTILE, PNG, Reader, Tile, save
 from hypothesis import given
 from hypothesis import strategies as st
@@ -227,6 +228,7 @@ def test_the_ledger_knows_what_sidecars_do_not(tmp_path: Path) -> None:
     there.mkdir()
     options = ["--sandbox", "--size", "512x512", "--no-watermark", "-o"]
     assert run("generate", "an owl", *options, str(there / "owl.png")).exit_code == 0
+    shutil.move(books(there).parent, books(tmp_path / "moved").parent)
     moved = Path(shutil.move(there, tmp_path / "moved"))
     [tile] = read(moved).tiles
     assert tile.texts["prompt"] == "an owl"
@@ -237,9 +239,10 @@ def test_the_ledger_knows_what_sidecars_do_not(tmp_path: Path) -> None:
 def test_a_ledger_that_cannot_be_read_is_no_obstacle(tmp_path: Path, content: bytes) -> None:
     """What is in the place of a ledger and is none stays as it is, and tells nothing."""
     save(tmp_path, f"{_OURS}.png").with_suffix(".json").unlink()
-    (tmp_path / ".qwen-image.db").write_bytes(content)
+    books(tmp_path).parent.mkdir()
+    books(tmp_path).write_bytes(content)
     assert len(read(tmp_path).tiles) == 1
-    assert (tmp_path / ".qwen-image.db").read_bytes() == content
+    assert books(tmp_path).read_bytes() == content
 
 
 @pytest.mark.parametrize("nanoseconds", [-(10**30), 10**30])

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from books import books
 from conftest import Call
 from loopback import LoopbackServer, answer
 
@@ -35,7 +36,7 @@ def at(server: LoopbackServer, **settings: Any) -> QwenImageGenerator:
 
 def the_call(folder: Path) -> tuple[Ledger, LedgerCall]:
     """Return the folder's ledger and its one call."""
-    ledger = Ledger(folder / ".qwen-image.db")
+    ledger = Ledger(books(folder))
     (call,) = ledger.calls()
     return ledger, call
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from books import books
 
 from langchain_qwen_image import Budget
 from langchain_qwen_image.account.ledger import Ledger
@@ -91,7 +92,7 @@ def test_killed(step: str, server: SandboxServer, tmp_path: Path) -> None:
     assert run.returncode == -signal.SIGKILL, run.stderr
     state, posts, pictures = _BOOKS[step]
 
-    ledger = Ledger(tmp_path / ".qwen-image.db")
+    ledger = Ledger(books(tmp_path))
     [call] = ledger.calls()
     assert call.state == state
     assert server.gateway.post_count == posts

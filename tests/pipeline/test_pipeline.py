@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from books import books
 from conftest import Call
 from held import HeldServer
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -73,7 +74,7 @@ def generator_on(server: SandboxServer | HeldServer, **settings: Any) -> QwenIma
 
 def calls(folder: Path) -> list[LedgerCall]:
     """Return what the ledger in a folder says."""
-    return list(Ledger(folder / ".qwen-image.db").calls())
+    return list(Ledger(books(folder)).calls())
 
 
 def pictures(folder: Path) -> list[str]:
@@ -86,7 +87,7 @@ def test_a_row_is_committed_and_the_money_set_aside_before_each_post(
 ) -> None:
     """When the gateway gets a POST, the file already says `sent`, and the price is reserved."""
     budget = Budget(max_usd=1)
-    server.gateway = WatchedGateway(server.base_url, tmp_path / ".qwen-image.db", budget)
+    server.gateway = WatchedGateway(server.base_url, books(tmp_path), budget)
     generator = quick(generator_on(server, save_to=tmp_path, budget=budget, max_retries=2))
     with pytest.raises(errors.RateLimitError):
         call(generator, "invoke", "sandbox:429")
@@ -353,7 +354,7 @@ def test_a_image_can_be_fetched_later(
     server: SandboxServer, call: Call, tmp_path: Path, form: str
 ) -> None:
     """A result, or what a message carries of it, is saved later without a POST, and booked."""
-    ledger = tmp_path / ".qwen-image.db"
+    ledger = books(tmp_path)
     first = call(generator_on(server, ledger=ledger), "invoke", "a fox")
     assert first.image.path is None
     given = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from books import books
 from conftest import Call
 from quick import at_once, quick
 
@@ -26,7 +27,7 @@ def at(server: SandboxServer, folder: Path, **settings: Any) -> QwenImageGenerat
 
 def the_call(folder: Path) -> LedgerCall:
     """Return the one call of the folder's ledger."""
-    (call,) = Ledger(folder / ".qwen-image.db").calls()
+    (call,) = Ledger(books(folder)).calls()
     return call
 
 
@@ -91,7 +92,7 @@ def test_another_host_is_never_asked(server: SandboxServer, call: Call, tmp_path
     with pytest.raises(errors.MalformedResponseError) as caught:
         call(at(server, tmp_path), "invoke", "sandbox:queued-elsewhere")
     assert caught.value.may_have_been_billed
-    ledger = Ledger(tmp_path / ".qwen-image.db")
+    ledger = Ledger(books(tmp_path))
     assert the_call(tmp_path).state == "unknown"
     answer = json.loads(ledger.read_raw_answer(the_call(tmp_path).id) or b"")
     assert answer["polling_url"].startswith("https://elsewhere.invalid/")

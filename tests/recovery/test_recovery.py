@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from books import books
 from langchain_core.stores import InMemoryByteStore
 
 from langchain_qwen_image import ImageGenerationResult, QwenImageClient, QwenImageGenerator
@@ -31,14 +32,13 @@ from langchain_qwen_image.storage.opening import open_store
 from langchain_qwen_image.storage.reader import make_fetcher
 
 _KEY = "test-key-0123456789abcdef"
-_NAME = ".qwen-image.db"
 _PRICE = Decimal("0.045")
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """Keep a ledger where the images go."""
-    ledger = Ledger(tmp_path / _NAME)
+    ledger = Ledger(books(tmp_path))
     yield ledger
     ledger.close()
 
@@ -375,13 +375,13 @@ def test_images_of_the_sandbox_are_fetched(tmp_path: Path, ledger: Ledger, ask: 
 def test_ledger_by_file_or_folder(tmp_path: Path, ask: Ask) -> None:
     """A ledger is named by its file or by the folder that it lies in."""
     ask()
-    assert ledger_at(tmp_path) == ledger_at(tmp_path / _NAME) == tmp_path / _NAME
-    assert list(recover(tmp_path / _NAME)) == []
+    assert ledger_at(tmp_path) == ledger_at(books(tmp_path)) == books(tmp_path)
+    assert list(recover(books(tmp_path))) == []
 
 
 def test_no_ledger_is_an_error_and_none_is_made(tmp_path: Path) -> None:
     """A folder without a ledger is an error that names what was looked for."""
-    with pytest.raises(ConfigurationError, match=r"no ledger at .*\.qwen-image\.db"):
+    with pytest.raises(ConfigurationError, match=r"no ledger at .*\.books/account\.db"):
         list(recover(tmp_path))
     assert list(tmp_path.iterdir()) == []
 

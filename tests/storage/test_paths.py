@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from books import books
 from langchain_core.stores import InMemoryByteStore
 
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool, QwenImageToolkit
@@ -171,7 +172,7 @@ def test_a_store_of_images_is_a_place(tmp_path: Path, call: Call) -> None:
     generator = QwenImageGenerator(sandbox=True, save_to=store, size="512*512")
     image = call(generator, "invoke", "a fox").image
     assert Path(image.path).parent == store.folder
-    assert (store.folder / ".qwen-image.db").is_file()
+    assert books(store.folder).is_file()
     assert open_store(store) is store
 
 
