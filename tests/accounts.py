@@ -1,9 +1,11 @@
 """One account in each store, and the clock that its leases go by."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+from postgres import Postgres, make_schema
 
 from langchain_qwen_image.account import postgres_transaction, sqlite
 from langchain_qwen_image.account.account import Account
@@ -31,11 +33,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an account may be, for each store; nothing is there yet."""
+def new_location(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Say where an account may be, in each store; nothing is there yet."""
     if request.param == "postgres":
-        return str(request.getfixturevalue("database_url"))
-    return str(tmp_path / "books" / "account.db")
+        server: Postgres = request.getfixturevalue("postgres")
+        return lambda: server.url(make_schema(server))
+    numbers = count()
+    return lambda: str(tmp_path / f"books-{next(numbers)}" / "account.db")
+
+
+@pytest.fixture
+def location(new_location: Callable[[], str]) -> str:
+    """Where the test's account is."""
+    return new_location()
 
 
 @pytest.fixture

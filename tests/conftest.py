@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from accounts import account, accounts, clock, location
+from accounts import account, accounts, clock, location, new_location
 from built_site import site
 from hypothesis import HealthCheck, settings
 from odd_folders import as_nobody, mounted, open_folder
@@ -27,6 +27,7 @@ __all__ = [
     "database_url",
     "location",
     "mounted",
+    "new_location",
     "open_folder",
     "postgres",
     "schema",

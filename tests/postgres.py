@@ -89,15 +89,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Postgres:
 @pytest.fixture
 def schema(postgres: Postgres) -> str:
     """Make an empty schema for one test."""
-    name = f"test_{uuid.uuid4().hex}"
-    execute(postgres, f"CREATE SCHEMA {name} AUTHORIZATION {CAREFUL}")
-    return name
+    return make_schema(postgres)
 
 
 @pytest.fixture
 def database_url(postgres: Postgres, schema: str) -> str:
     """Return the address of an empty schema, without a password."""
     return postgres.url(schema)
+
+
+def make_schema(server: Postgres) -> str:
+    """Make an empty schema, and return its name."""
+    name = f"test_{uuid.uuid4().hex}"
+    execute(server, f"CREATE SCHEMA {name} AUTHORIZATION {CAREFUL}")
+    return name
 
 
 def execute(server: Postgres, sql: str, schema: str = "public") -> list[tuple[object, ...]]:

@@ -1,10 +1,8 @@
 """Enter a call, unless its key has one: the first step, which takes neither key nor money."""
 
-import json
-
-from langchain_qwen_image.account.keys import NewCall
+from langchain_qwen_image.account.keys import NewCall, encoded
 from langchain_qwen_image.account.queries import read_one
-from langchain_qwen_image.account.records import LedgerCall, storable
+from langchain_qwen_image.account.records import LedgerCall, from_micros, storable
 from langchain_qwen_image.account.store import Row, Transaction
 from langchain_qwen_image.account.transitions import find_call
 from langchain_qwen_image.errors import AccountError, IdempotencyError
@@ -20,23 +18,23 @@ def ask(tx: Transaction, call: NewCall, replacing: str | None = None) -> LedgerC
     Raises:
         IdempotencyError: The key was used for another request.
     """
-    found = _current(tx, call)
-    if found is not None:
-        _check_equal(found, call)
-        if found["id"] != replacing or found["state"] not in _MAY_BE_REPLACED:
-            return read_one(tx, found["id"])
-        replace(tx, found["id"], call.id)
-    if enter(tx, call):
-        return read_one(tx, call.id)
-    found = _current(tx, call)  # entered by another one at the same moment
-    if found is None:
-        raise AccountError(f"Call {call.id} is in the account already.")
-    _check_equal(found, call)
-    return read_one(tx, found["id"])
+    # What the key has may be replaced while it is waited for: the next look finds another call.
+    for looks_first in (replacing is not None, False, False):
+        entered = None if looks_first else enter(tx, call)
+        if entered is not None:
+            return entered
+        found = _current(tx, call)
+        if found is not None:
+            _check_equal(found, call)
+            if found["id"] != replacing or found["state"] not in _MAY_BE_REPLACED:
+                return read_one(tx, found["id"])
+            replace(tx, found["id"], call.id)
+    raise AccountError(f"Call {call.id} is in the account already.")
 
 
-def enter(tx: Transaction, call: NewCall) -> bool:
-    """Enter a call unless its key or id is there already; return whether it was not."""
+def enter(tx: Transaction, call: NewCall) -> LedgerCall | None:
+    """Enter a call unless its key or id is there already, and return it."""
+    prompt, fingerprint, now = storable(call.prompt), call.fingerprint, tx.now()
     written = tx.execute(
         "INSERT INTO calls (id, state, operation, prompt, parameters, model, base_url, run, key,"
         " fingerprint, cost_usd, cost_images, attempts, created_at, updated_at)"
@@ -45,19 +43,46 @@ def enter(tx: Transaction, call: NewCall) -> bool:
         {
             "id": call.id,
             "operation": call.operation,
-            "prompt": storable(call.prompt),
-            "parameters": json.dumps(dict(call.parameters)),
+            "prompt": prompt,
+            "parameters": encoded(dict(call.parameters)),
             "model": call.model,
             "base_url": call.base_url,
             "run": call.run,
             "key": call.key,
-            "fingerprint": call.fingerprint,
+            "fingerprint": fingerprint,
             "cost_usd": str(call.cost_usd),
             "cost_images": call.images,
-            "now": tx.now(),
+            "now": now,
         },
     )
-    return written == 1
+    if written != 1:
+        return None
+    return LedgerCall(
+        id=call.id,
+        state="asked",
+        prompt=prompt,
+        parameters=dict(call.parameters),
+        model=call.model,
+        base_url=call.base_url,
+        cost_usd=call.cost_usd,
+        request_id=None,
+        error=None,
+        message=None,
+        attempts=0,
+        created_at=from_micros(now),
+        updated_at=from_micros(now),
+        operation=call.operation,
+        run=call.run,
+        key=call.key,
+        fingerprint=fingerprint,
+        cost_images=call.images,
+        lease_seconds=None,
+        lease_until=None,
+        replaced_by=None,
+        images=(),
+        polling_path=None,
+        has_raw_answer=False,
+    )
 
 
 def replace(tx: Transaction, call_id: str, by: str) -> None:

@@ -144,8 +144,10 @@ def _run_together(transaction: SqliteTransaction, jobs: list[Job[Any]]) -> list[
     connection = transaction.connection
     connection.execute("BEGIN IMMEDIATE")
     try:
-        outcomes = [_run_alone(transaction, job) for job in jobs]
-        connection.execute("COMMIT")
+        run = _run_alone if len(jobs) == 1 else _run_among_others
+        outcomes = [run(transaction, job) for job in jobs]
+        if connection.in_transaction:
+            connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
         raise
@@ -153,6 +155,16 @@ def _run_together(transaction: SqliteTransaction, jobs: list[Job[Any]]) -> list[
 
 
 def _run_alone(transaction: SqliteTransaction, job: Job[Any]) -> Outcome:
+    try:
+        return job(transaction), None
+    except Exception as error:
+        if is_full(error):  # it is run again, in the room that was held
+            raise
+        transaction.connection.rollback()
+        return None, error
+
+
+def _run_among_others(transaction: SqliteTransaction, job: Job[Any]) -> Outcome:
     connection = transaction.connection
     connection.execute("SAVEPOINT job")
     outcome: Outcome

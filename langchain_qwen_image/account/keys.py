@@ -10,10 +10,12 @@ from typing import Any
 from langchain_qwen_image.account.records import storable
 from langchain_qwen_image.errors import InvalidRequestError
 
-__all__ = ["NewCall", "check_key", "fingerprint"]
+__all__ = ["NewCall", "check_key", "encoded", "fingerprint"]
 
 _MAX_KEY = 255
 _RECORD_VERSION = 1
+encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""Writes JSON, equal values in equal words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,7 @@ def fingerprint(
         "parameters": dict(parameters),
         "inputs": list(inputs),
     }
-    written = json.dumps(record, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(written.encode()).hexdigest()
+    return hashlib.sha256(encoded(record).encode()).hexdigest()
 
 
 def check_key(key: str) -> str:

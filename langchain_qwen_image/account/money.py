@@ -1,5 +1,6 @@
 """Where a call's money is: its state says so, and the totals say it for all calls together."""
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Literal
@@ -33,6 +34,7 @@ _RESERVED = ("sent", "queued")
 _SPENT = ("answered", "saved", "unknown")
 _LARGEST = Decimal(10) ** 12
 _SMALLEST_EXPONENT = -24
+_PLAIN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,24})?")
 
 _add, _subtract = EXACT.add, EXACT.subtract
 
@@ -127,6 +129,8 @@ def usd_of(value: Any) -> Decimal:
     Raises:
         AccountError: It is no sum that this package wrote.
     """
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return Decimal(value)
     try:
         usd = Decimal(value)
         is_sound = usd.is_finite() and 0 <= usd <= _LARGEST

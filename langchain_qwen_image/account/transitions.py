@@ -33,6 +33,11 @@ _MAY_BECOME: Mapping[State, tuple[State, ...]] = {
 }
 _MAY_BE_SENT = ("asked", "refused")
 _OVER = f"FROM calls WHERE state = 'sent' AND {OVER}"
+_COLUMNS = (
+    "SELECT seq, id, state, base_url, key, fingerprint, cost_usd, cost_images, attempts,"
+    " replaced_by"
+)
+_SELECT = f"{_COLUMNS} FROM calls"
 _ONCE = 1000  # leases that one transaction settles
 _NO_ANSWER = "No answer was noted before the time that the request could take was over."
 
@@ -49,12 +54,7 @@ def send(tx: Transaction, call_id: str, lease_seconds: float, limits: Iterable[L
         taken = read_one(tx, _standing(tx, call))
         raise CallTakenError(f"Call {taken.id} is {taken.state}; nothing was sent.", taken)
     tx.hold_room()
-    length = micros(lease_seconds)
-    now = _move(tx, call, "sent", attempts=1, limits=limits)
-    tx.execute(
-        "UPDATE calls SET lease_micros = :length, lease_until = :until WHERE id = :id",
-        {"length": length, "until": now + length, "id": call_id},
-    )
+    _move(tx, call, "sent", attempts=1, lease=micros(lease_seconds), limits=limits)
     return int(call["attempts"]) + 1
 
 
@@ -67,11 +67,8 @@ def wait(tx: Transaction, call_id: str, error: str, attempt: int | None = None) 
 
 def queue(tx: Transaction, call_id: str, polling_path: str, request_id: str | None) -> None:
     """Note that the image is not made yet, and where to ask for it; a repeat may change that."""
-    _move(tx, get_call(tx, call_id), "queued", request_id=request_id)
-    tx.execute(
-        "UPDATE calls SET polling_path = :path WHERE id = :id",
-        {"path": polling_path, "id": call_id},
-    )
+    call = get_call(tx, call_id)
+    _move(tx, call, "queued", request_id=request_id, polling_path=polling_path)
 
 
 def fail(
@@ -154,7 +151,7 @@ def expire(tx: Transaction) -> int:
     now = {"now": tx.now()}
     over = tx.all(f"SELECT id {_OVER} ORDER BY seq LIMIT {_ONCE}", now)
     # All calls are locked before the totals are, as everywhere.
-    again = f"SELECT * {_OVER} AND id = :id"
+    again = f"{_COLUMNS} {_OVER} AND id = :id"
     found = (tx.lock(again, {**now, "id": row["id"]}, skip=True) for row in over)
     calls = [call for call in found if call is not None]
     for call in calls:
@@ -164,7 +161,7 @@ def expire(tx: Transaction) -> int:
 
 def find_call(tx: Transaction, call_id: str) -> Row | None:
     """Lock a call, and return its row; None if there is none."""
-    return tx.lock("SELECT * FROM calls WHERE id = :id", {"id": call_id})
+    return tx.lock(f"{_SELECT} WHERE id = :id", {"id": call_id})
 
 
 def get_call(tx: Transaction, call_id: str) -> Row:
@@ -188,10 +185,12 @@ def _move(
     error: str | None = None,
     message: str | None = None,
     request_id: str | None = None,
+    polling_path: str | None = None,
+    lease: int | None = None,
     cost: tuple[Decimal, int] | None = None,
     limits: Iterable[Limits] = (),
-) -> int:
-    """Move a call that is locked, and its money; return the moment."""
+) -> None:
+    """Move a call that is locked, and its money; what is None stays, but for an error."""
     state: State = call["state"]
     if state != to and to not in _MAY_BECOME[state]:
         raise AccountError(f"Call {call['id']} is {state} and cannot become {to}.")
@@ -202,6 +201,9 @@ def _move(
     tx.execute(
         "UPDATE calls SET state = :to, attempts = attempts + :attempts, error = :error,"
         " message = :message, request_id = coalesce(:request_id, request_id),"
+        " polling_path = coalesce(:polling_path, polling_path),"
+        " lease_micros = coalesce(:lease, lease_micros),"
+        " lease_until = coalesce(:lease_until, lease_until),"
         " cost_usd = :cost_usd, cost_images = :cost_images, updated_at = :now WHERE id = :id",
         {
             "id": call["id"],
@@ -210,18 +212,20 @@ def _move(
             "error": error,
             "message": message,
             "request_id": request_id,
+            "polling_path": polling_path,
+            "lease": lease,
+            "lease_until": None if lease is None else now + lease,
             "cost_usd": str(costs[0]),
             "cost_images": costs[1],
             "now": now,
         },
     )
-    return now
 
 
 def _standing(tx: Transaction, call: Row) -> str:
     """Return the id of the call that stands for the key of a locked one: its own, if none."""
     while call["replaced_by"] is not None:
-        successor = tx.one("SELECT * FROM calls WHERE id = :id", {"id": call["replaced_by"]})
+        successor = tx.one(f"{_SELECT} WHERE id = :id", {"id": call["replaced_by"]})
         if successor is None or successor["seq"] <= call["seq"]:
             break  # a file that was tampered with
         call = successor
