@@ -130,7 +130,8 @@ class Pace:
             retry_after: Seconds that the gateway asked to wait.
             before: The turn of the call's attempt before.
         """
-        tally, jitter = self._tally(), random.random()  # noqa: S311 - no secret
+        tally, here = self._tally(), self.now()
+        jitter = random.random()  # noqa: S311 - no secret
         return await self._step(
             runtime,
             lambda state, now: rules.refused(
@@ -139,9 +140,9 @@ class Pace:
                 turn.window,
                 retry_after,
                 jitter=jitter,
-                left_at=turn.left_at - self._offset,
+                left_at=turn.left_at + now - here,
                 before=None if before is None else before.window,
-                tally=tally,
+                tally=tally._replace(begun=tally.begun + now - here),
             ),
         )
 
@@ -236,7 +237,7 @@ class Pace:
     def _tally(self) -> Tally:
         """Return what was sent lately without being counted in the store, once."""
         with self._lock:
-            lately = [time - self._offset for time in self._left if time > self.now() - _LATELY]
+            lately = [time for time in self._left if time > self.now() - _LATELY]
             self._left.clear()
             return Tally(min(lately), len(lately)) if lately else Tally()
 

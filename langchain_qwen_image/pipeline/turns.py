@@ -2,6 +2,7 @@
 
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.pace_state import Turn
+from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.errors import (
     AuthenticationError,
@@ -49,6 +50,15 @@ class Turns:
         self._before, begun = self._turn, self._pace.now()
         self._turn = await self._pace.turn(self._runtime, longest=self._left)
         self._left -= self._pace.now() - begun
+
+    def check(self, tx: Transaction) -> None:
+        """Look again in the transaction that takes the call's money.
+
+        Raises:
+            TurnLostError: Everybody was told to wait meanwhile; wait for the next turn.
+        """
+        if self._turn is not None:
+            self._pace.check(self._turn, tx)
 
     async def tell(self, outcome: WireAnswer | QueuedAnswer | QwenImageError) -> float:
         """Tell how the POST fared, and return for how many seconds no other leaves."""

@@ -42,6 +42,16 @@ def test_a_refusal_of_one_process_holds_another(accounts: Accounts) -> None:
     accounts().store.submit(lambda tx: second.check(late, tx)).result()
 
 
+def test_what_was_sent_is_measured_by_the_clock_of_the_store(accounts: Accounts) -> None:
+    """The first refusal of a process, whose clock is another one, slows down for a second."""
+    pace = pace_of(accounts())
+    run_blocking(pace.refused(BLOCKING, turn_of(pace), None))
+    store = TablePaceStore(accounts().store, URL)
+    seen = store.step(lambda state, now: (state, None)).result()[1]
+    assert seen.state.low > 0.3
+    assert seen.state.next_at - seen.now < 2
+
+
 async def test_a_pace_is_shared_by_tasks(accounts: Accounts) -> None:
     """The same through an event loop."""
     first, second = pace_of(accounts()), pace_of(accounts())
