@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from langchain_qwen_image.account.money import images_of, usd_of
 from langchain_qwen_image.account.store import Row
 
 __all__ = ["LedgerCall", "LedgerImage", "State"]
@@ -130,44 +131,61 @@ def from_micros(micros: int) -> datetime:
 
 def read_image(row: Row) -> LedgerImage:
     """Make an image of a row of `images` that has its call's id as `call_id`."""
-    expires_at = row["expires_at"]
+    path = row["path"]
     return LedgerImage(
-        id=row["id"],
-        call_id=row["call_id"],
-        url=row["url"],
-        expires_at=None if expires_at is None else from_micros(expires_at),
-        path=None if row["path"] is None else os.fsdecode(row["path"]),
-        sha256=row["sha256"],
-        size_bytes=row["size_bytes"],
-        error=row["error"],
+        id=_text(row["id"]),
+        call_id=_text(row["call_id"]),
+        url=_text(row["url"]),
+        expires_at=_moment(row["expires_at"]),
+        path=None if path is None else os.fsdecode(path),
+        sha256=_perhaps(row["sha256"]),
+        size_bytes=None if row["size_bytes"] is None else images_of(row["size_bytes"]),
+        error=_perhaps(row["error"]),
     )
 
 
 def read_call(row: Row, images: Iterable[LedgerImage]) -> LedgerCall:
-    """Make a call of a row of `calls`."""
+    """Make a call of a row of `calls`; what this package did not write is an error."""
+    state, parameters, lease = row["state"], json.loads(row["parameters"]), row["lease_micros"]
+    if state not in get_args(State) or not isinstance(parameters, dict):
+        raise ValueError
     return LedgerCall(
-        id=row["id"],
-        state=row["state"],
-        prompt=row["prompt"],
-        parameters=json.loads(row["parameters"]),
-        model=row["model"],
-        base_url=row["base_url"],
-        cost_usd=Decimal(row["cost_usd"]),
-        request_id=row["request_id"],
-        error=row["error"],
-        message=row["message"],
-        attempts=row["attempts"],
+        id=_text(row["id"]),
+        state=state,
+        prompt=_text(row["prompt"]),
+        parameters=parameters,
+        model=_text(row["model"]),
+        base_url=_text(row["base_url"]),
+        cost_usd=usd_of(row["cost_usd"]),
+        request_id=_perhaps(row["request_id"]),
+        error=_perhaps(row["error"]),
+        message=_perhaps(row["message"]),
+        attempts=images_of(row["attempts"]),
         created_at=from_micros(row["created_at"]),
         updated_at=from_micros(row["updated_at"]),
-        operation=row["operation"],
-        run=row["run"],
-        key=row["key"],
-        fingerprint=row["fingerprint"],
-        cost_images=row["cost_images"],
-        lease_seconds=None if row["lease_micros"] is None else row["lease_micros"] / 1_000_000,
-        lease_until=None if row["lease_until"] is None else from_micros(row["lease_until"]),
-        replaced_by=row["replaced_by"],
+        operation=_text(row["operation"]),
+        run=_text(row["run"]),
+        key=_perhaps(row["key"]),
+        fingerprint=_text(row["fingerprint"]),
+        cost_images=images_of(row["cost_images"]),
+        lease_seconds=None if lease is None else lease / 1_000_000,
+        lease_until=_moment(row["lease_until"]),
+        replaced_by=_perhaps(row["replaced_by"]),
         images=tuple(images),
-        polling_path=row["polling_path"],
+        polling_path=_perhaps(row["polling_path"]),
         has_raw_answer=bool(row["has_raw_answer"]),
     )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError
+
+
+def _perhaps(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _moment(micros: Any) -> datetime | None:
+    return None if micros is None else from_micros(micros)

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 
-from langchain_qwen_image.account.database import Database
-from langchain_qwen_image.account.money import usd_of
+from langchain_qwen_image.account.money import images_of, usd_of
 from langchain_qwen_image.account.records import to_micros
 from langchain_qwen_image.account.store import Row, Transaction
+from langchain_qwen_image.account.stores import store_at
 from langchain_qwen_image.errors import ConfigurationError
 
 __all__ = ["SpendDay", "spend_by_day"]
@@ -56,25 +55,27 @@ class SpendDay:
     usd_unknown: Decimal = field(default=Decimal(0))
 
 
-def spend_by_day(path: str | os.PathLike[str], *, now: datetime | None = None) -> list[SpendDay]:
-    """Read a ledger, or a budget's file, and return its days in order.
+def spend_by_day(
+    location: str | os.PathLike[str], *, now: datetime | None = None
+) -> list[SpendDay]:
+    """Read an account, and return its days in order.
 
-    A budget's file knows images and money, not images: `asked` are the images reserved or
-    settled, `paid` and `usd` what was settled, `unknown` and `usd_unknown` what is reserved and
-    not settled; `saved` and `lost` stay 0. Of a file that is both, the ledger is shown.
+    What a program reserved and settled itself is images and money, and no calls: it is `asked`,
+    and `paid` and `usd` where it was settled, else `unknown` and `usd_unknown`.
 
     Args:
-        path: The SQLite file.
+        location: The account's file or address.
         now: The moment that decides which links have expired; the present by default.
 
     Raises:
-        ConfigurationError: There is no file, or it is neither of the two.
+        ConfigurationError: There is none.
         AccountError: It cannot be read.
     """
     moment = to_micros(now or datetime.now(UTC))
-    days = Database.at(Path(path)).read(partial(_days, now=moment), missing=None)
+    store = store_at(location)
+    days = store.read(partial(_days, now=moment), missing=None)
     if days is None:
-        raise ConfigurationError(f"There is no ledger at {path}.")
+        raise ConfigurationError(f"There is no ledger at {store.shown}.")
     return [days[day] for day in sorted(days)]
 
 
@@ -102,6 +103,10 @@ def _day(row: Row) -> str:
     return (_EPOCH + timedelta(days=row["day"])).isoformat()
 
 
+def _named(day: str) -> str:
+    return date.fromisoformat(day).isoformat()  # an error, of anything else
+
+
 def _add_calls(day: SpendDay, state: str, number: int, cost_usd: Decimal) -> None:
     day.asked += number
     if state in ("answered", "saved"):
@@ -113,12 +118,12 @@ def _add_calls(day: SpendDay, state: str, number: int, cost_usd: Decimal) -> Non
 
 def _add_budget_days(tx: Transaction, days: _Days) -> None:
     for row in tx.all("SELECT day, usd, images FROM spent"):
-        day = days[row["day"]]
-        day.paid += row["images"]
+        day, images = days[_named(row["day"])], images_of(row["images"])
+        day.paid += images
         day.usd += usd_of(row["usd"])
-        day.asked += row["images"]
+        day.asked += images
     for row in tx.all("SELECT day, usd, images FROM reservations"):
-        day = days[row["day"]]
-        day.asked += row["images"]
-        day.unknown += row["images"]
+        day, images = days[_named(row["day"])], images_of(row["images"])
+        day.asked += images
+        day.unknown += images
         day.usd_unknown += usd_of(row["usd"])
