@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from conftest import Call
+from graphs import THREAD, asking, tool_graph
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain.agents import create_agent
@@ -23,7 +24,6 @@ from langchain_qwen_image.schemas import QwenImageInput
 
 FOX = QwenImageInput(prompt="a fox")
 CALL = drawing("a fox")
-THREAD: Any = {"configurable": {"thread_id": "one"}}
 
 
 def config_of(thread: Any = "one", namespace: Any = "tools:17", **more: Any) -> dict[str, Any]:
@@ -119,19 +119,6 @@ class Keys:
         self.tool = draw
 
 
-def asking(*calls: Any) -> Any:
-    """Return the state of a graph in which a model has asked for these calls."""
-    return {"messages": [AIMessage("", tool_calls=list(calls))]}
-
-
-def graph_of(keys: Keys, *, checkpointer: Any = None, **node: Any) -> Any:
-    """Return a graph of one node, which runs the tool."""
-    graph = StateGraph(MessagesState)
-    graph.add_node("tools", ToolNode([keys.tool], handle_tool_errors=False), **node)
-    graph.add_edge(START, "tools")
-    return graph.compile(checkpointer=checkpointer)
-
-
 def agent_of(keys: Keys, checkpointer: Any) -> Any:
     """Return an agent whose model asks twice for the same in one message."""
     turns = [AIMessage("", tool_calls=[CALL, CALL])]
@@ -148,7 +135,7 @@ def test_calls_of_one_message_share_the_step(agent: bool, call: Call) -> None:
     """The same call twice in a message has one key, be it run in one task or in two."""
     keys = Keys()
     given: Any = {"messages": [("user", "Draw.")]} if agent else asking(CALL, CALL)
-    graph = (agent_of if agent else graph_of)(keys, checkpointer=InMemorySaver())
+    graph = agent_of(keys, InMemorySaver()) if agent else tool_graph([keys.tool], InMemorySaver())
     call(graph, "invoke", given, THREAD)
     assert is_one_key(keys, 2)
 
@@ -157,11 +144,27 @@ def test_attempts_of_a_step_share_it(call: Call) -> None:
     """An attempt of a `RetryPolicy`, and a resumed step, have the key of the first one."""
     keys = Keys(failures=3)
     policy = RetryPolicy(max_attempts=2, initial_interval=0.001, retry_on=ValueError)
-    graph = graph_of(keys, checkpointer=InMemorySaver(), retry_policy=policy)
+    graph = tool_graph([keys.tool], InMemorySaver(), retry_policy=policy)
     with pytest.raises(ValueError, match="broken"):
         call(graph, "invoke", asking(CALL), THREAD)
     call(graph, "invoke", None, THREAD)
     assert is_one_key(keys, 4)
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_steps_of_one_run_have_their_own(durability: str, call: Call) -> None:
+    """A graph that comes back to the same node with an equal call is at another step each time."""
+    keys = Keys()
+    graph = StateGraph(MessagesState)
+    graph.add_node("model", lambda _: asking(CALL))
+    graph.add_node("tools", ToolNode([keys.tool]))
+    graph.add_edge(START, "model")
+    graph.add_edge("model", "tools")
+    graph.add_conditional_edges("tools", lambda _: "model" if len(keys.seen) < 3 else "__end__")
+    built = graph.compile(checkpointer=InMemorySaver())
+    call(built, "invoke", {"messages": []}, THREAD, durability=durability)
+    assert len(set(keys.seen)) == len(keys.seen) == 3
+    assert None not in keys.seen
 
 
 def test_tasks_of_a_loop_are_steps_of_their_own() -> None:
@@ -201,5 +204,5 @@ def test_turns_of_a_loop_in_one_step_are_one() -> None:
 def test_without_a_checkpointer_there_is_no_key(thread: Any, call: Call) -> None:
     """A thread's name alone is not enough: LangGraph hands it over without a checkpointer, too."""
     keys = Keys()
-    call(graph_of(keys), "invoke", asking(CALL), thread)
+    call(tool_graph([keys.tool], None), "invoke", asking(CALL), thread)
     assert keys.seen == [None]
