@@ -1,4 +1,7 @@
-"""One process's connections to one SQLite file, and what runs on them; one thread at a time."""
+"""One process's connections to one SQLite file, and what runs on them.
+
+One writes, and one reads: each for one thread at a time.
+"""
 
 import contextlib
 import sqlite3
@@ -19,6 +22,7 @@ __all__ = ["BAD_ROW", "FOREIGN", "Connections", "Job"]
 T = TypeVar("T")
 Job = Callable[[Transaction], T]
 Outcome = tuple[Any, Exception | None]
+_Opened = tuple[sqlite3.Connection, tuple[int, int]]
 # What a row that this package did not write makes of the code that reads it.
 BAD_ROW = (ArithmeticError, InvalidOperation, LookupError, TypeError, ValueError)
 FOREIGN = "holds an entry that this package did not write"
@@ -31,7 +35,7 @@ class Connections:
     def __init__(self, path: Path) -> None:
         """Note the path; nothing is opened."""
         self._path = path
-        self._opened: dict[str, tuple[sqlite3.Connection, tuple[int, int]]] = {}
+        self._opened: dict[str, _Opened] = {}
         self._reserve = DiskReserve(path.parent)
         self._log_holds_secret = False
         weakref.finalize(self, _close_all, self._opened)
@@ -61,7 +65,8 @@ class Connections:
         check_path(self._path)
         if not self._path.exists():
             return missing
-        connection, is_kept = self._to_read()
+        opened, sees_changes = self._take_to_read()
+        connection = opened[0]
         try:
             connection.execute("BEGIN")
             try:
@@ -69,8 +74,14 @@ class Connections:
             finally:
                 connection.rollback()
         finally:
-            if not is_kept:
+            is_whole = sees_changes and not connection.in_transaction
+            if not is_whole or self._opened.setdefault("read", opened) is not opened:
                 connection.close()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the connection that writes is open."""
+        return "write" in self._opened
 
     @property
     def log_holds_secret(self) -> bool:
@@ -92,10 +103,14 @@ class Connections:
         """Leave the room that a forked child got from its parent to the parent."""
         self._reserve.drop()
 
-    def close(self) -> None:
-        """Close everything; the next use opens it again."""
-        _close_all(self._opened)
+    def stop_writing(self) -> None:
+        """Close the connection that writes; the next use opens it again."""
+        _close(self._opened, "write")
         self._reserve.drop()
+
+    def stop_reading(self) -> None:
+        """Close the connection that reads; the next use opens it again."""
+        _close(self._opened, "read")
 
     def _run(self, transaction: SqliteTransaction, jobs: list[Job[Any]]) -> list[Outcome]:
         try:
@@ -113,31 +128,29 @@ class Connections:
             self._opened["write"][0].execute("PRAGMA wal_autocheckpoint = 1000")  # SQLite's default
 
     def _to_write(self) -> sqlite3.Connection:
-        found = self._current("write")
-        if found is None:
-            found = open_database(self._path)
-            self._opened["write"] = (found, _identity(self._path))
-        return found
+        identity = _identity(self._path)
+        if "write" in self._opened:
+            connection, opened_as = self._opened["write"]
+            if opened_as == identity:
+                return connection
+            self.stop_writing()  # deleted or replaced since it was opened
+        connection = open_database(self._path)
+        self._opened["write"] = (connection, _identity(self._path))
+        return connection
 
-    def _to_read(self) -> tuple[sqlite3.Connection, bool]:
-        # The one that writes, if it is open: with a rollback journal, a second connection would
-        # wait for it.
-        found = self._current("write") or self._current("read")
-        if found is not None:
-            return found, True
+    def _take_to_read(self) -> tuple[_Opened, bool]:
+        """Return a connection of the caller's own, and whether it sees what is written later.
+
+        It is put back afterwards. A signal handler that reads in between opens another, and one
+        that an exception of a handler's leaves behind is closed with its last reference.
+        """
+        opened = self._opened.pop("read", None)
+        if opened is not None:
+            if opened[1] == _identity(self._path):
+                return opened, True
+            opened[0].close()
         connection, sees_changes = open_to_read(self._path)
-        if sees_changes:
-            self._opened["read"] = (connection, _identity(self._path))
-        return connection, sees_changes
-
-    def _current(self, use: str) -> sqlite3.Connection | None:
-        if use not in self._opened:
-            return None
-        connection, identity = self._opened[use]
-        if identity == _identity(self._path):
-            return connection
-        self.close()  # deleted or replaced since it was opened
-        return None
+        return (connection, _identity(self._path)), sees_changes
 
 
 def _run_together(transaction: SqliteTransaction, jobs: list[Job[Any]]) -> list[Outcome]:
@@ -197,6 +210,12 @@ def _identity(path: Path) -> tuple[int, int]:
     return (found.st_dev, found.st_ino)
 
 
-def _close_all(opened: dict[str, tuple[sqlite3.Connection, tuple[int, int]]]) -> None:
+def _close(opened: dict[str, _Opened], use: str) -> None:
+    found = opened.pop(use, None)
+    if found is not None:
+        found[0].close()
+
+
+def _close_all(opened: dict[str, _Opened]) -> None:
     while opened:
         opened.popitem()[1][0].close()

@@ -1,8 +1,8 @@
 """Write one SQLite file from many threads, tasks and processes, without blocking an event loop.
 
-Jobs queue up; a thread that lives only while there is work commits what it finds in one
-transaction, so that 1,000 tasks share a few flushes of the disk. It is not a daemon: the
-interpreter waits for it at exit, and what was handed over is written.
+Jobs queue up; one thread commits what it finds in one transaction, so that 1,000 tasks share a few
+flushes of the disk. Reads have a connection and a lock of their own, which that thread never needs:
+a signal handler may read, and wait for a commit, whatever the main thread is about.
 
 A fork closes the connections first: SQLite keeps the state of its locks in memory, and a copy of
 that in a child believes in locks which the child does not hold.
@@ -12,13 +12,13 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_qwen_image.account.connections import BAD_ROW, FOREIGN, Connections, Job
 from langchain_qwen_image.account.store import Commit, NotTakenError
+from langchain_qwen_image.concurrency.writer import Writer
 from langchain_qwen_image.errors import AccountError
 
 __all__ = ["Commit", "Database", "Job"]
@@ -32,8 +32,11 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Note the path; nothing is opened before the first use."""
         self.path = path
-        self._pending: deque[tuple[Job[Any], Commit[Any]]] = deque()
         self._connections = Connections(path)
+        self._committer = _Committer(path, self._connections)
+        self._writer: Writer[tuple[Job[Any], Commit[Any]]] = Writer(
+            self._committer.commit, self._committer.clear_log, "qwen-image-ledger"
+        )
         self._make_locks()
 
     @property
@@ -60,9 +63,7 @@ class Database:
         The job takes the transaction; its exception undoes its own work and nobody else's.
         """
         commit: Commit[T] = Commit()
-        self._pending.append((job, commit))
-        if self._draining.acquire(blocking=False):
-            self._start()
+        self._writer.hand_over((job, commit))
         return commit
 
     def read(self, job: Job[T], *, missing: T) -> T:
@@ -73,7 +74,7 @@ class Database:
             AccountError: The file cannot be read, or holds what this package did not write.
         """
         try:
-            with self._using:
+            with self._reading:
                 return self._connections.read(job, missing=missing)
         except (OSError, sqlite3.Error) as error:
             problem = f"could not be read: {error}"
@@ -83,41 +84,32 @@ class Database:
 
     def close(self) -> None:
         """Write what is pending and close the file; the next use opens it again."""
-        self._draining.acquire()
-        self._write_pending()
-        self._clear_log()
-        with self._using:
-            self._connections.close()
-        self._let_go()
+        if not self._writer.is_idle or self._connections.is_writing:
+            self._writer.run_between(self._committer.close)
+        with self._reading:
+            self._connections.stop_reading()
 
     def _make_locks(self) -> None:
-        self._draining = threading.Lock()  # held by the one thread that empties the queue
-        self._using = threading.Lock()  # held while the connections are used
+        self._committer.writing = threading.Lock()
+        self._reading = threading.RLock()  # a signal handler's read may come within another
 
-    def _start(self) -> None:
+
+class _Committer:
+    """Writes; it does not know the database, which is closed when nothing knows that any more.
+
+    Attributes:
+        writing: Held while the connection that writes is used.
+    """
+
+    writing: threading.Lock
+
+    def __init__(self, path: Path, connections: Connections) -> None:
+        self._path = path
+        self._connections = connections
+
+    def commit(self, work: list[tuple[Job[Any], Commit[Any]]]) -> None:
         try:
-            threading.Thread(target=self._drain, name="qwen-image-ledger", daemon=False).start()
-        except RuntimeError:  # the interpreter is shutting down and starts no thread any more
-            self._drain()
-
-    def _drain(self) -> None:
-        self._write_pending()
-        self._clear_log()
-        self._let_go()
-
-    def _write_pending(self) -> None:
-        while self._pending:
-            work = [self._pending.popleft() for _ in range(len(self._pending))]
-            self._commit(work)
-
-    def _let_go(self) -> None:
-        self._draining.release()
-        if self._pending and self._draining.acquire(blocking=False):
-            self._start()
-
-    def _commit(self, work: list[tuple[Job[Any], Commit[Any]]]) -> None:
-        try:
-            with self._using:
+            with self.writing:
                 outcomes = self._connections.write([job for job, _ in work])
         except BaseException as error:  # what waits for a commit gets its error, whatever it is
             for _, commit in work:
@@ -129,51 +121,79 @@ class Database:
             else:
                 commit.set_exception(self._explained(failure))
 
-    def _clear_log(self) -> None:
+    def clear_log(self) -> None:
         if self._connections.log_holds_secret:
-            with self._using:
+            with self.writing:
                 self._connections.clear_log()
+
+    def close(self) -> None:
+        self.clear_log()
+        with self.writing:
+            self._connections.stop_writing()
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, (OSError, sqlite3.Error, UnicodeError)):
-            return NotTakenError(f"{self.path} could not be written: {error}.")
+            return NotTakenError(f"{self._path} could not be written: {error}.")
         if isinstance(error, BAD_ROW):
-            return AccountError(f"{self.path} {FOREIGN}: {type(error).__name__}.")
+            return AccountError(f"{self._path} {FOREIGN}: {type(error).__name__}.")
         return error.with_traceback(None)  # its frames hold links
 
 
 _registry: weakref.WeakValueDictionary[Path, Database] = weakref.WeakValueDictionary()
-_registry_lock = threading.Lock()
-_at_fork: list[Database] = []
+_registry_lock = threading.RLock()
+_held: list[Generator[None]] = []
+
+
+def _hold(database: Database) -> Generator[None]:
+    """Keep the database from being used until this generator is closed, or forgotten."""
+    with database._reading, database._committer.writing:
+        database._connections.close_for_fork()
+        yield
+
+
+def _hold_registry() -> Generator[None]:
+    with _registry_lock:
+        yield
 
 
 def _before_fork() -> None:
-    _registry_lock.acquire()
-    _at_fork.extend(_registry.values())
-    for database in _at_fork:
-        database._using.acquire()
-        database._connections.close_for_fork()
+    for is_last in (False, False, True):
+        try:
+            _hold_all()
+        except BaseException:  # a signal handler's: Python prints what a hook raises, and goes on
+            _let_go()
+            if is_last:
+                raise
+        else:
+            return
 
 
-def _after_fork_in_parent() -> None:
-    for database in _at_fork:
-        database._using.release()
-    _at_fork.clear()
-    _registry_lock.release()
+def _hold_all() -> None:
+    _start_holding(_hold_registry())
+    for database in list(_registry.values()):
+        _start_holding(_hold(database))
+
+
+def _start_holding(hold: Generator[None]) -> None:
+    _held.append(hold)  # first: whatever interrupts this, the hook after the fork lets go
+    next(hold)
+
+
+def _let_go() -> None:
+    while _held:
+        _held.pop().close()
 
 
 def _after_fork_in_child() -> None:
-    for database in _at_fork:
-        database._pending.clear()  # the parent writes them
+    _let_go()
+    for database in list(_registry.values()):
         database._connections.forget_room()
         database._make_locks()
-    _at_fork.clear()
-    _registry_lock.release()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
+        after_in_parent=_let_go,
         after_in_child=_after_fork_in_child,
     )

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from langchain_qwen_image.concurrency.interrupts import Gate
 from langchain_qwen_image.errors import AccountError
 
 __all__ = ["Commit", "NotTakenError", "Row", "Store", "Transaction"]
@@ -91,6 +92,48 @@ class Commit(Future[T]):
         """Count as begun, which a future cannot be cancelled out of."""
         super().__init__()
         self.set_running_or_notify_cancel()
+        self._waiting: list[Gate] = []
+        self._is_over = False
+
+    def set_result(self, result: T) -> None:
+        """Note that it is on the disk, and what the job returned."""
+        self._is_over = True
+        super().set_result(result)
+        self._open_gates()
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Note that it is not on the disk, and why."""
+        self._is_over = True
+        super().set_exception(exception)
+        self._open_gates()
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the disk, `timeout` seconds at most, and return what the job returned.
+
+        Raises:
+            TimeoutError: It is not on the disk yet.
+        """
+        return super().result(self._wait(timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Do what `result` does, and return what it would raise."""
+        return super().exception(self._wait(timeout))
+
+    def _wait(self, timeout: float | None) -> float | None:
+        """Wait as a future does, so that no exception of a signal handler breaks it.
+
+        Returns:
+            How long a future's own wait may take.
+        """
+        gate = Gate()
+        self._waiting.append(gate)
+        if not self._is_over and not gate.wait(timeout):
+            return 0
+        return None
+
+    def _open_gates(self) -> None:
+        for gate in list(self._waiting):
+            gate.open()
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the commit without blocking the event loop."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from langchain_qwen_image.concurrency.helper_threads import current_work, finished
 from langchain_qwen_image.concurrency.threads import in_thread
 
 _P = ParamSpec("_P")
@@ -35,9 +36,23 @@ class Runtime(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
+    async def to_the_end(self, steps: "Callable[[Runtime], Coroutine[Any, Any, _T]]") -> _T:
+        """Take steps that must not be left half done, however often their caller is cancelled.
+
+        Args:
+            steps: Makes the coroutine; it gets the runtime to use, which is a blocking one.
+
+        Raises:
+            CancelledError: The caller was cancelled meanwhile; the steps are done all the same.
+        """
+
 
 class Blocking:
-    """Does everything in the caller's thread."""
+    """Does everything in this thread.
+
+    Where that is the helper thread of a call whose caller was interrupted before anything was sent,
+    the next step raises `asyncio.CancelledError`, as it does in a task that was cancelled.
+    """
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Take what waits, in seconds; tests put their own here."""
@@ -52,15 +67,32 @@ class Blocking:
         **kwargs: _P.kwargs,
     ) -> _T:
         """Do the blocking twin."""
+        _stop_if_left()
         return blocking(*args, **kwargs)
 
     async def beside(self, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Do the work here."""
+        _stop_if_left()
         return work(*args, **kwargs)
 
     async def sleep(self, seconds: float) -> None:
-        """Block for so many seconds."""
-        self._sleep(seconds)
+        """Block for so many seconds; an interrupt ends it."""
+        work = current_work.get()
+        if work is None or self._sleep is not time.sleep:
+            self._sleep(seconds)
+            return
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            work.sleep(left)
+            work.stop_if_left()
+
+    async def to_the_end(self, steps: Callable[[Runtime], Coroutine[Any, Any, _T]]) -> _T:
+        """Take the steps here."""
+        token = current_work.set(None)  # no step of these is stopped
+        try:
+            return await steps(self)
+        finally:
+            current_work.reset(token)
 
 
 class Asyncio:
@@ -89,9 +121,19 @@ class Asyncio:
         """Wait without blocking the loop."""
         await self._sleep(seconds)
 
+    async def to_the_end(self, steps: Callable[[Runtime], Coroutine[Any, Any, _T]]) -> _T:
+        """Take the steps in a thread: a loop that ends cancels every task it finds."""
+        return await finished(lambda: run_blocking(steps(BLOCKING)))
+
 
 BLOCKING = Blocking()
 ASYNCIO = Asyncio()
+
+
+def _stop_if_left() -> None:
+    work = current_work.get()
+    if work is not None:
+        work.stop_if_left()
 
 
 def run_blocking(steps: Coroutine[Any, Any, _T]) -> _T:

@@ -30,10 +30,29 @@ async def in_thread(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             loop.call_soon_threadsafe(_wake, ready)
 
-    job: Future[_T] = _executor().submit(copy_context().run, partial(work, *args, **kwargs))
+    job: Future[_T] = Future()
     job.add_done_callback(tell)
+    once = partial(_do, [partial(copy_context().run, work, *args, **kwargs)], job)
+    try:
+        _executor().submit(once)
+    except RuntimeError:  # the interpreter is shutting down, and starts no thread any more
+        once()
     await ready
     return job.result()
+
+
+def _do(to_do: list[Callable[[], _T]], job: Future[_T]) -> None:
+    """Do it, unless another thread does: an executor that complains may do it all the same."""
+    try:
+        work = to_do.pop()
+    except IndexError:
+        return
+    try:
+        value = work()
+    except BaseException as error:  # it is the caller's
+        job.set_exception(error)
+    else:
+        job.set_result(value)
 
 
 def _wake(ready: asyncio.Future[None]) -> None:

@@ -3,7 +3,8 @@
 A POST that has left is paid for, so its answer is worth having: the call goes on in the background
 to its end, and its image is saved and booked. A POST that has not left never does. Either way the
 caller gets the cancellation at once, and httpx never sees it: its pool breaks after some thousands
-of cancelled requests (httpcore 1.0, encode/httpcore#1093).
+of cancelled requests (httpcore 1.0, encode/httpcore#1093). Ctrl-C in a blocking call of the main
+thread is the same: a helper thread makes the call.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
 
+from langchain_qwen_image.concurrency.helper_threads import interruptible
+from langchain_qwen_image.concurrency.runtime import run_blocking
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.transport.call import Call, Lease
 
@@ -106,6 +109,23 @@ async def finish_in_background(steps: Coroutine[Any, Any, _T], call_state: CallS
         else:
             task.cancel()
         raise
+
+
+def finish_in_helper(steps: Callable[[], Coroutine[Any, Any, _T]], call_state: CallState) -> _T:
+    """Blocking twin of `finish_in_background`, for an interrupt in the main thread."""
+    return interruptible(lambda: run_blocking(_told_if_left(steps(), call_state)), call_state)
+
+
+async def _told_if_left(steps: Coroutine[Any, Any, _T], call_state: CallState) -> _T:
+    try:
+        result = await steps
+    except BaseException as error:
+        if call_state.abandoned:
+            logger.info("a cancelled call ended: %s", str(error) or type(error).__name__)
+        raise
+    if call_state.abandoned:
+        logger.info("a cancelled call was answered after all")
+    return result
 
 
 def finish_detached(task: asyncio.Task[Any]) -> None:

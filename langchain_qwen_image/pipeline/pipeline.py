@@ -11,7 +11,11 @@ from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.concurrency.runtime import Runtime, run_blocking
 from langchain_qwen_image.errors import CallInProgressError, RequestTimeoutError
 from langchain_qwen_image.pipeline.bulk_item import BulkItem
-from langchain_qwen_image.pipeline.cancellation import CallState, finish_in_background
+from langchain_qwen_image.pipeline.cancellation import (
+    CallState,
+    finish_in_background,
+    finish_in_helper,
+)
 from langchain_qwen_image.pipeline.progress import Progress
 from langchain_qwen_image.pipeline.shared_call import CutOffError, SharedCall
 from langchain_qwen_image.pipeline.steps import Steps
@@ -48,7 +52,9 @@ class Pipeline(Steps):
         steps = partial(self._generate, self.blocking, arguments, call_state, item, inline=inline)
         name = _name_of(arguments, call_state)
         with waiting():
-            return run_blocking(self._share(self.blocking, name, call_state, steps))
+            return finish_in_helper(
+                partial(self._share, self.blocking, name, call_state, steps), call_state
+            )
 
     async def agenerate(
         self,
@@ -75,7 +81,7 @@ class Pipeline(Steps):
             RequestTimeoutError: It was not there in time. After 24 hours the call is unknown.
             QwenImageError: The gateway says that it failed, or refuses to be asked.
         """
-        return run_blocking(self._resume(self.blocking, call, item_id))
+        return finish_in_helper(partial(self._resume, self.blocking, call, item_id), CallState())
 
     async def aresume(
         self, call: LedgerCall, *, item_id: str | None = None
@@ -97,7 +103,7 @@ class Pipeline(Steps):
             ConfigurationError: There is no `save_to`.
             OSError: The disk is full, or the folder cannot be written.
         """
-        return run_blocking(self._fetch(self.blocking, result, item_id))
+        return finish_in_helper(partial(self._fetch, self.blocking, result, item_id), CallState())
 
     async def afetch(
         self, result: ImageGenerationResult | Mapping[str, Any], *, item_id: str | None = None
@@ -128,7 +134,7 @@ class Pipeline(Steps):
         while True:
             with self.shared.taking_part(name, call_state) as caller, _again_if_cut_off():
                 if caller.leads:
-                    await runtime.either(partial(caller.lead, run_blocking), caller.alead, steps())
+                    await runtime.either(partial(caller.lead, run_blocking), caller.alead, steps)
                 elif not await runtime.either(caller.wait, caller.await_end, self.sender.timeout):
                     raise _still_under_way(caller.call)
                 result, is_first = caller.take()

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from langchain_qwen_image.pipeline.cancellation import CallState
 
 _T = TypeVar("_T")
+_Steps = Coroutine[Any, Any, _T]
 _NO_CONTEXT = Context()
 
 
@@ -120,7 +121,7 @@ class Caller(Generic[_T]):
         self._woken = threading.Event()
 
     def lead(
-        self, run: Callable[[Coroutine[Any, Any, _T]], _T], steps: Coroutine[Any, Any, _T]
+        self, run: Callable[[Coroutine[Any, Any, _T]], _T], steps: Callable[[], _Steps[_T]]
     ) -> None:
         """Make the call, which takes these steps, by `run`.
 
@@ -128,14 +129,14 @@ class Caller(Generic[_T]):
             Exception: What it ends in, which comes to all who wait.
         """
         try:
-            run(self.call.noted(steps))
+            run(self.call.noted(steps()))
         except Exception:
             self.call.was_taken = True
             raise
 
-    async def alead(self, steps: Coroutine[Any, Any, _T]) -> None:
+    async def alead(self, steps: Callable[[], _Steps[_T]]) -> None:
         """Async twin of `lead`, in a task of the running loop that may outlive this caller."""
-        task = self.call.task = asyncio.ensure_future(steps)
+        task = self.call.task = asyncio.ensure_future(steps())
         ended = asyncio.get_running_loop().create_future()
         # As asyncio.shield does, with half of its objects: one of these waits for each call.
         task.add_done_callback(self.call.note, context=_NO_CONTEXT)

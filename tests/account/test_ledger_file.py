@@ -1,5 +1,6 @@
 """The ledger's file: who may read it, what may stand at its path, and what survives."""
 
+import _thread
 import inspect
 import os
 import queue
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from waiting import wait_until
 
 from langchain_qwen_image.account import opening as _opening
 from langchain_qwen_image.account.account import Account
@@ -216,7 +218,7 @@ def test_a_full_disk_fails_every_step_of_the_transaction(path: Path) -> None:
     ledger = Account(path)
     ask(ledger, "before").result(30)
     database = Database.at(path)
-    with database._using:
+    with database._committer.writing:
         database._connections._to_write().execute("PRAGMA max_page_count = 1")
     commits = [
         ledger.asked(NewCall(f"c{number}", **(FACTS | {"prompt": "fox" * 5000})))  # type: ignore[arg-type]
@@ -449,10 +451,10 @@ def test_a_step_is_written_when_no_thread_starts_any_more(
 ) -> None:
     """Late in the interpreter's shutdown, the caller itself writes."""
 
-    def refuse(thread: threading.Thread) -> None:
+    def refuse(*_: object) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
     commit = ask(Account(path))
     assert commit.done()
     commit.result()
@@ -510,11 +512,8 @@ def test_an_unused_ledger_is_closed_when_forgotten(path: Path) -> None:
     """A forgotten ledger closes its file, so that SQLite's files beside it are gone."""
     ledger = Account(path)
     ask(ledger).result(30)
-    for thread in threading.enumerate():
-        if thread.name == "qwen-image-ledger":
-            thread.join()
     del ledger
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    wait_until(lambda: [file.name for file in path.parent.iterdir()] == [path.name])
 
 
 def busy() -> sqlite3.OperationalError:
