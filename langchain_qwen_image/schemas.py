@@ -1,5 +1,6 @@
 """The arguments of a call, with descriptions that are written for a model to read."""
 
+import os
 import re
 import threading
 import unicodedata
@@ -121,6 +122,16 @@ class GivenParameters(TypedDict, total=False):
 
 
 _building = threading.RLock()
+
+
+def _after_fork_in_child() -> None:
+    """Replace a lock that another thread of the parent may have held."""
+    global _building
+    _building = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class LazyModel(BaseModel):

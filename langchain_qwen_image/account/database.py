@@ -12,12 +12,13 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_qwen_image.account.connections import BAD_ROW, FOREIGN, Connections, Job
 from langchain_qwen_image.account.store import Commit, NotTakenError
+from langchain_qwen_image.concurrency.forks import held, hold_over_forks
 from langchain_qwen_image.concurrency.writer import Writer
 from langchain_qwen_image.errors import AccountError
 
@@ -37,7 +38,7 @@ class Database:
         self._writer: Writer[tuple[Job[Any], Commit[Any]]] = Writer(
             self._committer.commit, self._committer.clear_log, "qwen-image-ledger"
         )
-        self._make_locks()
+        self._reading = threading.RLock()  # a signal handler's read may come within another
 
     @property
     def shown(self) -> str:
@@ -89,10 +90,6 @@ class Database:
         with self._reading:
             self._connections.stop_reading()
 
-    def _make_locks(self) -> None:
-        self._committer.writing = threading.Lock()
-        self._reading = threading.RLock()  # a signal handler's read may come within another
-
 
 class _Committer:
     """Writes; it does not know the database, which is closed when nothing knows that any more.
@@ -101,9 +98,8 @@ class _Committer:
         writing: Held while the connection that writes is used.
     """
 
-    writing: threading.Lock
-
     def __init__(self, path: Path, connections: Connections) -> None:
+        self.writing = threading.Lock()
         self._path = path
         self._connections = connections
 
@@ -141,59 +137,24 @@ class _Committer:
 
 _registry: weakref.WeakValueDictionary[Path, Database] = weakref.WeakValueDictionary()
 _registry_lock = threading.RLock()
-_held: list[Generator[None]] = []
 
 
 def _hold(database: Database) -> Generator[None]:
-    """Keep the database from being used until this generator is closed, or forgotten."""
     with database._reading, database._committer.writing:
         database._connections.close_for_fork()
         yield
 
 
-def _hold_registry() -> Generator[None]:
-    with _registry_lock:
-        yield
-
-
-def _before_fork() -> None:
-    for is_last in (False, False, True):
-        try:
-            _hold_all()
-        except BaseException:  # a signal handler's: Python prints what a hook raises, and goes on
-            _let_go()
-            if is_last:
-                raise
-        else:
-            return
-
-
-def _hold_all() -> None:
-    _start_holding(_hold_registry())
-    for database in list(_registry.values()):
-        _start_holding(_hold(database))
-
-
-def _start_holding(hold: Generator[None]) -> None:
-    _held.append(hold)  # first: whatever interrupts this, the hook after the fork lets go
-    next(hold)
-
-
-def _let_go() -> None:
-    while _held:
-        _held.pop().close()
+def _hold_all() -> Iterator[Generator[None]]:
+    yield held(_registry_lock)
+    yield from map(_hold, list(_registry.values()))
 
 
 def _after_fork_in_child() -> None:
-    _let_go()
     for database in list(_registry.values()):
         database._connections.forget_room()
-        database._make_locks()
 
 
+hold_over_forks(_hold_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_let_go,
-        after_in_child=_after_fork_in_child,
-    )
+    os.register_at_fork(after_in_child=_after_fork_in_child)

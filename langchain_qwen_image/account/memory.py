@@ -1,6 +1,5 @@
 """Where a budget's money is counted: what such a store does, and the one in this process."""
 
-import threading
 from concurrent.futures import Future
 from decimal import Decimal
 from itertools import count
@@ -42,14 +41,35 @@ class BudgetStore(Protocol):
         ...
 
 
+class _State:
+    """What is counted at one moment; a change makes the next one."""
+
+    __slots__ = ("_next", "reserved", "totals")
+
+    def __init__(self, totals: Totals, reserved: dict[str, tuple[Decimal, int]]) -> None:
+        self.totals = totals
+        self.reserved = reserved
+        self._next: dict[None, _State] = {}
+
+    def follow(self) -> "_State | None":
+        """Return the state that came after this one."""
+        return self._next.get(None)
+
+    def change(self, to: "_State") -> bool:
+        """Make a state the one after this one, and say whether no other one was quicker."""
+        return self._next.setdefault(None, to) is to  # one step of C
+
+
 class MemoryStore:
-    """Count in this process; a forked child counts on separately."""
+    """Count in this process; a forked child counts on separately.
+
+    There is no lock: a signal handler, a finaliser or a fork may come between any two steps of a
+    change, which counts as a whole or not at all.
+    """
 
     def __init__(self) -> None:
         """Start with nothing spent."""
-        self._lock = threading.RLock()  # a finaliser may release inside a step
-        self._totals = Totals()
-        self._open: dict[str, tuple[Decimal, int]] = {}
+        self._state = _State(Totals(), {})
         self._numbers = count(1)
 
     def __reduce__(self) -> NoReturn:
@@ -60,27 +80,31 @@ class MemoryStore:
 
     def reserve(self, usd: Decimal, images: int, limits: Limits) -> str:
         """Set money aside."""
-        with self._lock:
-            given = self._totals
+        token = str(next(self._numbers))
+        while True:
+            state = self._latest()
+            given = state.totals
             limits.check(given, usd, images)
-            token = str(next(self._numbers))
-            self._open[token] = (usd, images)
-            self._totals = Totals(given[0], _add(given[1], usd), given[2], given[3] + images)
-        return token
+            totals = Totals(given[0], _add(given[1], usd), given[2], given[3] + images)
+            if state.change(_State(totals, state.reserved | {token: (usd, images)})):
+                return token
 
     def settle(self, token: str, usd: Decimal, images: int) -> None:
         """Replace a reservation by its true cost."""
-        with self._lock:
-            reserved = self._open.pop(token, None)
-            if reserved is None:
+        while True:
+            state = self._latest()
+            if token not in state.reserved:
                 return
-            given = self._totals
-            self._totals = Totals(
+            given, others = state.totals, dict(state.reserved)
+            reserved = others.pop(token)
+            totals = Totals(
                 _add(given[0], usd),
                 _subtract(given[1], reserved[0]),
                 given[2] + images,
                 given[3] - reserved[1],
             )
+            if state.change(_State(totals, others)):
+                return
 
     def release(self, token: str) -> None:
         """Give a reservation back."""
@@ -88,4 +112,11 @@ class MemoryStore:
 
     def totals(self) -> Totals:
         """Return what is spent and reserved now."""
-        return self._totals
+        return self._latest().totals
+
+    def _latest(self) -> _State:
+        state = self._state
+        while (following := state.follow()) is not None:
+            state = following
+        self._state = state
+        return state

@@ -15,6 +15,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+import langchain_qwen_image.concurrency.forks  # noqa: F401 - from now on forks wait for imports
 from langchain_qwen_image.concurrency.interrupts import Gate, in_main_thread, start_thread
 
 __all__ = ["Abandonable", "Work", "current_work", "finished", "interruptible"]

@@ -1,0 +1,83 @@
+"""A fork copies the locks that other threads hold, and none of these threads.
+
+So a fork waits for our locks, and for imports of other threads: the child would wait for ever to
+import the same module. What holds a lock over a fork is a generator, so that no exception of a
+signal handler leaves the lock held.
+"""
+
+import _frozen_importlib
+import _imp
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+__all__ = ["held", "hold_over_forks"]
+
+IMPORT_SECONDS = 5.0  # an import that takes longer may be waiting for this fork
+_holds: list[Callable[[], Iterable[Generator[None]]]] = []
+_held: list[Generator[None]] = []
+# Not documented: without it, nothing is waited for.
+_module_locks: dict[str, Callable[[], Any]] = getattr(_frozen_importlib, "_module_locks", {})
+
+
+def hold_over_forks(holds: Callable[[], Iterable[Generator[None]]]) -> None:
+    """Have generators started before each fork, and closed after it in parent and child."""
+    _holds.append(holds)
+
+
+def held(lock: AbstractContextManager[Any]) -> Generator[None]:
+    """Hold a lock for as long as this generator lives."""
+    with lock:
+        yield
+
+
+def _before() -> None:
+    for is_last in (False, False, True):
+        try:
+            for holds in _holds:
+                for hold in holds():
+                    _start(hold)
+            _start(_no_imports())  # last: what holds a lock of ours may have to import first
+        except BaseException:  # a signal handler's: Python prints what a hook raises, and goes on
+            _let_go()
+            if is_last:
+                raise
+        else:
+            return
+
+
+def _start(hold: Generator[None]) -> None:
+    _held.append(hold)  # first: whatever interrupts this, the hook after the fork lets go
+    next(hold)
+
+
+def _no_imports() -> Generator[None]:
+    end = time.monotonic() + IMPORT_SECONDS
+    while True:
+        _imp.acquire_lock()
+        try:
+            if time.monotonic() > end or not _others_import():
+                yield
+                return
+        finally:
+            _imp.release_lock()
+        time.sleep(0.001)
+
+
+def _others_import() -> bool:
+    """Say whether another thread is in an import, or about to be; asked with the lock for that."""
+    me = threading.get_ident()
+    locks = [lock for ref in list(_module_locks.values()) if (lock := ref()) is not None]
+    return any(getattr(lock, "owner", me) != me for lock in locks)
+
+
+def _let_go() -> None:
+    while _held:
+        _held.pop().close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_let_go, after_in_child=_let_go)

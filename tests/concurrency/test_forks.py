@@ -1,0 +1,56 @@
+"""A fork while other threads are busy: the child goes on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+FIRST_CALL = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from langchain_qwen_image import QwenImageGenerator
+
+module, folder = sys.argv[1:]
+begun, go_on = threading.Event(), threading.Event()
+
+class Slow:
+    "Holds an import up, in the middle of it."
+    def find_spec(self, name, path=None, target=None):
+        if name == module and not begun.is_set():
+            begun.set()
+            go_on.wait()
+
+sys.meta_path.insert(0, Slow())
+call = lambda: QwenImageGenerator(sandbox=True, size="512*512", save_to=folder).invoke("a fox")
+thread = threading.Thread(target=call)
+thread.start()
+assert begun.wait(60)
+threading.Timer(0.2, go_on.set).start()
+child = os.fork()
+if child == 0:
+    threading.Timer(60, os._exit, [9]).start()
+    call()
+    os._exit(0)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    "module",
+    [
+        "langchain_qwen_image.pipeline.assembly",
+        "httpcore",
+        "PIL.Image",
+        "langchain_core.tracers.langchain",
+    ],
+)
+def test_a_fork_during_the_first_call(tmp_path: Path, module: str) -> None:
+    """A child forked while another thread imports what a call needs makes its own call."""
+    program = [sys.executable, "-c", FIRST_CALL, module, str(tmp_path)]
+    assert subprocess.run(program, capture_output=True, text=True).stdout == "0\n"
