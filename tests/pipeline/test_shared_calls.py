@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ class Desk:
         call_state = CallState()
         with self.calls.taking_part(name, call_state) as caller:
             if caller.leads:
-                await caller.alead(self.steps(call_state))
+                await caller.alead(partial(self.steps, call_state))
             elif not await caller.await_end(seconds):
                 return None
             return caller.take()
@@ -66,7 +67,7 @@ class Desk:
         call_state = CallState()
         with self.calls.taking_part(name, call_state) as caller:
             if caller.leads:
-                caller.lead(run_blocking, self.blocking_steps(call_state))
+                caller.lead(run_blocking, partial(self.blocking_steps, call_state))
             elif not caller.wait(seconds):
                 return None
             return caller.take()
