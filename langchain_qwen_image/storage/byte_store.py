@@ -39,6 +39,8 @@ class KeyStore(ImageStore):
         for name in names(first_name):
             keys = [f"{name}.json", f"{name}{info.suffix}"]
             if any(value is not None for value in self._store.mget(keys)):
+                if self._holds(keys[1], sidecar, info):
+                    return SavedImage(keys[1], info)
                 continue
             values = [sidecar.beside(name, info).to_json(), buffer.getvalue()]
             self._store.mset(list(zip(keys, values, strict=True)))

@@ -93,23 +93,34 @@ class FolderStore(ImageStore):
         return real
 
     def _publish(self, part: Path, name: str, sidecar: Sidecar, info: "ImageInfo") -> bool:
-        """Give an image and its sidecar a name, or say that it is taken."""
-        beside = self.folder / f"{name}.json"
+        """Give an image and its sidecar a name, or say that it is taken.
+
+        The same image may be saved by two processes at once: it is there once. A sidecar whose
+        image did not follow gets it now.
+        """
+        beside, image = self.folder / f"{name}.json", self.folder / f"{name}{info.suffix}"
+        is_first = True
         with part_file(self.folder) as (sidecar_part, file):
             file.write(sidecar.beside(name, info).to_json())
             finish(file)
             try:
                 publish(sidecar_part, beside)
             except FileExistsError:
-                return False
+                is_first = False
+                if not self._is_sidecar(image, sidecar, info):
+                    return False
         try:
             sync_folder(self.folder)
-            publish(part, self.folder / f"{name}{info.suffix}")
+            publish(part, image)
         except FileExistsError:
-            beside.unlink(missing_ok=True)
+            if self._holds(image, sidecar, info):
+                return True
+            if is_first:
+                beside.unlink(missing_ok=True)
             return False
         except BaseException:
-            beside.unlink(missing_ok=True)
+            if is_first and not image.exists():
+                beside.unlink(missing_ok=True)
             raise
         sync_folder(self.folder)
         return True

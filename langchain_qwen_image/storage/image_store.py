@@ -1,6 +1,7 @@
 """What every place for images can do, and how an image and its sidecar are named."""
 
 import hashlib
+import os
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -96,6 +97,23 @@ class ImageStore(ABC):
                 if sidecar.image_id == image_id:
                     return path, replace(sidecar, size_bytes=len(content))
         return None
+
+    def _is_sidecar(
+        self, path: str | os.PathLike[str], sidecar: Sidecar, info: "ImageInfo"
+    ) -> bool:
+        """Say whether a sidecar that is there is that of the same image of the same call."""
+        with suppress(OSError, ValueError):
+            found = self.read_sidecar(os.fspath(path))
+            is_same = found.call_id is not None and found.call_id == sidecar.call_id
+            return is_same and (found.image_id, found.sha256) == (sidecar.image_id, info.sha256)
+        return False
+
+    def _holds(self, path: str | os.PathLike[str], sidecar: Sidecar, info: "ImageInfo") -> bool:
+        """Say whether the same image is there, whole, as another process saved it."""
+        with suppress(OSError, ValueError):
+            found, _ = self.read_whole(os.fspath(path))
+            return self._is_sidecar(path, sidecar, info) and found.sha256 == info.sha256
+        return False
 
     @abstractmethod
     def find(self, image_id: str) -> Iterator[str]:

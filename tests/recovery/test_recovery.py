@@ -152,7 +152,6 @@ def test_a_saved_image_is_found(
         pytest.param(lambda png, _: png.unlink(), id="no image"),
         pytest.param(lambda png, _: png.write_bytes(b""), id="empty image"),
         pytest.param(lambda png, _: png.write_bytes(png.read_bytes()[:-1]), id="cut image"),
-        pytest.param(lambda _, beside: beside.unlink(), id="no sidecar"),
         pytest.param(lambda _, beside: beside.write_text("{"), id="half a sidecar"),
         pytest.param(lambda _, beside: beside.write_text("[]"), id="not a sidecar"),
         pytest.param(lambda _, beside: beside.write_text("{}"), id="empty sidecar"),

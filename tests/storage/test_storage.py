@@ -474,13 +474,64 @@ def test_threads_and_tasks_never_collide(tmp_path: Path) -> None:
     store = open_store(tmp_path)
 
     async def tasks() -> Sequence[SavedImage]:
-        return await asyncio.gather(*(in_thread(_sync, store) for _ in range(40)))
+        jobs = (in_thread(_sync, store, call_id=f"task {number}") for number in range(40))
+        return await asyncio.gather(*jobs)
 
     with ThreadPoolExecutor(8) as pool:
-        jobs = [pool.submit(_sync, store) for _ in range(40)]
+        jobs = [pool.submit(_sync, store, call_id=f"thread {number}") for number in range(40)]
         saved = [*asyncio.run(tasks()), *(job.result() for job in jobs)]
     assert len({one.path for one in saved}) == 80
     assert len(names(tmp_path)) == 160
+
+
+@pytest.mark.parametrize("kind", ["folder", "store"])
+def test_the_same_image_is_there_once(tmp_path: Path, kind: str) -> None:
+    """Two processes may fetch one image of one call at once; both find it saved."""
+    where: Any = tmp_path if kind == "folder" else InMemoryByteStore()
+    first, second = (_sync(open_store(where)) for _ in range(2))
+    assert first == second
+    if kind == "folder":
+        assert names(tmp_path) == [f"{NAME}.json", f"{NAME}.png"]
+
+
+@pytest.mark.parametrize("overtaken_at", [1, 2, 3])
+def test_the_same_image_is_there_once_whoever_is_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overtaken_at: int
+) -> None:
+    """Another process may save it before sidecar or image gets its name here, or after."""
+    real, count = atomic.publish, 0
+
+    def publish(part: Path, final: Path) -> None:
+        nonlocal count
+        count += 1
+        if count == overtaken_at:
+            _sync(FolderStore(tmp_path))
+        real(part, final)
+
+    monkeypatch.setattr("langchain_qwen_image.storage.folder.publish", publish)
+    saved = _sync(FolderStore(tmp_path))
+    if overtaken_at == 3:
+        assert _sync(FolderStore(tmp_path)) == saved
+    assert names(tmp_path) == [f"{NAME}.json", f"{NAME}.png"]
+    assert Path(saved.path).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("missing", [".png", ".json"])
+def test_an_image_without_its_other_half_gets_it(tmp_path: Path, missing: str) -> None:
+    """A kill may leave a sidecar without its image: saved again, both are there once."""
+    first = _sync(FolderStore(tmp_path))
+    (tmp_path / f"{NAME}{missing}").unlink()
+    assert _sync(FolderStore(tmp_path)) == first
+    assert names(tmp_path) == [f"{NAME}.json", f"{NAME}.png"]
+
+
+def test_other_bytes_of_the_same_image_get_another_name(tmp_path: Path) -> None:
+    """A file is never taken for the image that was fetched unless it has its bytes."""
+    first = _sync(FolderStore(tmp_path))
+    Path(first.path).write_bytes(DATA[:-1])
+    second = _sync(FolderStore(tmp_path))
+    assert first.path != second.path
+    assert Path(second.path).read_bytes() == DATA
 
 
 def test_a_cancelled_save_goes_on_to_its_end(tmp_path: Path) -> None:
@@ -519,7 +570,7 @@ def test_a_byte_store_holds_sidecar_and_image(save: Save) -> None:
             super().mset(pairs)
 
     store = open_store(Store())
-    first, second = save(store), save(store)
+    first, second = save(store), save(store, call_id="call-2")
     assert calls[0] == [f"{NAME}.json", f"{NAME}.png"]
     assert first.path == f"{NAME}.png" != second.path
     assert store.read(first.path) == store.read(second.path) == DATA
@@ -548,7 +599,7 @@ def test_a_full_byte_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     _sync(store)
     monkeypatch.setattr("langchain_qwen_image.storage.byte_store.names", lambda name: [name])
     with pytest.raises(FileExistsError, match="no free key"):
-        _sync(store)
+        _sync(store, call_id="call-2")
 
 
 # Names
