@@ -3,11 +3,12 @@
 import os
 import re
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 
-__all__ = ["MARKER_NAME", "BadMarkerError", "read_marker", "write_marker"]
+__all__ = ["MARKER_NAME", "BadMarkerError", "read_marker", "replace_marker", "write_marker"]
 
 MARKER_NAME = ".qwen-image-account"
 _TEXT = re.compile(rb"account ([0-9a-f]{32})\n")
@@ -46,6 +47,19 @@ def write_marker(folder: Path, account_id: str) -> None:
     Raises:
         OSError: The folder cannot be written.
     """
+    _write(folder, account_id, _publish)
+
+
+def replace_marker(folder: Path, account_id: str) -> None:
+    """Write the marker, whole or not at all, in the place of what has its name.
+
+    Raises:
+        OSError: The folder cannot be written, or has a folder of that name.
+    """
+    _write(folder, account_id, Path.replace)
+
+
+def _write(folder: Path, account_id: str, put: Callable[[Path, Path], object]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".qwen-image-{secrets.token_hex(8)}.part"  # swept if a kill leaves it
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -54,7 +68,7 @@ def write_marker(folder: Path, account_id: str) -> None:
             file.write(f"account {account_id}\n".encode())
             file.flush()
             os.fsync(file.fileno())
-            _publish(part, folder / MARKER_NAME)
+            put(part, folder / MARKER_NAME)
         finally:
             part.unlink(missing_ok=True)
     sync_folder(folder)

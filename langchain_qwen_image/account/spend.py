@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import partial
 
 from langchain_qwen_image.account.money import images_of, usd_of
+from langchain_qwen_image.account.reader import AccountReader
 from langchain_qwen_image.account.records import to_micros
 from langchain_qwen_image.account.store import Row, Transaction
 from langchain_qwen_image.account.stores import store_at
@@ -56,7 +57,7 @@ class SpendDay:
 
 
 def spend_by_day(
-    location: str | os.PathLike[str], *, now: datetime | None = None
+    account: AccountReader | str | os.PathLike[str], *, now: datetime | None = None
 ) -> list[SpendDay]:
     """Read an account, and return its days in order.
 
@@ -64,7 +65,7 @@ def spend_by_day(
     and `paid` and `usd` where it was settled, else `unknown` and `usd_unknown`.
 
     Args:
-        location: The account's file or address.
+        account: An account, its file, or its `postgresql://` address.
         now: The moment that decides which links have expired; the present by default.
 
     Raises:
@@ -72,10 +73,10 @@ def spend_by_day(
         AccountError: It cannot be read.
     """
     moment = to_micros(now or datetime.now(UTC))
-    store = store_at(location)
+    store = account._store if isinstance(account, AccountReader) else store_at(account)
     days = store.read(partial(_days, now=moment), missing=None)
     if days is None:
-        raise ConfigurationError(f"There is no ledger at {store.shown}.")
+        raise ConfigurationError(f"There is no account at {store.shown}.")
     return [days[day] for day in sorted(days)]
 
 

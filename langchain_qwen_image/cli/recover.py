@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 _WORDS: "dict[Outcome, str]" = {
     "found": "found on disk",
+    "booked": "recorded from files",
     "fetched": "fetched",
     "fetchable": "can be fetched",
     "failed": "not fetched",
     "lost": "lost",
     "queued": "queued",
+    "running": "in progress",
     "refused": "not billed",
     "unanswered": "unknown",
 }
@@ -28,11 +30,26 @@ _PROMPT_CHARACTERS = 32
 
 def recover(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of images, or a ledger's file.")
+        str,
+        typer.Argument(metavar="DIR", help="A folder of images, or an account: file or address."),
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Download nothing; only list what would be done.")
     ] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild",
+            help="Make a new account for a folder that lost its own, from the .json files in it.",
+        ),
+    ] = False,
+    save_to: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where images are saved; by default DIR.")
+    ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Account of DIR, if it is not next to it."),
+    ] = None,
     raw_answers: Annotated[
         Path | None,
         typer.Option(
@@ -45,16 +62,27 @@ def recover(
 
     Free of charge: no image is generated. Images whose link has expired are listed as lost, images
     that the gateway has not generated yet as queued, and calls that may have been billed without
-    an answer as unknown.
+    an answer as unknown. A paid image that is in DIR with its .json file, and that the account
+    does not have, is recorded in the account.
 
     Exit status: 0 if nothing needs attention, 1 if something does, 2 for a usage error.
     """
     from langchain_qwen_image import recovery
 
     with waiting("Looking for images,"):
-        findings = list(recovery.recover(directory, dry_run=dry_run, raw_answers=raw_answers))
-    if findings:
-        show_table(("outcome", "asked (UTC)", "prompt", "details"), [_row(one) for one in findings])
+        findings = list(
+            recovery.recover(
+                directory,
+                account=account,
+                save_to=save_to,
+                dry_run=dry_run,
+                rebuild=rebuild,
+                raw_answers=raw_answers,
+            )
+        )
+    listed = [one for one in findings if not (rebuild and one.outcome == "booked")]
+    if listed:
+        show_table(("outcome", "asked (UTC)", "prompt", "details"), [_row(one) for one in listed])
     typer.echo(_summary(findings))
     if not all(one.is_settled for one in findings):
         raise typer.Exit(1)
@@ -90,7 +118,7 @@ def _details(finding: "Finding") -> str:
 
 def _summary(findings: Sequence["Finding"]) -> str:
     if not findings:
-        return "Nothing to recover: every paid image in the ledger is saved."
+        return "Nothing to recover: every paid image in the account is saved."
     counts = Counter(one.outcome for one in findings)
     parts = [f"{counts[outcome]:,} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
     return f"{', '.join(parts)}."

@@ -1,10 +1,9 @@
-"""`qwen-image spend`: what a ledger says was bought, per day."""
+"""`qwen-image spend`: what an account says was bought, per day."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,8 @@ _COUNTS = ("asked", "paid", "saved", "lost", "unknown")
 
 def spend(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A folder of images, or a ledger's file.")
+        str,
+        typer.Argument(metavar="PATH", help="A folder of images, or an account: file or address."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the days as JSON.")] = False,
 ) -> None:
@@ -29,12 +29,12 @@ def spend(
     Days are in UTC. Lost images were paid for and not saved, and their link has expired. Unknown
     calls were sent and have no known answer: they may have been billed.
 
-    Exit status: 0 if the ledger was read, 1 if not, 2 for a usage error.
+    Exit status: 0 if the account was read, 1 if not, 2 for a usage error.
     """
     from langchain_qwen_image.account.ledger import spend_by_day
-    from langchain_qwen_image.recovery import ledger_at
+    from langchain_qwen_image.recovery import account_at
 
-    days = spend_by_day(ledger_at(path))
+    days = spend_by_day(account_at(path))
     if as_json:
         typer.echo(json.dumps([asdict(day) for day in days], default=float, indent=2))
     else:

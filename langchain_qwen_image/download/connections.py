@@ -29,13 +29,22 @@ _LIMITS = httpx.Limits(max_connections=THREADS, keepalive_expiry=5.0)
 class Connections:
     """The connections of one process, used again within five seconds."""
 
-    def __init__(self, gateway: str, *, allow_loopback: bool, clients: Sequence[AnyClient]) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        *,
+        allow_loopback: bool,
+        loopback_port: int | None,
+        clients: Sequence[AnyClient],
+    ) -> None:
         """Prepare, with the gateway's address or ""; nothing is connected yet."""
         hide_answers_in_logs()
         self._clients = clients
         self._transports: dict[str, httpx.HTTPTransport] = {}
         host = _host_of(gateway or base_url_from_environment())
-        self._guard = GuardedBackend(allow_loopback=allow_loopback, gateway=host)
+        self._guard = GuardedBackend(
+            allow_loopback=allow_loopback, loopback_port=loopback_port, gateway=host
+        )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send through the transport for this host, a proxy's or the direct one.

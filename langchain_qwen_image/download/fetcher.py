@@ -72,6 +72,7 @@ class Fetcher:
     Args:
         max_image_bytes: Largest image that is taken, in bytes.
         allow_loopback: Also allow loopback addresses, and plain http to them.
+        loopback_port: The only port of these that is allowed; any by default.
         gateway: Address of the gateway that the links come from; by default the environment's, else
             the public one. It tells whether a fake-IP resolver answers DNS (see `ssrf`).
         clients: HTTP clients of the caller's, for their certificates and proxies and nothing else.
@@ -89,6 +90,7 @@ class Fetcher:
         *,
         max_image_bytes: int = MAX_IMAGE_BYTES,
         allow_loopback: bool = False,
+        loopback_port: int | None = None,
         gateway: str = "",
         clients: Sequence[httpx.Client | httpx.AsyncClient] = (),
         transport: httpx.BaseTransport | None = None,
@@ -107,7 +109,13 @@ class Fetcher:
         self._sleep = sleep
         self._random = random
         self._watch = watch
-        connect = partial(Connections, gateway, allow_loopback=allow_loopback, clients=clients)
+        connect = partial(
+            Connections,
+            gateway,
+            allow_loopback=allow_loopback,
+            loopback_port=loopback_port,
+            clients=clients,
+        )
         self._connections = ConnectionsOfProcess(self, connect)
 
     def fetch(self, url: str, into: BinaryIO) -> ImageInfo:

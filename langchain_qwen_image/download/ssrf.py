@@ -159,12 +159,19 @@ def resolve(
 class GuardedBackend(DeadlineBackend):
     """A backend that connects to checked addresses only, and to the very ones it checked."""
 
-    def __init__(self, *, allow_loopback: bool = False, gateway: str = "") -> None:
-        """Allow loopback addresses in addition, or public ones only.
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool = False,
+        loopback_port: int | None = None,
+        gateway: str = "",
+    ) -> None:
+        """Allow loopback addresses in addition, at that port alone if one is named.
 
         `gateway` is the host whose addresses tell whether DNS is answered by a fake-IP resolver.
         """
         self._allow_loopback = allow_loopback
+        self._loopback_port = loopback_port
         self._gateway = gateway
 
     def connect_tcp(
@@ -179,7 +186,7 @@ class GuardedBackend(DeadlineBackend):
         addresses = resolve(
             host,
             port,
-            allow_loopback=self._allow_loopback,
+            allow_loopback=self._allow_loopback and self._loopback_port in (None, port),
             gateway=self._gateway,
             timeout=timeout,
         )

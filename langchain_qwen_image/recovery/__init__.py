@@ -1,7 +1,7 @@
-"""Recovery: what a ledger says of images that were paid for, or may have been, and are not saved.
+"""Recovery: what an account says of images that were paid for, or may have been, and are not saved.
 
 Nothing here sends a POST. Links are fetched and queued calls are asked for, which is free, and what
-came of it is noted in the ledger.
+came of it is noted in the account.
 """
 
 from typing import TYPE_CHECKING
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from langchain_qwen_image._lazy import attach
 
 if TYPE_CHECKING:
-    from langchain_qwen_image.recovery.run import ledger_at, recover
+    from langchain_qwen_image.recovery.books import account_at
+    from langchain_qwen_image.recovery.run import recover
     from langchain_qwen_image.recovery.settle import Finding, Outcome, Recovery, Resume
 
 _HOMES = {
@@ -17,10 +18,10 @@ _HOMES = {
     "Outcome": "settle",
     "Recovery": "settle",
     "Resume": "settle",
-    "ledger_at": "run",
+    "account_at": "books",
     "recover": "run",
 }
 
-__all__ = ["Finding", "Outcome", "Recovery", "Resume", "ledger_at", "recover"]
+__all__ = ["Finding", "Outcome", "Recovery", "Resume", "account_at", "recover"]
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

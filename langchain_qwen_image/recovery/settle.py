@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
+from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.raw_answers import write_out
+from langchain_qwen_image.account.records import LedgerCall, LedgerImage
 from langchain_qwen_image.defaults import QUEUE_HOURS
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.pipeline.lost import INLINE, expired, why_lost
@@ -16,7 +17,16 @@ from langchain_qwen_image.storage.opening import ImageStore
 from langchain_qwen_image.wire.links import is_inline
 
 Outcome = Literal[
-    "found", "fetched", "fetchable", "failed", "lost", "queued", "refused", "unanswered"
+    "found",
+    "booked",
+    "fetched",
+    "fetchable",
+    "failed",
+    "lost",
+    "queued",
+    "running",
+    "refused",
+    "unanswered",
 ]
 """What became of it; `Finding` says what each means."""
 
@@ -29,9 +39,11 @@ class Finding:
     """One image that was paid for and not known to be saved, or one call without an answer.
 
     Attributes:
-        outcome: `found` on disk, with its sidecar; `fetched` now; `fetchable`, in a dry run;
+        outcome: `found` on disk, with its sidecar; `booked`: so too, and the account did not know
+            that it was answered; `fetched` now; `fetchable`, in a dry run;
             `failed` to be fetched this time; `lost`: its link has expired, as its host says too,
             or by this machine's clock in a dry run; `queued`: the gateway has no image yet;
+            `running`: under way, perhaps in another process;
             `refused`: the gateway says now that it failed, and nothing was billed; `unanswered`:
             sent, with no known answer, so it may have been billed.
         call: The call, as it stood before.
@@ -50,7 +62,7 @@ class Finding:
     @property
     def is_settled(self) -> bool:
         """Whether nothing needs attention any more."""
-        return self.outcome in ("found", "fetched", "refused")
+        return self.outcome in ("found", "booked", "fetched", "refused")
 
 
 class Recovery:
@@ -58,8 +70,8 @@ class Recovery:
 
     def __init__(
         self,
-        ledger: Ledger,
-        store: ImageStore,
+        ledger: Account,
+        store: ImageStore | None,
         fetch: Callable[[LedgerCall, LedgerImage], str | None],
         *,
         dry_run: bool,
@@ -98,7 +110,12 @@ class Recovery:
         if now.state in ("asked", "refused"):
             return [Finding("refused", call, reason=now.message)]
         may_be_billed = now.cost_usd or now.has_raw_answer
-        return [Finding("unanswered", call, reason=now.message)] if may_be_billed else []
+        if not may_be_billed:
+            return []
+        if now.state == "sent" and now.lease_until is not None and now.lease_until > self._now:
+            until = f"{now.lease_until:%H:%M:%S} UTC"
+            return [Finding("running", call, reason=f"It is under way, until {until} at most.")]
+        return [Finding("unanswered", call, reason=now.message)]
 
     def _ask(self, call: LedgerCall) -> str | None:
         """Ask the gateway for a queued call, and return why there is no image yet, if it said."""
@@ -146,7 +163,7 @@ class Recovery:
 
     def _find(self, image: LedgerImage) -> str | None:
         """Return the path of an image that was saved just before a crash, and mark it as saved."""
-        found = self._store.find_whole(image.id)
+        found = None if self._store is None else self._store.find_whole(image.id)
         if found is None:
             return None
         path, sidecar = found

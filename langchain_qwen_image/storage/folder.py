@@ -7,7 +7,9 @@ a sidecar without an image and a hidden `.part`, never an image without its side
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from langchain_qwen_image.errors import FileAlreadyExistsError
@@ -74,6 +76,16 @@ class FolderStore(ImageStore):
         named = self.folder.glob(f"*-{short(image_id)}*")
         return (str(path) for path in named if path.suffix in SUFFIXES)
 
+    def sidecars(self) -> Iterator[tuple[str | None, Sidecar]]:
+        """Yield as `ImageStore.sidecars` says; what is no regular file, or damaged, is left out."""
+        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".json") and entry.is_file(follow_symlinks=False):
+                    with suppress(OSError, ValueError):
+                        content = read_regular(Path(entry.path), max_bytes=MAX_BYTES)
+                        sidecar = Sidecar.from_json(content)
+                        yield self._beside(sidecar), sidecar
+
     def locate(self, path: str) -> str | None:
         """Return what `ImageStore.locate` says, also when the folder was moved."""
         here = self.folder / Path(path).name
@@ -124,6 +136,18 @@ class FolderStore(ImageStore):
             raise
         sync_folder(self.folder)
         return True
+
+    def _beside(self, sidecar: Sidecar) -> str | None:
+        """Return the path of a sidecar's image if it is there in full size."""
+        name = sidecar.file or ""
+        path = self.folder / name
+        if path.name != name or path.suffix not in SUFFIXES:
+            return None
+        try:
+            found = path.lstat()
+        except (OSError, ValueError):
+            return None
+        return str(path) if S_ISREG(found.st_mode) and found.st_size == sidecar.size_bytes else None
 
     def _sweep(self) -> None:
         if time.monotonic() >= self._sweep_at:

@@ -119,6 +119,13 @@ class ImageStore(ABC):
     def find(self, image_id: str) -> Iterator[str]:
         """Yield the paths of images whose names contain a short id, mostly one."""
 
+    def sidecars(self) -> Iterator[tuple[str | None, Sidecar]]:
+        """Yield all sidecars, each with the path of its image, if that is there in full size.
+
+        Where a store cannot be looked through there are none.
+        """
+        return iter(())
+
     @abstractmethod
     def locate(self, path: str) -> str | None:
         """Return the path that a saved image has now, or None if it is not there any more."""

@@ -130,6 +130,7 @@ def make_fetcher(
     *,
     sandbox: bool,
     allow_loopback: bool,
+    loopback_port: int | None = None,
     gateway: str = "",
     clients: Sequence[AnyClient | None] = (),
     max_image_bytes: int = MAX_IMAGE_BYTES,
@@ -146,6 +147,7 @@ def make_fetcher(
     return Fetcher(
         max_image_bytes=max_image_bytes,
         allow_loopback=allow_loopback,
+        loopback_port=loopback_port,
         gateway=gateway,
         clients=[client for client in clients if client is not None],
         transport=transport,

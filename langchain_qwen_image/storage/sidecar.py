@@ -32,6 +32,9 @@ class Sidecar:
         image_id: The image's short id.
         call_id: Id of the call that made it, as the ledger has it.
         item_id: The caller's own id of the request, such as an article number.
+        gateway: Address of the gateway that was asked; sidecars of earlier versions have none.
+        run: The bulk run that the call belongs to; None for none.
+        key: Idempotency key of the call; None for none.
         prompt: What was asked for; a file without it is no sidecar of ours.
         parameters: The four parameters as they were sent.
         url: The link without its query, and so without its signature.
@@ -43,6 +46,9 @@ class Sidecar:
     image_id: str | None = None
     call_id: str | None = None
     item_id: str | None = None
+    gateway: str | None = None
+    run: str | None = None
+    key: str | None = None
     prompt: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
@@ -79,7 +85,7 @@ class Sidecar:
             "file": self.file,
             "id": self.image_id,
             "call_id": self.call_id,
-            **({"item_id": self.item_id} if self.item_id is not None else {}),
+            **self._given("item_id", "gateway", "run", "key"),
             "url": self.url,
             "prompt": self.prompt,
             "parameters": self.parameters,
@@ -98,6 +104,10 @@ class Sidecar:
         }
         text = json.dumps(record, ensure_ascii=False, indent=2)
         return f"{text}\n".encode(errors="backslashreplace")
+
+    def _given(self, *names: str) -> dict[str, str]:
+        values = ((name, getattr(self, name)) for name in names)
+        return {name: value for name, value in values if value is not None}
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
@@ -124,6 +134,9 @@ class Sidecar:
             image_id=_text(record.get("id")),
             call_id=_name(record.get("call_id")),
             item_id=_text(record.get("item_id")),
+            gateway=_text(record.get("gateway")),
+            run=_text(record.get("run")),
+            key=_text(record.get("key")),
             prompt=_text(record.get("prompt")),
             parameters=parameters if isinstance(parameters, dict) else {},
             model=_name(record.get("model")),

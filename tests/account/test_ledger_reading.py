@@ -176,7 +176,7 @@ def test_one_file_may_hold_both(path: Path) -> None:
 
 def test_spend_of_nothing_is_an_error_that_makes_no_file(path: Path) -> None:
     """A path without a file is told as such, and stays without one."""
-    with pytest.raises(ConfigurationError, match="no ledger at"):
+    with pytest.raises(ConfigurationError, match="no account at"):
         spend_by_day(path)
     assert not path.exists()
 

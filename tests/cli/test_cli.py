@@ -427,7 +427,7 @@ def test_spend_over_days(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("outcome", "says"),
     [
         pytest.param(OSError(errno.EADDRINUSE, "port 1 is in use"), "in use", id="of the system"),
-        pytest.param(None, "There is no ledger", id="ours"),
+        pytest.param(None, "There is no account", id="ours"),
     ],
 )
 def test_expected_errors(
