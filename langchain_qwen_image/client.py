@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from os import PathLike
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import httpx
 from pydantic import SecretStr
 
+from langchain_qwen_image.account.account_setting import checked_account
+from langchain_qwen_image.account.chosen import account_of
 from langchain_qwen_image.concurrency.runtime import Asyncio, Blocking
 from langchain_qwen_image.defaults import MAX_RETRIES, PRICE_USD, TIMEOUT
 from langchain_qwen_image.environment import (
@@ -16,6 +19,7 @@ from langchain_qwen_image.environment import (
     sandbox_from_environment,
 )
 from langchain_qwen_image.pipeline.cancellation import CallState
+from langchain_qwen_image.pipeline.order import CallKey
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
@@ -24,6 +28,9 @@ from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
 from langchain_qwen_image.storage.reader import make_fetcher
 from langchain_qwen_image.transport.gateway import GatewayConnection
 from langchain_qwen_image.wire.arguments import check_prompt
+
+if TYPE_CHECKING:
+    from langchain_qwen_image.account.account import Account
 
 
 class QwenImageClient:
@@ -46,6 +53,7 @@ class QwenImageClient:
         timeout: float = TIMEOUT,
         max_retries: int = MAX_RETRIES,
         price_usd: float = PRICE_USD,
+        account: "str | PathLike[str] | Account | None" = None,
         http_client: httpx.Client | None = None,
         http_async_client: httpx.AsyncClient | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -62,6 +70,8 @@ class QwenImageClient:
             timeout: Seconds for the whole answer to one POST.
             max_retries: Extra attempts, made only where the request provably bought nothing.
             price_usd: Price of one image in US dollars.
+            account: The books, for idempotency keys and a limit: a path, a `postgresql://` address
+                or an `Account`. By default what `QWEN_IMAGE_DATABASE` names, else none.
             http_client: Your own client for the POST; never closed here. Its certificates and its
                 proxy, and nothing else of it, serve to download images too.
             http_async_client: The same for asyncio, bound to your event loop.
@@ -95,6 +105,8 @@ class QwenImageClient:
                 http_async_client=http_async_client,
             ),
         )
+        self._account = checked_account(account)
+        books, belonging = account_of(self._account, None, sandbox=is_sandbox)
         self._pipeline = Pipeline(
             self._sender,
             ImageSaver(
@@ -105,17 +117,30 @@ class QwenImageClient:
                     clients=(http_client, http_async_client),
                 )
             ),
+            account=books,
+            belonging=belonging,
             blocking=Blocking(sleep),
             asyncio=Asyncio(asleep),
         )
 
     def generate(
-        self, prompt: str | QwenImageInput, **parameters: Unpack[GivenParameters]
+        self,
+        prompt: str | QwenImageInput,
+        *,
+        idempotency_key: str | None = None,
+        run: str = "",
+        retry_unknown: bool = False,
+        retry_lost: bool = False,
+        **parameters: Unpack[GivenParameters],
     ) -> ImageGenerationResult:
-        """Generate an image: one paid POST.
+        """Generate an image: one paid POST, or none where the key has bought it before.
 
         Args:
             prompt: What the image shows, or checked arguments.
+            idempotency_key: 1 to 255 characters; in one account a key is paid for once.
+            run: A label of the call in the account, and the name space of its key.
+            retry_unknown: Pay again where the answer of an earlier call of the key was lost.
+            retry_lost: Pay again where its image was paid for and cannot be had any more.
             **parameters: `negative_prompt`, `prompt_extend`, `watermark`, `size`.
 
         Returns:
@@ -125,13 +150,23 @@ class QwenImageClient:
             QwenImageError: No image came; the class says why, and `may_have_been_billed`
                 whether it may be paid for all the same.
         """
-        return self._pipeline.generate(check_prompt(prompt, parameters), CallState())
+        key = CallKey(idempotency_key, run, retry_unknown, retry_lost)
+        return self._pipeline.generate(check_prompt(prompt, parameters), CallState(), key=key)
 
     async def agenerate(
-        self, prompt: str | QwenImageInput, **parameters: Unpack[GivenParameters]
+        self,
+        prompt: str | QwenImageInput,
+        *,
+        idempotency_key: str | None = None,
+        run: str = "",
+        retry_unknown: bool = False,
+        retry_lost: bool = False,
+        **parameters: Unpack[GivenParameters],
     ) -> ImageGenerationResult:
         """Async twin of `generate`."""
-        return await self._pipeline.agenerate(check_prompt(prompt, parameters), CallState())
+        key = CallKey(idempotency_key, run, retry_unknown, retry_lost)
+        checked = check_prompt(prompt, parameters)
+        return await self._pipeline.agenerate(checked, CallState(), key=key)
 
     def close(self) -> None:
         """Close the blocking connections; a later call opens new ones."""
@@ -170,7 +205,7 @@ class QwenImageClient:
         return f"QwenImageClient(base_url={sender.base_url!r}, sandbox={sender.sandbox})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without key and connections: the copy reads the environment."""
+        """Pickle without API key, password and connections: the copy reads the environment."""
         sender = self._sender
         return _rebuild, (
             {
@@ -179,6 +214,7 @@ class QwenImageClient:
                 "timeout": sender.timeout,
                 "max_retries": sender.max_retries,
                 "price_usd": sender.price_usd,
+                "account": self._account,
             },
         )
 

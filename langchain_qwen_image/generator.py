@@ -1,6 +1,5 @@
 """The runnable that a chain or a notebook calls."""
 
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
@@ -8,7 +7,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializa
 from langchain_qwen_image.defaults import CONCURRENCY
 from langchain_qwen_image.integration.batch import ThreadedBatches
 from langchain_qwen_image.integration.inputs import GeneratorInput, arguments_of
-from langchain_qwen_image.integration.tracing import IDENTITY, report
+from langchain_qwen_image.integration.tracing import report, with_identity
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
@@ -16,10 +15,8 @@ from langchain_qwen_image.settings import QwenImageSettings, may_repeat
 from langchain_qwen_image.wire.arguments import check_arguments, check_parameters
 
 if TYPE_CHECKING:
-    from langchain_qwen_image.bulk.caller import Work
     from langchain_qwen_image.bulk.run import BulkRun, Requests
-    from langchain_qwen_image.pipeline.bulk_item import BulkItem
-    from langchain_qwen_image.pipeline.pipeline import Pipeline
+    from langchain_qwen_image.pipeline.order import CallKey
 
 
 class QwenImageGenerator(
@@ -80,15 +77,18 @@ class QwenImageGenerator(
 
         Args:
             input: The prompt, in any of the forms above.
-            config: LangChain's run configuration.
+            config: LangChain's run configuration. In a chain the key comes by it:
+                `config={"configurable": {"idempotency_key": "order-17"}}`.
             **kwargs: Parameters for this call, such as `size`; they win over those of the input.
+                With `idempotency_key="order-17"` the account pays for it once, however often it
+                is asked for; `run`, `retry_unknown` and `retry_lost` go with it.
 
         Raises:
             QwenImageError: No image came; the class says why, and `may_have_been_billed`
                 whether it may be paid for all the same.
         """
         return self._call_with_config(
-            self._generate, input, _with_identity(config), run_type="tool", **kwargs
+            self._generate, input, with_identity(config), run_type="tool", **kwargs
         )
 
     async def ainvoke(
@@ -96,7 +96,7 @@ class QwenImageGenerator(
     ) -> ImageGenerationResult:
         """Async twin of `invoke`."""
         return await self._acall_with_config(
-            self._agenerate, input, _with_identity(config), run_type="tool", **kwargs
+            self._agenerate, input, with_identity(config), run_type="tool", **kwargs
         )
 
     def generate_many(
@@ -129,7 +129,7 @@ class QwenImageGenerator(
             config: LangChain's run configuration, for each request.
 
         Raises:
-            ConfigurationError: There is no `save_to` or ledger to resume by.
+            ConfigurationError: There is no `save_to` or account to resume by.
 
         Examples:
             >>> generator = QwenImageGenerator(sandbox=True, size="512*512")
@@ -137,10 +137,11 @@ class QwenImageGenerator(
             >>> sorted((outcome.number, outcome.status) for outcome in run)
             [(0, 'saved'), (1, 'saved')]
         """
+        from langchain_qwen_image.bulk.generator_caller import GeneratorCaller
         from langchain_qwen_image.bulk.run import BulkRun
 
         return BulkRun(
-            _BulkCaller(self),
+            GeneratorCaller(self),
             requests,
             concurrency=concurrency,
             resume=resume,
@@ -150,7 +151,7 @@ class QwenImageGenerator(
         )
 
     def with_parameters(self, **parameters: Unpack[GivenParameters]) -> Self:
-        """Return a copy with other defaults; key, connections, ledger and budget are shared.
+        """Return a copy with other defaults; key, connections, account and budget are shared.
 
         Examples:
             >>> generator = QwenImageGenerator(sandbox=True, watermark=False)
@@ -177,25 +178,42 @@ class QwenImageGenerator(
             super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
         )
 
-    def _generate(self, given: GeneratorInput, **parameters: Any) -> ImageGenerationResult:
+    def _generate(
+        self, given: GeneratorInput, config: RunnableConfig | None = None, **options: Any
+    ) -> ImageGenerationResult:
         call_state = CallState()
         try:
-            arguments = self.checked(given, **parameters)
-            return _reported(self.pipeline.generate(arguments, call_state))
+            arguments, key = self._ordered(given, config, options)
+            return _reported(self.pipeline.generate(arguments, call_state, key=key))
         except BaseException as error:
             self._report_failure(error, call_state)
             raise
 
     async def _agenerate(
-        self, given: GeneratorInput, item: "BulkItem | None" = None, **parameters: Any
+        self, given: GeneratorInput, config: RunnableConfig | None = None, **options: Any
     ) -> ImageGenerationResult:
         call_state = CallState()
         try:
-            arguments = self.checked(given, **parameters)
-            return _reported(await self.pipeline.agenerate(arguments, call_state, item=item))
+            arguments, key = self._ordered(given, config, options)
+            return _reported(await self.pipeline.agenerate(arguments, call_state, key=key))
         except BaseException as error:
             self._report_failure(error, call_state)
             raise
+
+    def _ordered(
+        self, given: GeneratorInput, config: RunnableConfig | None, options: dict[str, Any]
+    ) -> "tuple[QwenImageInput, CallKey]":
+        """Return the arguments of a call, and by what key it is made."""
+        from langchain_qwen_image.pipeline.order import CallKey
+
+        by_config = (config or {}).get("configurable", {}).get("idempotency_key")
+        defaults = {
+            "idempotency_key": by_config,
+            "retry_unknown": self.retry_unknown,
+            "retry_lost": self.retry_lost,
+        }
+        key = CallKey.taken_from(options, defaults)
+        return self.checked(given, **options), key
 
     def checked(self, input: GeneratorInput, **parameters: Any) -> QwenImageInput:
         """Return the arguments that a call of this input would have; nothing is sent.
@@ -206,36 +224,6 @@ class QwenImageGenerator(
         return check_arguments({**self.given_parameters(), **arguments_of(input), **parameters})
 
 
-class _BulkCaller:
-    """Calls the gateway for a bulk run; see `bulk.caller.Caller`."""
-
-    def __init__(self, generator: QwenImageGenerator) -> None:
-        self._generator = generator
-
-    @property
-    def pipeline(self) -> "Pipeline":
-        return self._generator.pipeline
-
-    def checked(self, input: GeneratorInput) -> QwenImageInput:
-        return self._generator.checked(input)
-
-    def as_run(
-        self, work: "Work", arguments: QwenImageInput, config: RunnableConfig | None
-    ) -> Awaitable[ImageGenerationResult]:
-        of_any_input: Any = work  # LangChain types it by the generator's input, which is wider
-        return self._generator._acall_with_config(
-            of_any_input, arguments, _with_identity(config), run_type="tool"
-        )
-
-    async def generate(self, arguments: QwenImageInput, item: "BulkItem") -> ImageGenerationResult:
-        return await self._generator._agenerate(arguments, item)
-
-
 def _reported(result: ImageGenerationResult) -> ImageGenerationResult:
     report(result)
     return result
-
-
-def _with_identity(config: RunnableConfig | None) -> RunnableConfig:
-    given = config or {}
-    return {**given, "metadata": {**IDENTITY, **(given.get("metadata") or {})}}

@@ -1,26 +1,26 @@
 """Settings that both faces take, and the pipeline that they describe."""
 
-import copy
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import httpx
-from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
+from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
+    field_serializer,
     field_validator,
     model_validator,
 )
 
+from langchain_qwen_image.account.account_setting import AccountSetting, refuse_ledger
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.defaults import (
     BASE_URL,
+    DATABASE_VARIABLE,
     LEDGER_NAME,
     MAX_IMAGE_BYTES,
     MAX_RETRIES,
@@ -35,6 +35,7 @@ from langchain_qwen_image.environment import (
     sandbox_from_environment,
 )
 from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.integration.copying import CopiedSettings
 from langchain_qwen_image.integration.tracing import report_cost
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import PARAMETERS, Size
@@ -44,15 +45,13 @@ if TYPE_CHECKING:
     from langchain_qwen_image.pipeline.pipeline import Pipeline
     from langchain_qwen_image.result import ImageGenerationResult
 
-_NOT_COPIED = frozenset({"api_key", "http_client", "http_async_client"})
-
 
 def _parameter(description: str, unset: str) -> Any:
     rule = "On a tool it is fixed and removed from the model's schema, on a generator a default."
     return Field(default=None, description=f"{description} {rule} Unset, it is {unset}.")
 
 
-class QwenImageSettings(BaseModel):
+class QwenImageSettings(CopiedSettings):
     """Settings that the tool, the generator and the toolkit share; all of them are optional."""
 
     model_config = ConfigDict(
@@ -106,10 +105,11 @@ class QwenImageSettings(BaseModel):
         gt=0,
         description="Maximum size of one downloaded image, in bytes. The default is 32 MiB.",
     )
-    ledger: str | os.PathLike[str] | None = Field(
+    account: AccountSetting = Field(
         default=None,
-        description="SQLite file that records every call before it is sent. Default: "
-        f"`{LEDGER_NAME}` in the `save_to` folder. Without a folder there is no ledger.",
+        description="The books: the record of every call, and what may be spent. A path, a "
+        f"`postgresql://` address or an `Account`. Default: what `{DATABASE_VARIABLE}` names, not "
+        f"in the sandbox; then `{LEDGER_NAME}` in the `save_to` folder; then none.",
     )
     budget: Budget | None = Field(
         default=None,
@@ -123,11 +123,23 @@ class QwenImageSettings(BaseModel):
     pace: Pace | Literal[False] | None = Field(
         default=None, exclude=True, description="Shared slow-down after a 429; `False` for none."
     )
+    idempotency: bool = Field(
+        default=True,
+        description="On a tool: pay once for the same tool call, however often it is made.",
+    )
+    retry_unknown: bool = Field(
+        default=False,
+        description="Pay again where the answer of an earlier call of the key was lost.",
+    )
+    retry_lost: bool = Field(
+        default=False,
+        description="Pay again where an image of the key was paid for and is lost.",
+    )
     price_usd: float = Field(
         default=PRICE_USD,
         ge=0,
         allow_inf_nan=False,
-        description="Price of one image in US dollars, for budgets, costs and the ledger. The "
+        description="Price of one image in US dollars, for budgets, costs and the account. The "
         "default is the price in the API document.",
     )
     http_client: httpx.Client | None = Field(
@@ -147,6 +159,24 @@ class QwenImageSettings(BaseModel):
     @classmethod
     def _check_base_url(cls, value: str) -> str:
         return checked_base_url(value)
+
+    @field_serializer("account")
+    def _without_password(self, account: Any) -> str | None:
+        return None if account is None else str(getattr(account, "location", account))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_ledger(cls, given: Any) -> Any:
+        refuse_ledger(given)
+        return given
+
+    @model_validator(mode="after")
+    def _check_account(self) -> Self:
+        if self.account is not None and self.budget is not None and self.budget.account:
+            from langchain_qwen_image.account.chosen import account_of
+
+            account_of(self.account, None, sandbox=self.sandbox, budget=self.budget)
+        return self
 
     @model_validator(mode="after")
     def _check_sandbox(self) -> Self:
@@ -182,7 +212,7 @@ class QwenImageSettings(BaseModel):
         return await self.pipeline.afetch(result)
 
     def close(self) -> None:
-        """Close connections and ledger. Optional: a later call opens them again."""
+        """Close connections and account. Optional: a later call opens them again."""
         self.pipeline.close()
 
     async def aclose(self) -> None:
@@ -199,36 +229,6 @@ class QwenImageSettings(BaseModel):
         if name in QwenImageSettings.model_fields:
             self._pipelines = []
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy with some settings changed, and validate them."""
-        source = copy.deepcopy(self) if deep else self
-        shares_key = not deep and (not self.sandbox or "sandbox" in self.model_fields_set)
-        names = source.model_fields_set | ({"api_key"} if shares_key else set())
-        return type(self)(**{name: source.__dict__[name] for name in names} | dict(update or {}))
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy without key and connections; limiter, pace and store are shared, as a budget is."""
-        shared = {id(one): one for one in (self.rate_limiter, self.pace, self.save_to)}
-        return type(self)(**copy.deepcopy(self._copied_settings(), (memo or {}) | shared))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without key and connections: the copy reads the environment.
-
-        Raises:
-            TypeError: There is a rate limiter in memory, or something else that cannot be pickled.
-        """
-        if isinstance(self.rate_limiter, InMemoryRateLimiter):
-            raise TypeError(
-                "A rate limiter in memory cannot be pickled: the copy's would be a second one, and "
-                "together they would send faster. Pickle without rate_limiter, and give the copy "
-                "its own."
-            )
-        return _rebuild, (type(self), self._copied_settings())
-
-    def _copied_settings(self) -> dict[str, Any]:
-        names = self.model_fields_set - _NOT_COPIED
-        return {name: self.__dict__[name] for name in names}
-
     def _report_failure(self, error: BaseException, call_state: CallState) -> None:
         if call_state.may_be_billed(error) and not self.sandbox:
             report_cost(self.price_usd)
@@ -243,7 +243,3 @@ class QwenImageSettings(BaseModel):
 def may_repeat(error: BaseException) -> bool:
     """Say whether a repeat cannot buy a second image; `with_retry()` asks this by default."""
     return isinstance(error, QwenImageError) and error.is_retryable
-
-
-def _rebuild(kind: type[QwenImageSettings], settings: dict[str, Any]) -> QwenImageSettings:
-    return kind(**settings)

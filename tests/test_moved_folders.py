@@ -99,7 +99,7 @@ def test_books_that_are_named_may_be_anywhere(server: SandboxServer, bought: Pat
     """`account=` is a way out, and the marker stays what it was."""
     marker = read_marker(bought)
     file = books(bought)
-    _generator(server, _move(bought), ledger=file).invoke("a heron")
+    _generator(server, _move(bought), account=file).invoke("a heron")
     assert read_marker(bought.with_name("renamed")) == marker
     assert len(list(Account(file).calls())) == 2
 
@@ -109,7 +109,7 @@ def test_a_folder_that_an_account_was_named_for_is_not_used_without_it(
 ) -> None:
     """Where the argument is forgotten once, new books would pay for all of it again."""
     named = tmp_path / "all.db"
-    _generator(server, tmp_path / "images", ledger=named).invoke("a fox")
+    _generator(server, tmp_path / "images", account=named).invoke("a fox")
     with pytest.raises(AccountError, match="used with account=…"):
         _generator(server, tmp_path / "images").invoke("a fox")
     assert server.gateway.post_count == 1

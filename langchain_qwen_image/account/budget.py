@@ -109,6 +109,14 @@ class Budget:
         with self._given_back_if_interrupted(answer):
             return await asyncio.wrap_future(answer)
 
+    def check(self, usd: Decimal, images: int = 1) -> None:
+        """See whether an amount could be set aside now; nothing is.
+
+        Raises:
+            BudgetExceededError: It would go over a limit.
+        """
+        self.limits.check(self._store.totals(), usd, images)
+
     def settle(self, token: str, usd: Decimal, images: int = 1) -> None:
         """Turn a reservation into what was truly spent; a second time does nothing.
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 from uuid import uuid4
 
-from langchain_qwen_image.account.ledger import Ledger, LedgerCall, LedgerImage
+from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.account.records import LedgerCall, LedgerImage
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.pipeline.results import recorded_result
@@ -86,19 +87,19 @@ class Lookup:
 
         Raises:
             AccountError: The folder was moved away from its books.
-            ConfigurationError: There is no ledger, or no place where images are saved.
+            ConfigurationError: There is no account, or no place where images are saved.
         """
         store = pipeline.saver.store
-        if pipeline.ledger is None or store is None:
+        if pipeline.account is None or store is None:
             raise ConfigurationError(
-                "To be resumed, a bulk run needs save_to=… and a ledger. Set save_to=… to a "
-                "folder (with a ByteStore, set ledger=… too), or pass resume=False. Nothing was "
+                "To be resumed, a bulk run needs save_to=… and an account. Set save_to=… to a "
+                "folder (with a ByteStore, set account=… too), or pass resume=False. Nothing was "
                 "sent."
             )
         self._pipeline = pipeline
-        self._ledger: Ledger = pipeline.ledger
+        self._account: Account = pipeline.account
         if dry_run and pipeline.belonging is not None:
-            self._ledger = pipeline.belonging.to_read(pipeline.ledger)
+            self._account = pipeline.belonging.to_read(pipeline.account)
         self._store: ImageStore = store
         self._batch = batch
         self._dry_run = dry_run
@@ -119,7 +120,7 @@ class Lookup:
             return None
         if call.state == "answered":
             findings = self._settle(call, on_failure, item_id)
-            call = self._ledger.get(call.id) or call
+            call = self._account.get(call.id) or call
         match call.state:
             case "sent" | "unknown":
                 said = f": {call.message}" if call.message else ""
@@ -135,7 +136,7 @@ class Lookup:
 
     def find(self, item: str) -> LedgerCall | None:
         """Return the call that stands for a request, if there is one."""
-        return self._ledger.find_item(self._batch, item)
+        return self._account.find_key(self._pipeline.sender.base_url, self._batch, item)
 
     def _settle(
         self, call: LedgerCall, on_failure: Callable[[OSError], None], item_id: str | None
@@ -149,7 +150,7 @@ class Lookup:
                 raise
 
         now = datetime.now(UTC)
-        recovery = Recovery(self._ledger, self._store, fetch, dry_run=self._dry_run, now=now)
+        recovery = Recovery(self._account, self._store, fetch, dry_run=self._dry_run, now=now)
         return recovery.settle(call)
 
     def _without_image(self, call: LedgerCall, findings: Sequence[Finding]) -> PriorState:

@@ -3,8 +3,7 @@
 request ─► paid for already? ─► its turn ─► pipeline ─► outcome
            lookup              worker
 
-What the ledger knows to be paid for is not paid for again. What the gateway refuses because it
-came too soon is repeated, at a pace that all requests share.
+What was paid for is not paid for again. What came too soon is repeated, at a pace for all.
 """
 
 import asyncio
@@ -17,6 +16,7 @@ from itertools import count
 from anyio.from_thread import start_blocking_portal
 from langchain_core.runnables import RunnableConfig
 
+from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.lookup import BulkStatus, Lookup, RetryOptions, batch_name
 from langchain_qwen_image.bulk.request import BulkRequest
@@ -138,17 +138,17 @@ class BulkRun:
 
     @asynccontextmanager
     async def _claimed(self) -> AsyncIterator[None]:
-        ledger = self._caller.pipeline.ledger
-        if ledger is None:
+        account = (pipeline := self._caller.pipeline).account
+        if account is None or account.path is None:
             yield
             return
-        if self._caller.pipeline.is_due:
-            await in_thread(self._caller.pipeline.make_ready)
-        await ledger.claim(self._worker.batch)
+        if pipeline.is_due:
+            await in_thread(pipeline.make_ready)
+        await (ledger := Ledger(account.path)).claim(self._worker.batch)
         try:
             yield
         finally:
-            with suppress(AccountError):  # a full disk; the claim is void when this process ends
+            with suppress(AccountError):  # a full disk; it is void when this process ends
                 await ledger.release(self._worker.batch)
 
     async def _outcomes(

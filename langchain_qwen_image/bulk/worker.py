@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import TypeVar
-from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 
@@ -33,6 +32,7 @@ from langchain_qwen_image.errors import (
     SaveError,
 )
 from langchain_qwen_image.pipeline.bulk_item import BulkItem
+from langchain_qwen_image.pipeline.order import NO_KEY, CallKey
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
 
@@ -119,7 +119,10 @@ class Worker:
         Raises:
             RunStoppedError: It bought nothing, and the run ends.
         """
-        recorded_as = BulkItem(self.batch, item, uuid4().hex, pay_again, item_id)
+        key = NO_KEY
+        if self._caller.pipeline.account is not None:
+            key = CallKey(item, self.batch, retry_unknown=pay_again, retry_lost=pay_again)
+        recorded_as = BulkItem(key, item_id)
         try:
             work = partial(self._call, recorded_as)
             result = await self._caller.as_run(work, arguments, self._config)
@@ -145,7 +148,7 @@ class Worker:
             with self._counted():
                 result = await self.unless_stopped(lambda: pipeline.aresume(call, item_id=item_id))
         except QwenImageError as error:
-            now = await in_thread(pipeline.ledger.get, call.id) if pipeline.ledger else None
+            now = await in_thread(pipeline.account.get, call.id) if pipeline.account else None
             if now is not None and now.state == "refused":
                 return None
             status: BulkStatus = "unknown" if now and now.state == "unknown" else "unsaved"

@@ -184,8 +184,8 @@ def _with_budget(
 
     from langchain_qwen_image.account.budget import Budget
 
-    ledger = generator.pipeline.ledger
-    if ledger is None or not generator.pipeline.sender.price_usd:
+    ledger = generator.pipeline.account
+    if ledger is None or ledger.path is None or not generator.pipeline.sender.price_usd:
         return generator
     given = ledger.totals()  # what a killed run sent is reserved until its time is over
     most = given.spent_usd + given.reserved_usd + plan.max_usd

@@ -36,11 +36,11 @@ class BatchRun:
         self.failure: Exception | None = None
         self.status = 0
         self._generator, self._tally = generator, tally
-        ledger = generator.pipeline.ledger
-        assert ledger is not None  # noqa: S101 - a folder has one
-        self._ledger = ledger
+        account = generator.pipeline.account
+        assert account is not None and account.path is not None  # noqa: S101, PT018 - a folder's
+        self._account, self._path = account, account.path
         generator.pipeline.make_ready()
-        self._first = newest_call(ledger.path)
+        self._first = newest_call(self._path)
 
     def watch(self, requests: "Iterable[BulkRequest]", **options: Any) -> None:
         """Generate them all."""
@@ -59,7 +59,7 @@ class BatchRun:
         from langchain_qwen_image.bulk.lookup import batch_name
 
         batch = batch_name(self._generator.pipeline, resume=True)
-        return spend_after(self._ledger.path, self._first, batch)
+        return spend_after(self._path, self._first, batch)
 
     async def _take(self, run: "BulkRun") -> Exception | None:
         try:
@@ -90,7 +90,7 @@ class BatchRun:
         assert result is not None  # noqa: S101 - it was checked
         for image in result.images:
             try:
-                is_known = self._ledger.find_image(image.id) is not None
+                is_known = self._account.find_image(image.id) is not None
             except QwenImageError:
                 is_known = False
             if image.path is not None or (is_known and not is_inline(image.url or "")):

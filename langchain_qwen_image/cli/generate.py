@@ -222,8 +222,9 @@ def _rescue_inline(lost: "list[GeneratedImage]", result: "ImageGenerationResult"
 
 def ledger_of(pipeline: "Pipeline") -> Path:
     """Return the ledger's file; the command always has one."""
-    assert pipeline.ledger is not None  # noqa: S101 - it was given one
-    return pipeline.ledger.path
+    path = pipeline.account.path if pipeline.account is not None else None
+    assert path is not None  # noqa: S101 - it was given one
+    return path
 
 
 def _look_there(pipeline: "Pipeline") -> str:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.runnables import RunnableConfig
+
 from langchain_qwen_image.wire.links import without_query
 
 if TYPE_CHECKING:
@@ -9,6 +11,12 @@ if TYPE_CHECKING:
 
 IDENTITY = {"ls_provider": "pixazo", "ls_model_name": "qwen-image"}
 """Metadata by which LangSmith groups the costs of runs."""
+
+
+def with_identity(config: RunnableConfig | None) -> RunnableConfig:
+    """Return a configuration by whose metadata LangSmith groups the costs of runs."""
+    given = config or {}
+    return {**given, "metadata": {**IDENTITY, **(given.get("metadata") or {})}}
 
 
 def report(result: "ImageGenerationResult") -> None:

@@ -1,18 +1,15 @@
 """Puts a pipeline together from settings."""
 
 from functools import partial
-from os import PathLike
 from typing import Any, Literal, Protocol
 
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 
-from langchain_qwen_image.account.belonging import Belonging
 from langchain_qwen_image.account.budget import Budget
-from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account.chosen import Location, account_of
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.paces import Paces
-from langchain_qwen_image.account.places import books_of
 from langchain_qwen_image.checks.preflight import preflight
 from langchain_qwen_image.concurrency.process import OncePerProcess
 from langchain_qwen_image.pipeline.pipeline import Pipeline
@@ -34,7 +31,7 @@ class PipelineSettings(Protocol):
     price_usd: float
     save_to: SaveTo | None
     max_image_bytes: int
-    ledger: str | PathLike[str] | None
+    account: Location | None
     budget: Budget | None
     rate_limiter: BaseRateLimiter | None
     pace: Pace | Literal[False] | None
@@ -70,14 +67,15 @@ def assemble(settings: PipelineSettings) -> Pipeline:
         max_image_bytes=settings.max_image_bytes,
     )
     store = None if settings.save_to is None else open_store(settings.save_to)
-    place = books_of(settings.ledger, folder_of(store), sandbox=settings.sandbox)
-    ledger = None if place is None else Ledger(place.location)
+    account, belonging = account_of(
+        settings.account, folder_of(store), sandbox=settings.sandbox, budget=settings.budget
+    )
     return Pipeline(
         sender=sender,
         saver=ImageSaver(fetcher, store),
         saves=store is not None,
-        ledger=ledger,
-        belonging=None if place is None else Belonging(place),
+        account=account,
+        belonging=belonging,
         budget=settings.budget,
         rate_limiter=settings.rate_limiter,
         paces=Paces(settings.pace),
@@ -85,7 +83,7 @@ def assemble(settings: PipelineSettings) -> Pipeline:
             partial(
                 preflight,
                 folder=folder_of(store),
-                ledger=None if ledger is None else ledger.path,
+                ledger=None if account is None else account.path,
                 sandbox=settings.sandbox,
                 own_http_client=bool(settings.http_client or settings.http_async_client),
                 base_url=sender.base_url,

@@ -2,20 +2,16 @@
 
 from typing import NamedTuple
 
+from langchain_qwen_image.pipeline.order import CallKey
+
 
 class BulkItem(NamedTuple):
     """Place of a call in a bulk run: paid for once, and known again when the run is resumed.
 
     Attributes:
-        batch: The run's name.
-        item: The request's name in it.
-        call_id: The call's name; the same when the run asks again after it bought nothing.
-        pay_again: Ask also where an earlier call may have been billed.
+        key: The request's name in the run, and what may be paid for once more.
         item_id: The caller's own id of the request, for file names and sidecars.
     """
 
-    batch: str
-    item: str
-    call_id: str
-    pay_again: bool = False
+    key: CallKey
     item_id: str | None = None

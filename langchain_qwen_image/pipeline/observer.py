@@ -4,6 +4,7 @@ from typing import Protocol
 
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.transport.answer import RawAnswer
+from langchain_qwen_image.transport.call import Lease
 from langchain_qwen_image.wire.answer import QueuedAnswer
 
 
@@ -18,8 +19,8 @@ class Observer(Protocol):
     def advice(self) -> str:
         """What to do about a queued answer that does not come in time."""
 
-    async def before_post(self) -> None:
-        """Do what must be done before each POST leaves."""
+    async def before_post(self) -> Lease | None:
+        """Do what must be done before each POST leaves; return the time that it has."""
 
     async def before_wait(self, error: QwenImageError, seconds: float) -> None:
         """Do what must be done when a POST bought nothing and is to be repeated."""

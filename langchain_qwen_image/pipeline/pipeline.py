@@ -10,15 +10,16 @@ from typing import Any
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.concurrency.runtime import Runtime, run_blocking
 from langchain_qwen_image.errors import CallInProgressError, RequestTimeoutError
-from langchain_qwen_image.pipeline.bulk_item import BulkItem
+from langchain_qwen_image.pipeline.by_key import KeyedSteps
 from langchain_qwen_image.pipeline.cancellation import (
     CallState,
     finish_in_background,
     finish_in_helper,
 )
+from langchain_qwen_image.pipeline.order import NO_KEY, CallKey, Order
 from langchain_qwen_image.pipeline.progress import Progress
 from langchain_qwen_image.pipeline.shared_call import CutOffError, SharedCall
-from langchain_qwen_image.pipeline.steps import Steps
+from langchain_qwen_image.pipeline.shared_calls import SharedCalls
 from langchain_qwen_image.rendering.spinner import waiting
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
@@ -27,7 +28,7 @@ logger = logging.getLogger("langchain_qwen_image")
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline(Steps):
+class Pipeline(KeyedSteps):
     """The steps of a call as blocking and asynchronous methods."""
 
     def generate(
@@ -35,46 +36,67 @@ class Pipeline(Steps):
         arguments: QwenImageInput,
         call_state: CallState,
         *,
-        item: BulkItem | None = None,
+        key: CallKey = NO_KEY,
+        item_id: str | None = None,
+        max_retries: int | None = None,
+        has_turn: bool = False,
         inline: bool = False,
+        joins: bool = True,
     ) -> ImageGenerationResult:
-        """Generate and save.
+        """Generate and save, or hand out what an earlier call of the key bought.
 
         Args:
             arguments: What to generate, checked.
             call_state: A new one; after an error it says whether a POST was out.
-            item: Place of the call in a bulk run, which repeats refused calls itself.
+            key: By what the call is known in its account, and what may be paid for once more.
+            item_id: The caller's own id of the request, for file names and sidecars.
+            max_retries: Extra attempts, by default those of the settings.
+            has_turn: Its turn in the pace was waited for, as a bulk run does.
             inline: Save also an image that came inside the answer and has no store.
+            joins: Wait for an equal call that is under way: without a key, one of the same tool
+                call id and arguments.
 
         Raises:
             QwenImageError: No image came.
         """
-        steps = partial(self._generate, self.blocking, arguments, call_state, item, inline=inline)
-        name = _name_of(arguments, call_state)
+        order = Order(key, item_id, max_retries, has_turn, inline)
+        steps = partial(self._generate, self.blocking, arguments, call_state, order)
+        name = self._name_of(arguments, call_state, key) if joins else None
+        by_key = key.key is not None
+        share = partial(self._share, name=name, call_state=call_state, steps=steps, by_key=by_key)
         with waiting():
-            return finish_in_helper(
-                partial(self._share, self.blocking, name, call_state, steps), call_state
-            )
+            return finish_in_helper(partial(share, self.blocking), call_state)
 
     async def agenerate(
         self,
         arguments: QwenImageInput,
         call_state: CallState,
         *,
-        item: BulkItem | None = None,
+        key: CallKey = NO_KEY,
+        item_id: str | None = None,
+        max_retries: int | None = None,
+        has_turn: bool = False,
         inline: bool = False,
+        joins: bool = True,
     ) -> ImageGenerationResult:
         """Async twin of `generate`; a repeated tool call gets what a cancelled one bought."""
-        steps = partial(self._generate, self.asyncio, arguments, call_state, item, inline=inline)
-        name = _name_of(arguments, call_state)
+        order = Order(key, item_id, max_retries, has_turn, inline)
+        steps = partial(self._generate, self.asyncio, arguments, call_state, order)
+        name = self._name_of(arguments, call_state, key) if joins else None
         with waiting():
-            return await self._share(self.asyncio, name, call_state, steps)
+            return await self._share(
+                self.asyncio,
+                name=name,
+                call_state=call_state,
+                steps=steps,
+                by_key=key.key is not None,
+            )
 
     def resume(self, call: LedgerCall, *, item_id: str | None = None) -> ImageGenerationResult:
         """Go on asking for the answer of a call that the gateway queued; nothing is sent again.
 
         Args:
-            call: A call of this pipeline's ledger, in state `queued`.
+            call: A call of this pipeline's account, in state `queued`.
             item_id: The caller's own id of the request, for file names and sidecars.
 
         Raises:
@@ -112,27 +134,38 @@ class Pipeline(Steps):
         return await finish_in_background(self._fetch(self.asyncio, result, item_id), CallState())
 
     def close(self) -> None:
-        """Close connections and ledger; a later call opens them again."""
+        """Close connections and account; a later call opens them again."""
         self.sender.close()
         self.saver.close()
-        if self.ledger is not None:
-            self.ledger.close()
+        if self.account is not None:
+            self.account.close()
 
     async def aclose(self) -> None:
         """Async twin of `close`, for the running loop's connections."""
         await self.sender.aclose()
         self.close()
 
+    def _name_of(self, arguments: QwenImageInput, call_state: CallState, key: CallKey) -> Hashable:
+        """Return by what a call is known to others like it in this process; None if it is not."""
+        if key.key is not None and self.account is not None:
+            books = (self.account.location, self.sender.base_url)
+            return (*books, key.run, key.key, arguments)
+        tool_call_id = call_state.tool_call_id
+        return (tool_call_id, arguments) if tool_call_id and key.key is None else None
+
     async def _share(
         self,
         runtime: Runtime,
+        *,
         name: Hashable,
         call_state: CallState,
         steps: Callable[[], Coroutine[Any, Any, ImageGenerationResult]],
+        by_key: bool,
     ) -> ImageGenerationResult:
         """Make a call, or wait for the one of that name that another caller makes."""
+        calls = _BY_KEY if by_key else self.shared
         while True:
-            with self.shared.taking_part(name, call_state) as caller, _again_if_cut_off():
+            with calls.taking_part(name, call_state) as caller, _again_if_cut_off(by_key):
                 if caller.leads:
                     await runtime.either(partial(caller.lead, run_blocking), caller.alead, steps)
                 elif not await runtime.either(caller.wait, caller.await_end, self.sender.timeout):
@@ -145,19 +178,20 @@ class Pipeline(Steps):
                 return result.as_replayed()
 
 
-def _name_of(arguments: QwenImageInput, call_state: CallState) -> Hashable:
-    """Return by what a call is known to others like it; None if it is not."""
-    tool_call_id = call_state.tool_call_id
-    return (tool_call_id, arguments) if tool_call_id else None
+_BY_KEY: SharedCalls[ImageGenerationResult] = SharedCalls(keeps=False)
+"""Calls under way by their keys, of all pipelines: an account is shared by them."""
 
 
 @contextmanager
-def _again_if_cut_off() -> Iterator[None]:
-    """Let a caller that waited try again where the call ended with its loop, and paid nothing."""
+def _again_if_cut_off(by_key: bool) -> Iterator[None]:
+    """Let a caller that waited try again where the call ended with its loop.
+
+    By its key the account knows then whether it may be paid for.
+    """
     try:
         yield
     except CutOffError as error:
-        if not error.was_paying:
+        if by_key or not error.was_paying:
             return
     else:
         return

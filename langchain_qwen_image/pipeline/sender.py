@@ -1,7 +1,6 @@
 """Sends the POST of a call until there is an answer, and asks for one that the gateway queued.
 
-The only place that pays. What may be sent again is decided in `wire.retry`, what an answer means in
-`wire.response`, and what became of one POST in `transport.post`.
+The only place that pays. `wire.retry` decides what is sent again, `wire.response` what it means.
 """
 
 import logging
@@ -30,7 +29,7 @@ from langchain_qwen_image.pipeline.queue import wait_in_queue
 from langchain_qwen_image.pipeline.turns import Turns
 from langchain_qwen_image.schemas import QwenImageInput
 from langchain_qwen_image.transport.answer import RawAnswer
-from langchain_qwen_image.transport.call import Call
+from langchain_qwen_image.transport.call import Call, Lease
 from langchain_qwen_image.transport.gateway import GatewayConnection
 from langchain_qwen_image.transport.pool import CONNECT_SECONDS
 from langchain_qwen_image.wire.answer import QueuedAnswer, WireAnswer
@@ -126,8 +125,8 @@ class Sender:
         for attempt in count(1):
             if turns is not None:
                 await turns.wait()
-            await observer.before_post()
-            outcome = await self._attempt(runtime, wire, call_state, observer, attempt)
+            lease = await observer.before_post()
+            outcome = await self._attempt(runtime, wire, call_state, observer, attempt, lease)
             pause = 0.0 if turns is None or call_state.abandoned else await turns.tell(outcome)
             if isinstance(outcome, WireAnswer):
                 return outcome
@@ -197,10 +196,11 @@ class Sender:
         call_state: CallState,
         observer: Observer,
         attempt: int,
+        lease: Lease | None,
     ) -> WireAnswer | QueuedAnswer | QwenImageError:
-        call = call_state.start_post(CONNECT_SECONDS, self.timeout)
-        started = time.monotonic()
+        call = call_state.start_post(CONNECT_SECONDS, self.timeout, lease)
         logger.debug("POST %s, attempt %d", wire.url, attempt)
+        started = time.monotonic()
         try:
             raw = await runtime.either(
                 self._connection.post, self._connection.apost, wire, call, self.timeout

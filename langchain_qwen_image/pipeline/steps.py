@@ -3,16 +3,16 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
-from uuid import uuid4
 
 from langchain_core.rate_limiters import BaseRateLimiter
 
+from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.belonging import Belonging
 from langchain_qwen_image.account.budget import Budget
-from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account.leases import CallTakenError
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.paces import Paces
 from langchain_qwen_image.account.records import LedgerCall
@@ -20,9 +20,10 @@ from langchain_qwen_image.concurrency.process import OncePerProcess
 from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Runtime
 from langchain_qwen_image.defaults import MAX_IMAGE_BYTES
 from langchain_qwen_image.errors import ConfigurationError, DownloadError, QwenImageError
-from langchain_qwen_image.pipeline.bulk_item import BulkItem
+from langchain_qwen_image.pipeline.books import Books
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.candidates import confirmed
+from langchain_qwen_image.pipeline.order import Order
 from langchain_qwen_image.pipeline.progress import Progress
 from langchain_qwen_image.pipeline.recorder import Recorder
 from langchain_qwen_image.pipeline.results import result_of
@@ -33,7 +34,11 @@ from langchain_qwen_image.pipeline.turns import Turns
 from langchain_qwen_image.pipeline.watch import Watch
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
+from langchain_qwen_image.transport.pool import CONNECT_SECONDS
 from langchain_qwen_image.wire.answer import QueuedAnswer
+from langchain_qwen_image.wire.request import WireRequest
+
+_SPARE_SECONDS = 10.0
 
 logger = logging.getLogger("langchain_qwen_image")
 
@@ -45,7 +50,7 @@ class Steps:
     sender: Sender
     saver: ImageSaver
     saves: bool = False
-    ledger: Ledger | None = None
+    account: Account | None = None
     budget: Budget | None = None
     rate_limiter: BaseRateLimiter | None = None
     paces: Paces = field(default_factory=Paces, repr=False)
@@ -61,7 +66,7 @@ class Steps:
         """Whether `make_ready` has something to do: before the first call, and after a change."""
         if self.preflight is not None and self.preflight.is_due:
             return True
-        books, account = self.belonging, self.ledger
+        books, account = self.belonging, self.account
         return books is not None and account is not None and books.is_due(account)
 
     def make_ready(self) -> None:
@@ -73,48 +78,69 @@ class Steps:
         """
         if self.preflight is not None and self.preflight.is_due:
             self.preflight()
-        if self.belonging is not None and self.ledger is not None:
-            self.belonging.ready(self.ledger)
+        if self.belonging is not None and self.account is not None:
+            self.belonging.ready(self.account)
 
-    async def _generate(
+    async def _send(
         self,
         runtime: Runtime,
+        books: Books,
+        wire: WireRequest,
         arguments: QwenImageInput,
         call_state: CallState,
-        item: BulkItem | None,
-        *,
-        inline: bool,
+        order: Order,
+        call_id: str,
+        attempts: int,
     ) -> ImageGenerationResult:
-        wire = self.sender.prepare(arguments)
-        call_id = uuid4().hex if item is None else item.call_id
-        max_retries = self.sender.max_retries if item is None else 0
-        watch = self._watch(runtime, call_id, call_state.tool_call_id)
-        if self.is_due:
-            await runtime.beside(self.make_ready)
+        """Send a call that has bought nothing so far, and save what it buys.
+
+        Raises:
+            CallTakenError: Another caller has sent it meanwhile; nothing was sent by this one.
+        """
+        watch = Watch(
+            Recorder(books, call_id, attempts=attempts),
+            Progress(runtime, call_id, call_state.tool_call_id),
+        )
         await watch.progress.tell("waiting")
-        await watch.recorder.reserved(arguments, self.sender.base_url, item)
+        if order.key.key is not None:
+            await books.check_budget(self.sender.base_url)
+        retries = self.sender.max_retries if order.max_retries is None else order.max_retries
         try:
             answer = await self.sender.send(
                 runtime,
                 wire,
                 call_state,
                 watch,
-                max_retries=max_retries,
-                turns=self._turns(runtime, item),
+                max_retries=retries,
+                turns=self._turns(runtime, order),
             )
             answer, problem = await confirmed(runtime, self.saver, answer)
+        except CallTakenError:
+            raise
         except BaseException as error:
-            await watch.recorder.failed(error, billed=call_state.may_be_billed(error))
+            failed = partial(_failed, watch.recorder, error, call_state.may_be_billed(error))
+            await runtime.to_the_end(failed)
             raise
         result = result_of(self.sender, call_id, arguments, answer)
         await watch.recorder.succeeded(result, answer.billed_images)
-        item_id = None if item is None else item.item_id
-        return await self._received(runtime, watch, result, problem, item_id, inline=inline)
+        return await self._received(
+            runtime, watch, result, problem, order.item_id, inline=order.inline
+        )
 
     async def _resume(
-        self, runtime: Runtime, call: LedgerCall, item_id: str | None
+        self,
+        runtime: Runtime,
+        call: LedgerCall,
+        item_id: str | None,
+        *,
+        is_paid: bool = False,
     ) -> ImageGenerationResult:
-        watch = self._watch(runtime, call.id, None, queued_at=call.updated_at)
+        """Go on asking for a queued call; `is_paid`: its cost was told of the call that sent it."""
+        books = self._books(runtime)
+        watch = Watch(
+            Recorder(books, call.id, attempts=call.attempts, queued_at=call.updated_at),
+            Progress(runtime, call.id, None),
+        )
         queued = QueuedAnswer(call.request_id, call.polling_path or "", "QUEUED")
         try:
             answer = await self.sender.wait(runtime, queued, watch)
@@ -128,6 +154,8 @@ class Steps:
         arguments = QwenImageInput.model_construct(prompt=call.prompt, **call.parameters)
         result = result_of(self.sender, call.id, arguments, answer)
         await watch.recorder.succeeded(result, answer.billed_images)
+        if is_paid:
+            result = result.as_replayed()
         return await self._received(runtime, watch, result, problem, item_id, inline=True)
 
     async def _received(
@@ -141,7 +169,7 @@ class Steps:
         inline: bool,
     ) -> ImageGenerationResult:
         """Save what is bought and booked."""
-        await watch.progress.tell("received", cost_usd=result.cost_usd, replayed=False)
+        await watch.progress.tell("received", cost_usd=result.cost_usd, replayed=result.replayed)
         for warning in result.warnings:
             logger.warning("call %s: %s", result.call_id, warning)
         for image in result.images:
@@ -173,12 +201,13 @@ class Steps:
             if isinstance(given, ImageGenerationResult)
             else ImageGenerationResult.from_artifact(given)
         )
-        recorder = self._recorder(runtime, "")
+        recorder = Recorder(self._books(runtime), result.call_id or "")
         for image in result.images:
             image.bind(self.saver)
             if self.saver.wants(image, inline=True):
                 await runtime.beside(self.saver.save_or_raise, image, result, item_id=item_id)
-                await recorder.saved(image)
+                if await runtime.beside(self._is_known, image.id):
+                    await recorder.saved(image)
         return result
 
     @property
@@ -188,33 +217,29 @@ class Steps:
             return None
         return self.paces.of(self.sender.base_url, self.sender.key_at_hand)
 
-    def _turns(self, runtime: Runtime, item: BulkItem | None) -> Turns | None:
+    def _turns(self, runtime: Runtime, order: Order) -> Turns | None:
         """Return the turns of a call; a bulk run waits for its own."""
-        pace = self.pace if item is None else None
+        pace = None if order.has_turn else self.pace
         return None if pace is None else Turns(pace, runtime, self.sender.timeout)
 
-    def _watch(
-        self,
-        runtime: Runtime,
-        call_id: str,
-        tool_call_id: str | None,
-        *,
-        queued_at: datetime | None = None,
-    ) -> Watch:
-        return Watch(
-            self._recorder(runtime, call_id, queued_at), Progress(runtime, call_id, tool_call_id)
+    def _is_known(self, image_id: str) -> bool:
+        """Say whether an image is in the account; another tool's is not."""
+        return self.account is not None and self.account.find_image(image_id) is not None
+
+    def _books(self, runtime: Runtime) -> Books:
+        budget = self.budget
+        is_apart = budget is not None and budget.account is None
+        return Books(
+            runtime,
+            account=self.account,
+            budget=budget if is_apart else None,
+            limits=() if budget is None or is_apart else (budget.limits,),
+            rate_limiter=self.rate_limiter,
+            price=Decimal(str(self.sender.price_usd)),
+            lease_seconds=CONNECT_SECONDS + self.sender.timeout + _SPARE_SECONDS,
+            max_raw_bytes=self.max_raw_bytes,
         )
 
-    def _recorder(
-        self, runtime: Runtime, call_id: str, queued_at: datetime | None = None
-    ) -> Recorder:
-        return Recorder(
-            runtime,
-            call_id,
-            Decimal(str(self.sender.price_usd)),
-            ledger=self.ledger,
-            budget=self.budget,
-            rate_limiter=self.rate_limiter,
-            max_raw_bytes=self.max_raw_bytes,
-            queued_at=queued_at,
-        )
+
+async def _failed(recorder: Recorder, error: BaseException, billed: bool, world: Runtime) -> None:
+    await recorder.in_world(world).failed(error, billed=billed)

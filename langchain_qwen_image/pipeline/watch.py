@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from langchain_qwen_image.account.leases import Lease
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.pipeline.progress import Progress
 from langchain_qwen_image.pipeline.recorder import Recorder
@@ -19,9 +20,9 @@ class Watch:
     @property
     def advice(self) -> str:
         """What to do about a queued answer that does not come in time."""
-        if self.recorder.has_ledger:
+        if self.recorder.has_account:
             return "`qwen-image recover` asks for it again, free of charge."
-        return "It cannot be recovered, because there is no ledger; set save_to=… or ledger=…."
+        return "It cannot be recovered, because there is no account; set save_to=… or account=…."
 
     async def queued(self, answer: QueuedAnswer) -> None:
         """Book where to ask for the answer, then tell of it."""
@@ -32,10 +33,11 @@ class Watch:
         """Keep an answer in which no image was found for certain."""
         await self.recorder.unread(answer)
 
-    async def before_post(self) -> None:
+    async def before_post(self) -> Lease | None:
         """Wait for the rate limiter and book the POST, then tell that it leaves."""
-        await self.recorder.sent()
+        lease = await self.recorder.sent()
         await self.progress.tell("sent")
+        return lease
 
     async def before_wait(self, error: QwenImageError, seconds: float) -> None:
         """Book that a POST was not billed, then tell that it is repeated."""

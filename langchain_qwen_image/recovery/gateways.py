@@ -107,7 +107,7 @@ class Gateways:
                     base_url=SANDBOX_URL if is_sandbox else self.base_url,
                     sandbox=is_sandbox,
                     save_to=self._save_to,
-                    ledger=self._account.path,
+                    account=self._account,
                     timeout=_ASK_SECONDS,
                 )
             return self._settings[is_sandbox]

@@ -47,6 +47,10 @@ class ImageReader:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
+    def of_another(self, store: ImageStore) -> Self:
+        """Return one like it that reads from another store."""
+        return type(self)(self._fetcher, store)
+
     @property
     def store(self) -> ImageStore | None:
         """Where images are saved, if anywhere."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from langchain_qwen_image._version import __version__
 from langchain_qwen_image.gateway_schemas import TextToImageRequest
-from langchain_qwen_image.schemas import NEGATIVE_PROMPT_LIMIT, PROMPT_LIMIT, QwenImageInput
+from langchain_qwen_image.schemas import MODEL, NEGATIVE_PROMPT_LIMIT, PROMPT_LIMIT, QwenImageInput
 
 ENDPOINT = "/qwen-image/v1/generateMultimodeTextToImageRequest"
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
@@ -21,6 +21,10 @@ class WireRequest:
     body: bytes
     prompt: str = field(default="", repr=False)
     """What an answer may echo, so that its words are taken for no verdict."""
+    operation: str = "generate"
+    """What is asked of the model."""
+    model: str = MODEL
+    """The model that is asked."""
 
     @property
     def key(self) -> str:

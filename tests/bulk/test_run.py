@@ -198,7 +198,7 @@ def test_an_image_that_was_not_fetched_is_fetched_free_of_charge(
         return original(*arguments)
 
     server.gateway.answer = answer  # type: ignore[method-assign]
-    elsewhere = generator_on(server, save_to=blocked / "sub", ledger=ledger)
+    elsewhere = generator_on(server, save_to=blocked / "sub", account=ledger)
     with pytest.raises(OSError, match="taken"):
         outcomes(elsewhere.generate_many(["a fox"]))
     assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["reused"]
@@ -299,7 +299,7 @@ def test_a_byte_store_resumes_too(
     """With a store for the images and a ledger beside it, a run is resumed."""
     store = InMemoryByteStore()
     for status in ("saved", "reused"):
-        generator = generator_on(server, save_to=store, ledger=tmp_path / "books.db")
+        generator = generator_on(server, save_to=store, account=tmp_path / "books.db")
         [outcome] = outcomes(generator.generate_many(["a fox"]))
         assert outcome.status == status
         assert outcome.result is not None
@@ -593,8 +593,8 @@ def test_failure_of_the_source_is_raised_at_the_end(
     ("settings", "options", "says"),
     [
         pytest.param({}, {}, "resume=False", id="no-place"),
-        pytest.param({"ledger": "x.db"}, {}, "save_to", id="ledger-alone"),
-        pytest.param({"save_to": InMemoryByteStore()}, {}, "ledger", id="store-alone"),
+        pytest.param({"account": "x.db"}, {}, "save_to", id="account-alone"),
+        pytest.param({"save_to": InMemoryByteStore()}, {}, "account", id="store-alone"),
         pytest.param({}, {"resume": False, "concurrency": 0}, "concurrency", id="concurrency"),
     ],
 )

@@ -94,7 +94,7 @@ def test_an_interrupted_call_is_whole(tmp_path: Path, server: SandboxServer) -> 
     path = tmp_path / "books.db"
     budget = Budget.file(path, max_images=10_000)
     generator = QwenImageGenerator(
-        api_key="test-key-0123456789", base_url=server.base_url, ledger=path, budget=budget
+        api_key="test-key-0123456789", base_url=server.base_url, account=path, budget=budget
     )
     generator.invoke("a fox")
     number = 0

@@ -23,10 +23,12 @@ from langchain_qwen_image import (
     QwenImageTool,
     errors,
 )
-from langchain_qwen_image.account.ledger import AlreadyAskedError, Ledger, LedgerCall
+from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.account.limits import Totals
+from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.client import QwenImageClient
-from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.pipeline.cancellation import CallState
+from langchain_qwen_image.pipeline.order import CallKey
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 from langchain_qwen_image.sandbox.gateway import Gateway
 
@@ -43,7 +45,7 @@ class WatchedGateway(Gateway):
 
     def answer(self, method: str, *rest: Any) -> Any:
         if method == "POST":
-            (call,) = Ledger(self.ledger).calls()
+            (call,) = Account(self.ledger).calls()
             self.seen.append((call.state, call.attempts, self.budget.reserved_usd))
         return super().answer(method, *rest)
 
@@ -74,7 +76,7 @@ def generator_on(server: SandboxServer | HeldServer, **settings: Any) -> QwenIma
 
 def calls(folder: Path) -> list[LedgerCall]:
     """Return what the ledger in a folder says."""
-    return list(Ledger(books(folder)).calls())
+    return list(Account(books(folder)).calls())
 
 
 def pictures(folder: Path) -> list[str]:
@@ -128,7 +130,7 @@ def test_books_and_budget_agree_on_every_outcome(
     budget_file: bool,
 ) -> None:
     """What may be billed is spent, what bought nothing is given back, and nothing stays open."""
-    budget = Budget.file(tmp_path / "spend.db", max_usd=1) if budget_file else Budget(max_usd=1)
+    budget = Budget.file(books(tmp_path), max_usd=1) if budget_file else Budget(max_usd=1)
     generator = generator_on(server, save_to=tmp_path, budget=budget)
     (outcome,) = call(generator, "batch", [f"sandbox:{name}"], return_exceptions=True)
     (row,) = calls(tmp_path)
@@ -220,8 +222,8 @@ class BrokenStore:
 
     release = settle
 
-    def totals(self) -> Any:
-        raise AssertionError
+    def totals(self) -> Totals:
+        return Totals()
 
 
 def test_a_paid_image_is_not_lost_over_the_budget(
@@ -231,7 +233,7 @@ def test_a_paid_image_is_not_lost_over_the_budget(
     budget = Budget(max_images=5, store=BrokenStore("settle"))  # type: ignore[arg-type]
     result = call(generator_on(server, save_to=tmp_path, budget=budget), "invoke", "a fox")
     assert result.image.path is not None
-    assert "ledger or the budget could not be written" in caplog.text
+    assert "the budget could not be written" in caplog.text
 
 
 def test_failure_of_the_budget_does_not_hide_the_error(server: SandboxServer, call: Call) -> None:
@@ -258,10 +260,11 @@ def test_nothing_is_sent_when_a_book_cannot_be_written(
     (tmp_path / "not-a-folder").write_text("")
     place = tmp_path / "not-a-folder" / "books.db"
     budget = Budget(max_images=1)
-    settings: dict[str, Any] = {"ledger": place, "budget": budget}
+    settings: dict[str, Any] = {"account": place, "budget": budget}
     if broken == "budget":
         settings = {"budget": Budget.file(place, max_images=1)}
-    with pytest.raises(errors.ConfigurationError, match=r"(?i)nothing was sent"):
+    kinds = (errors.ConfigurationError, errors.AccountError)
+    with pytest.raises(kinds, match=r"(?i)nothing was sent"):
         call(generator_on(server, **settings), "invoke", "a fox")
     assert server.gateway.post_count == 0
     assert budget.remaining_images == 1
@@ -277,11 +280,10 @@ def test_a_ledger_that_fails_after_the_post_loses_no_image(
     """When the disk fills up between POST and answer, the image comes all the same."""
 
     def fail(*_: Any, **__: Any) -> Any:
-        raise sqlite_failure
+        raise OSError(28, "No space left on device")
 
-    sqlite_failure = OSError(28, "No space left on device")
-    monkeypatch.setattr(Ledger, "answered", fail)
-    monkeypatch.setattr(Ledger, "saved", fail)
+    monkeypatch.setattr(Account, "answered", fail)
+    monkeypatch.setattr(Account, "saved", fail)
     result = call(generator_on(server, save_to=tmp_path), "invoke", "a fox")
     assert result.image.path is not None
     assert caplog.text.count("No space left on device") == 2
@@ -355,7 +357,7 @@ def test_a_image_can_be_fetched_later(
 ) -> None:
     """A result, or what a message carries of it, is saved later without a POST, and booked."""
     ledger = books(tmp_path)
-    first = call(generator_on(server, ledger=ledger), "invoke", "a fox")
+    first = call(generator_on(server, account=ledger), "invoke", "a fox")
     assert first.image.path is None
     given = {
         "result": first,
@@ -529,13 +531,13 @@ def test_a_saved_image_that_is_gone_is_read_from_its_link(
 def test_an_item_of_a_bulk_run_is_bought_once(
     server: SandboxServer, call: Call, tmp_path: Path
 ) -> None:
-    """A second call for the same item sends nothing, and gives back what it had set aside."""
+    """A second call for the same item sends nothing, and takes nothing from a budget."""
     budget = Budget(max_images=5)
     pipeline = generator_on(server, save_to=tmp_path, budget=budget).pipeline
     arguments = QwenImageInput(prompt="a fox")
-    call(pipeline, "generate", arguments, CallState(), item=BulkItem("run", "1", "c1"))
-    with pytest.raises(AlreadyAskedError):
-        call(pipeline, "generate", arguments, CallState(), item=BulkItem("run", "1", "c2"))
+    first = call(pipeline, "generate", arguments, CallState(), key=CallKey("1", "run"))
+    again = call(pipeline, "generate", arguments, CallState(), key=CallKey("1", "run"))
+    assert (again.image.path, again.replayed) == (first.image.path, True)
     assert server.gateway.post_count == 1
     assert (budget.images, budget.reserved_usd) == (1, 0)
 

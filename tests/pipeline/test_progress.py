@@ -119,8 +119,8 @@ def test_events_name_their_call(server: SandboxServer, call: Call, tmp_path: Any
     one = tool(server, save_to=tmp_path)
     message = call(one, "invoke", TOOL_CALL, config={"callbacks": [listener]})
     events = [data for _, data in listener.heard]
-    assert one.pipeline.ledger is not None
-    (entry,) = one.pipeline.ledger.calls()
+    assert one.pipeline.account is not None
+    (entry,) = one.pipeline.account.calls()
     assert {event["call_id"] for event in events} == {entry.id}
     assert {event["tool_call_id"] for event in events} == {"c7"}
     seconds = [event["seconds"] for event in events]

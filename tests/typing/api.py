@@ -46,7 +46,7 @@ def settings(client: httpx.Client, async_client: httpx.AsyncClient, budget: Budg
         prompt_extend=False,
         save_to=Path("images"),
         max_image_bytes=1_000_000,
-        ledger=Path("calls.db"),
+        account=Path("calls.db"),
         budget=budget,
         price_usd=0.045,
         http_client=client,

@@ -1,0 +1,54 @@
+"""Copies and pickles of settings: never with the key, and never with a second limit."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Self
+
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from pydantic import BaseModel
+
+_NOT_COPIED = frozenset({"api_key", "http_client", "http_async_client"})
+_SHARED = ("rate_limiter", "pace", "save_to", "account")
+
+
+class CopiedSettings(BaseModel):
+    """Settings that may be copied and pickled, as LangChain does with runnables and tools."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy with some settings changed, and validate them."""
+        source = copy.deepcopy(self) if deep else self
+        is_environments = self.__dict__["sandbox"] and "sandbox" not in self.model_fields_set
+        shares_key = not deep and not is_environments
+        names = source.model_fields_set | ({"api_key"} if shares_key else set())
+        return type(self)(**{name: source.__dict__[name] for name in names} | dict(update or {}))
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy without key and connections: the copy reads the environment.
+
+        Limiter, pace, store and account are shared, as a budget is: a second one would be another
+        limit.
+        """
+        shared = {id(one): one for one in map(self.__dict__.get, _SHARED)}
+        return type(self)(**copy.deepcopy(self._copied_settings(), (memo or {}) | shared))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without key and connections: the copy reads the environment.
+
+        Raises:
+            TypeError: There is a rate limiter in memory, or something else that cannot be pickled.
+        """
+        if isinstance(self.__dict__["rate_limiter"], InMemoryRateLimiter):
+            raise TypeError(
+                "A rate limiter in memory cannot be pickled: the copy's would be a second one, and "
+                "together they would send faster. Pickle without rate_limiter, and give the copy "
+                "its own."
+            )
+        return _rebuild, (type(self), self._copied_settings())
+
+    def _copied_settings(self) -> dict[str, Any]:
+        names = self.model_fields_set - _NOT_COPIED
+        return {name: self.__dict__[name] for name in names}
+
+
+def _rebuild(kind: type[CopiedSettings], settings: dict[str, Any]) -> CopiedSettings:
+    return kind(**settings)
