@@ -43,7 +43,7 @@ class Abandonable(Protocol):
 
 
 class _Kept:
-    """What goes on to its end, whoever waits for it."""
+    """What goes on to its end, whether or not anyone waits for it."""
 
     abandoned = False
     paying = True
