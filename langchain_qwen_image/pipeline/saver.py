@@ -2,9 +2,13 @@
 
 import logging
 import tempfile
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache, partial
 
+from langchain_qwen_image.account.reader import AccountReader
+from langchain_qwen_image.download.fetcher import Fetcher
+from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.storage.opening import ImageStore, open_store
 from langchain_qwen_image.storage.reader import ImageReader, make_fetcher, note_info
@@ -19,6 +23,16 @@ class ImageSaver(ImageReader):
 
     Under asyncio the caller runs `save` in a thread: a cancelled task must not lose an image.
     """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        store: ImageStore | None = None,
+        account: AccountReader | None = None,
+    ) -> None:
+        """Take what fetches links, where images are saved, and the account of their calls."""
+        super().__init__(fetcher, store)
+        self._account = account
 
     def wants(self, image: GeneratedImage, *, inline: bool) -> bool:
         """Say whether an image is to be saved.
@@ -62,11 +76,39 @@ class ImageSaver(ImageReader):
             SaveError: The disk is full, or the folder cannot be written.
         """
         saved = (self._store or _last_resort()).save(
-            partial(self._fetch, image), _sidecar(image, result, item_id)
+            partial(self._fetch, image), self._sidecar(image, result, item_id)
         )
         note_info(image, saved.info)
         image.path, image.download_error = saved.path, None
         logger.info("image %s is saved at %s", image.id, saved.path)
+
+    def _sidecar(
+        self, image: GeneratedImage, result: ImageGenerationResult, item_id: str | None
+    ) -> Sidecar:
+        """Say what is known of an image; its call's key too, by which an account is rebuilt."""
+        call = None
+        if self._account is not None and result.call_id is not None:
+            with suppress(QwenImageError):  # the image matters more
+                call = self._account.get(result.call_id)
+        cost = result.first_cost_usd if result.replayed else result.cost_usd
+        return Sidecar(
+            image_id=image.id,
+            call_id=result.call_id,
+            item_id=item_id,
+            gateway=None if call is None else call.base_url,
+            run=None if call is None or not call.run else call.run,
+            key=None if call is None else call.key,
+            prompt=result.prompt,
+            parameters=result.parameters.model_dump(mode="json"),
+            model=result.model,
+            request_id=result.request_id,
+            finish_reason=result.finish_reason,
+            url=without_query(image.url or ""),
+            cost_usd=None if cost is None else Decimal(str(cost)),
+            created_at=result.created_at,
+            sandbox=result.sandbox,
+            warnings=tuple(result.warnings),
+        )
 
 
 def rescue(image: GeneratedImage, result: ImageGenerationResult) -> None:
@@ -78,22 +120,3 @@ def rescue(image: GeneratedImage, result: ImageGenerationResult) -> None:
 def _last_resort() -> ImageStore:
     """Return a temporary folder, for an image that came inline and was given no place."""
     return open_store(tempfile.mkdtemp(prefix="qwen-image-"))
-
-
-def _sidecar(image: GeneratedImage, result: ImageGenerationResult, item_id: str | None) -> Sidecar:
-    cost = result.first_cost_usd if result.replayed else result.cost_usd
-    return Sidecar(
-        image_id=image.id,
-        call_id=result.call_id,
-        item_id=item_id,
-        prompt=result.prompt,
-        parameters=result.parameters.model_dump(mode="json"),
-        model=result.model,
-        request_id=result.request_id,
-        finish_reason=result.finish_reason,
-        url=without_query(image.url or ""),
-        cost_usd=None if cost is None else Decimal(str(cost)),
-        created_at=result.created_at,
-        sandbox=result.sandbox,
-        warnings=tuple(result.warnings),
-    )

@@ -97,7 +97,7 @@ class Gateways:
                     gateway=self.base_url,
                 )
                 store = None if self._save_to is None else open_store(self._save_to)
-                self._savers[is_sandbox] = ImageSaver(fetcher, store)
+                self._savers[is_sandbox] = ImageSaver(fetcher, store, self._account)
             return self._savers[is_sandbox]
 
     def _of(self, *, is_sandbox: bool) -> QwenImageSettings:

@@ -213,6 +213,18 @@ def test_a_folder_that_lost_its_account_gets_a_new_one(
     assert server.gateway.post_count == 3
 
 
+def test_a_resumed_run_finds_its_images_in_a_rebuilt_account(
+    folder: Path, generator: QwenImageGenerator, server: SandboxServer
+) -> None:
+    """Sidecars name run and key, so that nothing is paid for twice."""
+    prompts = ["a fox", "a fox", "a heron"]
+    assert [one.status for one in generator.generate_many(prompts)] == ["saved"] * 3
+    _lose(folder)
+    assert _outcomes(list(recover(folder, rebuild=True))) == ["booked"] * 3
+    assert [one.status for one in generator.generate_many(prompts)] == ["reused"] * 3
+    assert server.gateway.post_count == 3
+
+
 def test_what_is_paid_for_and_missing_is_rebuilt_as_lost(
     folder: Path, generator: QwenImageGenerator
 ) -> None:
