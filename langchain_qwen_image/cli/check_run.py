@@ -139,9 +139,8 @@ class LiveRun:
             gateway=generator.base_url,
             watch=answers,
         )
-        return dataclasses.replace(
-            base, sender=sender, saver=ImageSaver(fetcher, base.saver.store), shared=base.shared
-        )
+        saver = ImageSaver(fetcher, base.saver.store, base.account)
+        return dataclasses.replace(base, sender=sender, saver=saver, shared=base.shared)
 
     def _finisher(self, say: Callable[[str], None]) -> "Callable[[asyncio.Task[Evidence]], None]":
         """Return what the first Ctrl-C does: what left is waited for, and nothing follows it."""

@@ -7,8 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from langchain_qwen_image.account.ledger import Ledger, LedgerCall
+from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.places import books_to_read
+from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.storage.paths import read_regular
@@ -86,12 +87,12 @@ def sidecars_of_ledger(folder: Path, names: Collection[str]) -> dict[str, Sideca
         path = books_to_read(folder)
         if not names or path.stat().st_size == 0:  # an empty file would become a ledger
             return {}
-        return _look_up(Ledger(path), names)
+        return _look_up(Account(path), names)
     except (QwenImageError, OSError):
         return {}
 
 
-def _look_up(ledger: Ledger, names: Collection[str]) -> dict[str, Sidecar]:
+def _look_up(ledger: Account, names: Collection[str]) -> dict[str, Sidecar]:
     try:
         return {
             Path(image.path).name: _as_sidecar(call)

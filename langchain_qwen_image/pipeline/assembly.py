@@ -72,7 +72,7 @@ def assemble(settings: PipelineSettings) -> Pipeline:
     )
     return Pipeline(
         sender=sender,
-        saver=ImageSaver(fetcher, store, ledger),
+        saver=ImageSaver(fetcher, store, account),
         saves=store is not None,
         account=account,
         belonging=belonging,
