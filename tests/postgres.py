@@ -159,7 +159,8 @@ def _start(session: int) -> Postgres:
         *("-o", f"-k {folder} -p {port} {given}"),
     )
     pid = int((data / "postmaster.pid").read_text().split("\n")[0])
-    subprocess.run(["sh", "-c", _END_WITH_SESSION, str(session), str(pid), folder], check=True)
+    shadow = ["sh", "-c", _END_WITH_SESSION, str(session), str(pid), folder]
+    subprocess.run(shadow, check=True, start_new_session=True)  # signals to the session miss it
     server = Postgres(folder, port, pid)
     execute(server, f"CREATE ROLE {CAREFUL} LOGIN PASSWORD '{PASSWORD}'")
     return server
