@@ -38,9 +38,9 @@ def test_a_path_of_any_bytes_finds_its_image(account: Account, name: bytes):
     assert call_of(account).images == (image,)
 
 
-@pytest.mark.parametrize("size", [2**31, 2**63 - 1])
+@pytest.mark.parametrize("size", [2**31, 10**11])
 def test_big_numbers_are_stored(account: Account, size: int):
-    """A whole number has 64 bits."""
+    """A size may have more than 32 bits."""
     walk(account, "asked sent answered")
     account.saved("c1-image", path="a.png", sha256="ab", size_bytes=size).result()
     assert call_of(account).images[0].size_bytes == size
