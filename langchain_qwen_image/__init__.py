@@ -9,6 +9,7 @@ from langchain_qwen_image._lazy import attach
 
 if TYPE_CHECKING:
     from langchain_qwen_image._version import __version__
+    from langchain_qwen_image.account.account import Account
     from langchain_qwen_image.account.budget import Budget
     from langchain_qwen_image.client import QwenImageClient
     from langchain_qwen_image.errors import QwenImageError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_qwen_image.toolkit import QwenImageToolkit
 
 _HOMES = {
+    "Account": "account.account",
     "Budget": "account.budget",
     "GeneratedImage": "result",
     "ImageGenerationResult": "result",
@@ -35,6 +37,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Account",
     "Budget",
     "GeneratedImage",
     "ImageGenerationResult",

@@ -21,7 +21,6 @@ from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.defaults import (
     BASE_URL,
     DATABASE_VARIABLE,
-    LEDGER_NAME,
     MAX_IMAGE_BYTES,
     MAX_RETRIES,
     PRICE_USD,
@@ -109,7 +108,7 @@ class QwenImageSettings(CopiedSettings):
         default=None,
         description="The books: the record of every call, and what may be spent. A path, a "
         f"`postgresql://` address or an `Account`. Default: what `{DATABASE_VARIABLE}` names, not "
-        f"in the sandbox; then `{LEDGER_NAME}` in the `save_to` folder; then none.",
+        f"in the sandbox; then a file next to the `save_to` folder; then none.",
     )
     budget: Budget | None = Field(
         default=None,

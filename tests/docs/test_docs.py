@@ -15,8 +15,8 @@ PAGES = {
     page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
-_SHOWN_ONLY = {"json", "toml", "yaml", "ini", "http", "mermaid", "sh"}
-"""`sh` is a command that needs a real key, and pays."""
+_SHOWN_ONLY = {"json", "toml", "yaml", "ini", "http", "mermaid", "sh", "sql"}
+"""`sh` is a command that needs a real key, and pays, or a server; so does `sql`."""
 
 
 @pytest.fixture

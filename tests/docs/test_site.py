@@ -47,6 +47,7 @@ _PUBLIC = [
 ]
 _DOCS = ROOT / "docs"
 _TASKS = [
+    "account",
     "agents",
     "budgets",
     "bulk",
