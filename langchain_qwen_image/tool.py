@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import Field, model_validator
 
@@ -34,6 +35,9 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
     operator can fix (configuration, authentication, permission, quota, not found, account) are
     raised. Called without a tool call, with a plain string or dict, the tool raises all of them.
     Set `handle_tool_error` to have it otherwise.
+
+    Under a LangGraph checkpointer a tool call is paid for once, however often its step runs. That
+    takes an account, which a folder in `save_to` has. `idempotency=False` switches it off.
 
     Setup:
         Set the environment variable `PIXAZO_API_KEY`, or pass `api_key`. With `sandbox=True` no
@@ -158,7 +162,8 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
         call_state = CallState(tool_call_id)
         try:
             checked = _or_raise(arguments)
-            return _succeeded(self.pipeline.generate(checked, call_state, inline=True))
+            known = self._known_by(checked, tool_call_id)
+            return _succeeded(self.pipeline.generate(checked, call_state, inline=True, **known))
         except BaseException as error:
             return self._failed(error, call_state)
 
@@ -172,9 +177,32 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
         call_state = CallState(tool_call_id)
         try:
             checked = _or_raise(arguments)
-            return _succeeded(await self.pipeline.agenerate(checked, call_state, inline=True))
+            known = self._known_by(checked, tool_call_id)
+            result = await self.pipeline.agenerate(checked, call_state, inline=True, **known)
+            return _succeeded(result)
         except BaseException as error:
             return self._failed(error, call_state)
+
+    def _known_by(self, arguments: QwenImageInput, tool_call_id: str | None) -> dict[str, Any]:
+        """Return what tells a call to be the same as another: its key, and a name until it ends.
+
+        A key is good for an account. Without one, equal calls are joined in this process.
+        """
+        from langchain_qwen_image.integration.tool_keys import tool_call_key
+        from langchain_qwen_image.pipeline.order import CallKey
+
+        if not self.idempotency or not tool_call_id:
+            return {}
+        key = tool_call_key(var_child_runnable_config.get(), tool_call_id, arguments)
+        is_kept = key is not None and self.pipeline.account is not None
+        return {
+            "known_as": key or (tool_call_id, arguments),
+            "key": CallKey(
+                key if is_kept else None,
+                retry_unknown=self.retry_unknown,
+                retry_lost=self.retry_lost,
+            ),
+        }
 
     def _failed(self, error: BaseException, call_state: CallState) -> _Outcome:
         self._report_failure(error, call_state)

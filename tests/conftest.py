@@ -12,6 +12,7 @@ import pytest
 from accounts import account, accounts, clock, location, new_location
 from built_site import site
 from hypothesis import HealthCheck, settings
+from keyed_tools import held, keyed_tool, make_tool, program_of, stores
 from odd_folders import as_nobody, mounted, open_folder
 from postgres import database_url, postgres, schema
 from xdist.scheduler import LoadScopeScheduling
@@ -26,13 +27,18 @@ __all__ = [
     "as_nobody",
     "clock",
     "database_url",
+    "held",
+    "keyed_tool",
     "location",
+    "make_tool",
     "mounted",
     "new_location",
     "open_folder",
     "postgres",
+    "program_of",
     "schema",
     "site",
+    "stores",
 ]
 
 Call = Callable[..., Any]

@@ -41,7 +41,7 @@ class Pipeline(KeyedSteps):
         max_retries: int | None = None,
         has_turn: bool = False,
         inline: bool = False,
-        joins: bool = True,
+        known_as: Hashable = None,
     ) -> ImageGenerationResult:
         """Generate and save, or hand out what an earlier call of the key bought.
 
@@ -53,15 +53,15 @@ class Pipeline(KeyedSteps):
             max_retries: Extra attempts, by default those of the settings.
             has_turn: Its turn in the pace was waited for, as a bulk run does.
             inline: Save also an image that came inside the answer and has no store.
-            joins: Wait for an equal call that is under way: without a key, one of the same tool
-                call id and arguments.
+            known_as: By what equal calls that are under way in this process are known, and joined,
+                where that is not the key.
 
         Raises:
             QwenImageError: No image came.
         """
         order = Order(key, item_id, max_retries, has_turn, inline)
         steps = partial(self._generate, self.blocking, arguments, call_state, order)
-        name = self._name_of(arguments, call_state, key) if joins else None
+        name = self._name_of(arguments, key) or known_as
         by_key = key.key is not None
         share = partial(self._share, name=name, call_state=call_state, steps=steps, by_key=by_key)
         with waiting():
@@ -77,12 +77,12 @@ class Pipeline(KeyedSteps):
         max_retries: int | None = None,
         has_turn: bool = False,
         inline: bool = False,
-        joins: bool = True,
+        known_as: Hashable = None,
     ) -> ImageGenerationResult:
         """Async twin of `generate`; a repeated tool call gets what a cancelled one bought."""
         order = Order(key, item_id, max_retries, has_turn, inline)
         steps = partial(self._generate, self.asyncio, arguments, call_state, order)
-        name = self._name_of(arguments, call_state, key) if joins else None
+        name = self._name_of(arguments, key) or known_as
         with waiting():
             return await self._share(
                 self.asyncio,
@@ -145,13 +145,11 @@ class Pipeline(KeyedSteps):
         await self.sender.aclose()
         self.close()
 
-    def _name_of(self, arguments: QwenImageInput, call_state: CallState, key: CallKey) -> Hashable:
-        """Return by what a call is known to others like it in this process; None if it is not."""
-        if key.key is not None and self.account is not None:
-            books = (self.account.location, self.sender.base_url)
-            return (*books, key.run, key.key, arguments)
-        tool_call_id = call_state.tool_call_id
-        return (tool_call_id, arguments) if tool_call_id and key.key is None else None
+    def _name_of(self, arguments: QwenImageInput, key: CallKey) -> Hashable:
+        """Return by what a call of a key is known to others like it in this process."""
+        if key.key is None or self.account is None:
+            return None
+        return (self.account.location, self.sender.base_url, key.run, key.key, arguments)
 
     async def _share(
         self,
