@@ -210,9 +210,11 @@ class DownloadError(QwenImageError):
 
     Attributes:
         not_an_image: True when something came by the link, and it is no image.
+        is_lost: True when an earlier call paid for the image, and it cannot be had any more.
     """
 
     not_an_image: bool = False
+    is_lost: bool = False
 
 
 class SaveError(QwenImageError, OSError):

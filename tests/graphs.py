@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import BaseTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from scripted_model import drawing
 
 THREAD: Any = {"configurable": {"thread_id": "one"}}
 
@@ -86,3 +89,43 @@ def drawn(state: Any) -> list[Any]:
     """Return the artifacts of the tool messages of a state that are of images."""
     messages = [one for one in state["messages"] if isinstance(one, ToolMessage)]
     return [one.artifact for one in messages if one.artifact is not None]
+
+
+class RepeatedStep:
+    """A step of a thread that calls a tool, and fails the first time, so that it runs again.
+
+    Attributes:
+        messages: What the tool said, each time.
+        events: What it told while it worked.
+    """
+
+    def __init__(self, tool: BaseTool, prompt: str = "a fox") -> None:
+        """Take the tool, and what it is to draw."""
+        self.messages: list[Any] = []
+        self.events: list[Any] = []
+        self._tool = tool
+        self._prompt = prompt
+        graph = StateGraph(MessagesState)
+        graph.add_node("draw", self._draw)
+        graph.add_edge(START, "draw")
+        self._graph: Any = graph.compile(checkpointer=InMemorySaver())
+
+    def fail(self, **config: Any) -> None:
+        """Run it for the first time."""
+        with suppress(LookupError):
+            self._run({"messages": []}, config)
+
+    def resume(self, **config: Any) -> Any:
+        """Run it again, and return what the tool said."""
+        self._run(None, config)
+        return self.messages[-1]
+
+    def _draw(self, _: Any) -> None:
+        self.messages.append(self._tool.invoke(drawing(self._prompt)))
+        if len(self.messages) == 1:
+            raise LookupError("broken")
+
+    def _run(self, given: Any, config: dict[str, Any]) -> None:
+        self.events.clear()
+        for event in self._graph.stream(given, {**THREAD, **config}, stream_mode="custom"):
+            self.events.append(event)

@@ -8,6 +8,7 @@ from langchain_qwen_image.errors import (
     AuthenticationError,
     CallInProgressError,
     ConfigurationError,
+    DownloadError,
     NotFoundError,
     PermissionDeniedError,
     QwenImageError,
@@ -33,8 +34,11 @@ _LOST = (
     "was sent this time. Do not try again unless the user agrees: another call would make a new "
     "image, and may pay a second time."
 )
-_FOR_MODELS = {CallInProgressError: _UNDER_WAY, ResultUnknownError: _LOST}
-"""What a model is told where the message is for programs: it cannot make the same call again."""
+_GONE = (
+    "The image of this call was made and paid for before, and cannot be had any more. Nothing was "
+    "sent this time. Do not try again unless the user agrees: another call would make a new image "
+    "and pay for it."
+)
 
 
 def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | None) -> ToolMessage:
@@ -54,6 +58,12 @@ def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | N
 
 
 def _text_for_models(error: BaseException) -> str:
-    """Return what happened, and whether to try again."""
-    told = (text for kind, text in _FOR_MODELS.items() if isinstance(error, kind))
-    return next(told, str(error))
+    """Return what happened, and whether to try again: a model cannot make the same call again."""
+    match error:
+        case CallInProgressError():
+            return _UNDER_WAY
+        case ResultUnknownError():
+            return _LOST
+        case DownloadError(is_lost=True):
+            return _GONE
+    return str(error)

@@ -39,10 +39,12 @@ class Replay:
         """
         if self.lost is None:
             return self.result.as_replayed()
-        raise DownloadError(
+        error = DownloadError(
             f"The image of this key was paid for by an earlier call, and is lost. {self.lost} "
             "Nothing was sent. To pay for it again, pass retry_lost=True."
         )
+        error.is_lost = True
+        raise error
 
 
 def replay(

@@ -32,6 +32,13 @@ RAISED = {
 }
 
 
+def lost_image() -> errors.DownloadError:
+    """Return the error of an image that was paid for by an earlier call and is gone."""
+    error = errors.DownloadError("Pass retry_lost=True.")
+    error.is_lost = True
+    return error
+
+
 def test_every_error_is_decided_on() -> None:
     """Each class of the tree is either read by a model or raised."""
     assert set(errors.__all__) == READ_BY_MODELS | RAISED
@@ -66,6 +73,12 @@ def test_each_error_is_read_or_raised(name: str) -> None:
             "Do not try again unless the user agrees",
             "may have been billed. Nothing was sent this time.",
             id="lost",
+        ),
+        pytest.param(
+            lost_image(),
+            "Do not try again unless the user agrees",
+            "paid for before, and cannot be had any more. Nothing was sent this time.",
+            id="gone",
         ),
     ],
 )

@@ -118,6 +118,14 @@ def test_switched_off(
     assert held.gateway.post_count == 2
 
 
+def test_key_of_a_chain(program: Program, held: HeldServer) -> None:
+    """A key in the configuration is the generator's: two tool calls under it are 2 POSTs."""
+    chained = {"configurable": {"thread_id": "one", "idempotency_key": "order-17"}}
+    calls = (drawing("a fox"), drawing("an owl", id="call_2"))
+    assert all_paid(*drawn(program.invoke(asking(*calls), chained)))
+    assert held.gateway.post_count == 2
+
+
 def test_without_a_tool_call(
     program_of: Callable[..., Program], keyed_tool: QwenImageTool, held: HeldServer
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphs import THREAD
+from graphs import THREAD, RepeatedStep
 from held import HeldServer
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -23,54 +23,13 @@ from langchain_qwen_image.errors import AccountError
 Make = Callable[..., QwenImageTool]
 
 
-class Step:
-    """A step of a thread that calls a tool and fails the first time, so that it runs again.
-
-    Attributes:
-        messages: What the tool said, each time.
-        events: What it told while it worked.
-    """
-
-    def __init__(self, tool: QwenImageTool, prompt: str = "a fox", **config: Any) -> None:
-        """Take the tool, and what the run is configured with."""
-        self.messages: list[Any] = []
-        self.events: list[Any] = []
-        self._tool = tool
-        self._prompt = prompt
-        self._config = {**THREAD, **config}
-        graph = StateGraph(MessagesState)
-        graph.add_node("draw", self._draw)
-        graph.add_edge(START, "draw")
-        self._graph: Any = graph.compile(checkpointer=InMemorySaver())
-
-    def fail(self) -> None:
-        """Run it for the first time."""
-        with pytest.raises(LookupError):
-            self._run({"messages": []})
-
-    def resume(self) -> Any:
-        """Run it again, and return what the tool said."""
-        self._run(None)
-        return self.messages[-1]
-
-    def _draw(self, _: Any) -> None:
-        self.messages.append(self._tool.invoke(drawing(self._prompt)))
-        if len(self.messages) == 1:
-            raise LookupError("broken")
-
-    def _run(self, given: Any) -> None:
-        self.events.clear()
-        for event in self._graph.stream(given, self._config, stream_mode="custom"):
-            self.events.append(event)
-
-
 def test_a_replay_says_that_it_cost_nothing(make_tool: Make, held: HeldServer) -> None:
     """Sentence, artifact and events of the second run say that the first one has paid.
 
     It takes nothing from the budget.
     """
     budget = Budget(max_images=1)
-    step = Step(make_tool(budget=budget))
+    step = RepeatedStep(make_tool(budget=budget))
     step.fail()
     message = step.resume()
     assert message.text.count("Cost: $0 (paid for before).") == 1
@@ -86,7 +45,7 @@ def test_a_replay_says_that_it_cost_nothing(make_tool: Make, held: HeldServer) -
 @pytest.mark.parametrize(("retry_unknown", "posts"), [(False, 1), (True, 2)])
 def test_a_lost_answer(retry_unknown: bool, posts: int, make_tool: Make, held: HeldServer) -> None:
     """A call whose answer was lost is not sent again, unless the tool is set so."""
-    step = Step(make_tool(retry_unknown=retry_unknown), "sandbox:drop")
+    step = RepeatedStep(make_tool(retry_unknown=retry_unknown), "sandbox:drop")
     step.fail()
     message = step.resume()
     assert message.status == "error"
@@ -98,12 +57,12 @@ def test_a_lost_answer(retry_unknown: bool, posts: int, make_tool: Make, held: H
 @pytest.mark.parametrize(("retry_lost", "posts"), [(False, 1), (True, 2)])
 def test_a_lost_image(retry_lost: bool, posts: int, make_tool: Make, held: HeldServer) -> None:
     """A call whose image was saved and is gone is not sent again, unless the tool is set so."""
-    step = Step(make_tool(retry_lost=retry_lost))
+    step = RepeatedStep(make_tool(retry_lost=retry_lost))
     step.fail()
     Path(step.messages[0].artifact["images"][0]["path"]).unlink()
     message = step.resume()
     assert message.status == ("success" if retry_lost else "error")
-    assert ("Nothing was sent" in message.text) is not retry_lost
+    assert ("paid for before, and cannot be had any more" in message.text) is not retry_lost
     assert held.gateway.post_count == posts
 
 

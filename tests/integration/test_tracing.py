@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Call
+from graphs import RepeatedStep
 from held import HeldServer
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
@@ -37,6 +38,10 @@ class Collector:
     def uploaded(self) -> str:
         """Return every byte that was uploaded."""
         return b"\n".join(self._server.requests).decode()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._server.requests.clear()
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """Return the runs by their names, each as its last upload leaves it."""
@@ -123,6 +128,22 @@ def test_the_sandbox_reports_no_cost(smith: Collector, call: Call, prompt: str) 
         call(QwenImageGenerator(sandbox=True), "invoke", prompt, smith.config)
     (run,) = smith.runs().values()
     assert cost(run) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "spent"), [("a fox", 0.045), ("sandbox:drop", 0.045)], ids=["bought", "lost"]
+)
+def test_a_repeated_tool_call_reports_no_cost(
+    server: SandboxServer, smith: Collector, tmp_path: Path, prompt: str, spent: float
+) -> None:
+    """The run that sent the POST has its cost; the same call of a step that runs again has none."""
+    step = RepeatedStep(tool_on(server, save_to=tmp_path), prompt)
+    step.fail(**smith.config)
+    assert cost(smith.runs()["generate_image"]) == spent
+    smith.forget()
+    step.resume(**smith.config)
+    assert cost(smith.runs()["generate_image"]) is None
+    assert server.gateway.post_count == 1
 
 
 async def test_a_cancelled_call_reports_its_cost(smith: Collector) -> None:
