@@ -45,7 +45,7 @@ def take_over(old: Path, new: Path) -> None:
         except sqlite3.OperationalError as error:
             if not os.path.lexists(old):
                 return
-            if primary_code(error) not in _BUSY:
+            if primary_code(error) not in (None, *_BUSY):
                 raise _not_moved(old, new, str(error)) from None
             if time.monotonic() > until:
                 raise _not_moved(old, new, "another process has it open") from None
@@ -74,7 +74,8 @@ def _moved(old: Path, new: Path) -> bool:
         new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in _answers(old):
             file.rename(new.with_name(f"{new.name}{file.name.removeprefix(old.name)}"))
-        old.with_name(f"{old.name}-shm").unlink(missing_ok=True)  # a killed process left it
+        for suffix in ("-wal", "-shm"):  # nothing is in them any more
+            old.with_name(f"{old.name}{suffix}").unlink(missing_ok=True)
         if os.name != "nt":
             old.rename(new)
     if os.name == "nt":  # an open file cannot be moved there
@@ -91,7 +92,10 @@ def _locked(path: Path) -> Iterator[None]:
     def prepare(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # needs no shared memory
         read_version(connection, path)
-        connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        # A file with a write-ahead log stays one, and the log is empty from now on. A rollback
+        # journal was played when the version was read.
+        if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise sqlite3.OperationalError("database is locked")
         connection.execute("BEGIN EXCLUSIVE")
 
     with closing(connect(path, "mode=rw", prepare)) as connection:

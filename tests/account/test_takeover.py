@@ -99,6 +99,7 @@ def test_what_a_killed_process_left_is_played_first(old: Path, new: Path, mode: 
     take_over(old, new)
     with closing(sqlite3.connect(new)) as connection:
         assert set(connection.execute("SELECT prompt FROM calls")) == {("written last",)}
+        assert connection.execute("PRAGMA journal_mode").fetchone() == (mode.lower(),)
     assert list(old.parent.iterdir()) == []
 
 
