@@ -11,7 +11,7 @@ import pytest
 from books import books
 from old_accounts import make_old
 
-from langchain_qwen_image import QwenImageGenerator
+from langchain_qwen_image import Budget, QwenImageGenerator
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.marker import MARKER_NAME, read_marker
 from langchain_qwen_image.bulk.estimate import estimate_cost
@@ -151,6 +151,22 @@ def test_an_old_file_is_taken_over_before_the_first_call(
     assert not (folder / ".qwen-image.db").exists()
     assert [one.prompt for one in Account(books(folder)).calls()] == ["a heron", "a fox"]
     assert Account(books(folder)).images == 2
+
+
+def test_a_budget_in_the_folders_own_books_changes_nothing(
+    server: SandboxServer, bought: Path, tmp_path: Path
+) -> None:
+    """The folder is checked as without it, and an old file is taken over."""
+    renamed = _move(bought)
+    budget = Budget.file(books(renamed), max_usd=1)
+    with pytest.raises(AccountError, match="there is no file"):
+        _generator(server, renamed, budget=budget).invoke("a fox")
+    folder = tmp_path / "old"
+    folder.mkdir()
+    make_old(folder / ".qwen-image.db", calls=[{}])
+    _generator(server, folder, budget=Budget.file(books(folder), max_usd=1)).invoke("a fox")
+    assert not (folder / ".qwen-image.db").exists()
+    assert len(list(Account(books(folder)).calls())) == 2
 
 
 def test_an_old_file_in_use_stops_the_run_before_paying(

@@ -79,7 +79,9 @@ def books_of(
     """
     variable = (os.environ if environ is None else environ).get(DATABASE_VARIABLE, "").strip()
     if given is not None:
-        return Place(_checked(given), "argument", folder)
+        named = _checked(given)
+        own = None if folder is None else _own_if_named(named, folder)
+        return Place(named, "argument", folder) if own is None else Place(own, "folder", folder)
     if variable and not sandbox:
         return Place(_checked(variable), "variable", folder)
     if folder is None:
@@ -129,6 +131,17 @@ def folder_of_books(file: Path) -> Path:
         return place
     name = place.name.removesuffix(_BESIDE)
     return place.with_name(name) if name else place.parent
+
+
+def _own_if_named(given: str | Path, folder: Path) -> Path | None:
+    """Return the folder's own file if it is what was given, as a limited account or budget."""
+    if isinstance(given, str) and "://" in given:
+        return None
+    try:
+        own = own_file(folder)
+    except AccountError:
+        return None
+    return own if _real(Path(given)) == own else None
 
 
 def _checked(given: str | os.PathLike[str]) -> str | Path:

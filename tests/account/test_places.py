@@ -68,6 +68,12 @@ def test_without_a_folder_there_are_no_books_unless_they_are_named() -> None:
     assert _decided(None, None, _URL, False) == Place(_URL, "variable", None)
 
 
+def test_the_folders_own_file_may_be_named(folder: Path) -> None:
+    """As the account of a budget, say: what a folder is checked for holds all the same."""
+    own = own_file(folder)
+    assert _decided(folder, str(own), _URL, False) == Place(own, "folder", folder)
+
+
 def test_an_empty_account_is_refused(folder: Path) -> None:
     """An empty text is a mistake, and not the folder's own."""
     with pytest.raises(ConfigurationError, match="empty"):
