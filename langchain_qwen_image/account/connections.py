@@ -5,6 +5,7 @@ One writes, and one reads: each for one thread at a time.
 
 import contextlib
 import sqlite3
+import threading
 import weakref
 from collections.abc import Callable
 from decimal import InvalidOperation
@@ -30,7 +31,11 @@ FOREIGN = "holds an entry that this package did not write"
 
 
 class Connections:
-    """Opens a file when it is used, and anew when it was deleted or replaced."""
+    """Opens a file when it is used, and anew when it was deleted or replaced.
+
+    Attributes:
+        writing: To be held while the connection that writes is used, closed or cleared.
+    """
 
     def __init__(self, path: Path) -> None:
         """Note the path; nothing is opened."""
@@ -38,7 +43,8 @@ class Connections:
         self._opened: dict[str, _Opened] = {}
         self._reserve = DiskReserve(path.parent)
         self._log_holds_secret = False
-        weakref.finalize(self, _close_all, self._opened)
+        self.writing = threading.Lock()
+        weakref.finalize(self, _close_in_the_end, self._opened, self.writing)
 
     def write(self, jobs: list[Job[Any]]) -> list[Outcome]:
         """Run the jobs in one transaction, so that one flush of the disk serves them all.
@@ -214,6 +220,15 @@ def _close(opened: dict[str, _Opened], use: str) -> None:
     found = opened.pop(use, None)
     if found is not None:
         found[0].close()
+
+
+def _close_in_the_end(opened: dict[str, _Opened], writing: threading.Lock) -> None:
+    """Close what nothing knows any more, or, at the end of the process, what may be in use."""
+    if writing.acquire(timeout=BUSY_SECONDS):
+        try:
+            _close_all(opened)
+        finally:
+            writing.release()
 
 
 def _close_all(opened: dict[str, _Opened]) -> None:

@@ -99,7 +99,7 @@ class _Committer:
     """
 
     def __init__(self, path: Path, connections: Connections) -> None:
-        self.writing = threading.Lock()
+        self.writing = connections.writing
         self._path = path
         self._connections = connections
 

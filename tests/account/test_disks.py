@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +20,6 @@ from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.database import Database
 from langchain_qwen_image.account.keys import NewCall
-from langchain_qwen_image.account.ledger import Ledger
 from langchain_qwen_image.account.schema import sqlite_problem
 from langchain_qwen_image.account.spend import spend_by_day
 from langchain_qwen_image.errors import AccountError, ConfigurationError
@@ -515,10 +515,28 @@ def test_a_huge_number_of_a_call_does_not_hang(tmp_path: Path) -> None:
     assert states(Account(path)) == ["answered"]
 
 
-def test_a_claimed_ledger_is_ours(tmp_path: Path) -> None:
-    """The table that a bulk run adds belongs to the ledger."""
-    ledger = Ledger(tmp_path / "books.db")
-    ledger.claim("run").result(60)
-    ledger.release("run").result(60)
-    ledger.close()
-    assert [call.state for call in ledger.calls()] == []
+def test_a_file_of_runs_that_had_locks_is_ours(tmp_path: Path) -> None:
+    """The table that bulk runs of version 0.1 added belongs to an account."""
+    path = tmp_path / "books.db"
+    finish(path)
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE runs (batch TEXT PRIMARY KEY, owner TEXT NOT NULL)")
+    connection.close()
+    assert states(Account(path)) == ["answered"]
+
+
+def test_a_connection_in_use_is_not_closed(tmp_path: Path) -> None:
+    """At the end of a process its thread that writes may be at it: closing waits for that."""
+    path = tmp_path / "books.db"
+    finish(path)
+    last = [_connections.Connections(path)]
+    last[0].write([lambda tx: tx.one("SELECT id FROM account")])
+    writing, (connection, _) = last[0].writing, last[0]._opened["write"]
+    with writing:
+        closing = threading.Thread(target=last.clear)
+        closing.start()
+        closing.join(0.2)
+        assert connection.execute("SELECT 1").fetchone()[0] == 1
+    closing.join(120)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
