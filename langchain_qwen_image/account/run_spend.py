@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 
-from langchain_qwen_image.account.database import Database
 from langchain_qwen_image.account.money import usd_of
 from langchain_qwen_image.account.queries import newest
+from langchain_qwen_image.account.reader import AccountReader
 from langchain_qwen_image.account.store import Transaction
 
 __all__ = ["RunSpend", "newest_call", "spend_after"]
@@ -42,27 +41,27 @@ class RunSpend:
     usd_unknown: Decimal = field(default=Decimal(0))
 
 
-def newest_call(path: Path) -> int:
-    """Return the number of the call that a ledger has last; 0 if there is none.
+def newest_call(account: AccountReader) -> int:
+    """Return the number of the call that an account has last; 0 if there is none.
 
     Raises:
         AccountError: It cannot be read.
     """
-    return Database.at(path).read(newest, missing=0)
+    return account._store.read(newest, missing=0)
 
 
-def spend_after(path: Path, call: int, batch: str | None) -> RunSpend:
+def spend_after(account: AccountReader, call: int, batch: str | None) -> RunSpend:
     """Return the money of the calls that were asked after the call of that number.
 
     Args:
-        path: The ledger.
+        account: The account.
         call: The number, of `newest_call`.
         batch: The bulk run that they belong to; None for calls that belong to none.
 
     Raises:
-        AccountError: The ledger cannot be read.
+        AccountError: The account cannot be read.
     """
-    return Database.at(path).read(partial(_spend, call=call, batch=batch), missing=RunSpend())
+    return account._store.read(partial(_spend, call=call, batch=batch), missing=RunSpend())
 
 
 def _spend(tx: Transaction, call: int, batch: str | None) -> RunSpend:

@@ -1,5 +1,6 @@
 """`qwen-image batch`: many prompts, many images, each paid for once."""
 
+import copy
 import shlex
 import sys
 import warnings
@@ -68,6 +69,10 @@ def batch(
         float | None,
         typer.Option(metavar="USD", min=0, help="Stop before the total for DIR exceeds this."),
     ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Account, if not the one next to DIR: file or address."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before paying.")] = False,
     retry_unknown: Annotated[
         bool,
@@ -110,6 +115,7 @@ def batch(
         "negative_prompt": negative_prompt,
         "watermark": False if no_watermark else None,
         "prompt_extend": False if no_prompt_extend else None,
+        "account": account,
     }
     retry = RetryOptions(retry_unknown, retry_lost)
     with closing(Prompts(prompts, kind, id_column)) as rows:
@@ -183,15 +189,20 @@ def _with_budget(
     from decimal import Decimal
 
     from langchain_qwen_image.account.budget import Budget
+    from langchain_qwen_image.account.limits import limits_of
 
     ledger = generator.pipeline.account
-    if ledger is None or ledger.path is None or not generator.pipeline.sender.price_usd:
+    if ledger is None or not generator.pipeline.sender.price_usd:
         return generator
     given = ledger.totals()  # what a killed run sent is reserved until its time is over
     most = given.spent_usd + given.reserved_usd + plan.max_usd
     if max_usd is not None:
         most = min(most, Decimal(str(max_usd)))
-    return generator.model_copy(update={"budget": Budget.file(ledger.path, max_usd=most)})
+    if ledger.path is not None:
+        return generator.model_copy(update={"budget": Budget.file(ledger.path, max_usd=most)})
+    limited = copy.copy(ledger)
+    limited.limits = limits_of(most, None)
+    return generator.model_copy(update={"account": limited})
 
 
 def _leave(

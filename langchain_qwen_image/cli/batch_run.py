@@ -37,10 +37,10 @@ class BatchRun:
         self.status = 0
         self._generator, self._tally = generator, tally
         account = generator.pipeline.account
-        assert account is not None and account.path is not None  # noqa: S101, PT018 - a folder's
-        self._account, self._path = account, account.path
+        assert account is not None  # noqa: S101 - a folder has one
+        self._account = account
         generator.pipeline.make_ready()
-        self._first = newest_call(self._path)
+        self._first = newest_call(account)
 
     def watch(self, requests: "Iterable[BulkRequest]", **options: Any) -> None:
         """Generate them all."""
@@ -59,7 +59,7 @@ class BatchRun:
         from langchain_qwen_image.bulk.lookup import batch_name
 
         batch = batch_name(self._generator.pipeline, resume=True)
-        return spend_after(self._path, self._first, batch)
+        return spend_after(self._account, self._first, batch)
 
     async def _take(self, run: "BulkRun") -> Exception | None:
         try:

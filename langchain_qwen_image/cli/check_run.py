@@ -20,7 +20,7 @@ from langchain_qwen_image.checks.live_evidence import (
     LiveCall,
 )
 from langchain_qwen_image.checks.live_exchange import ImageAnswers, RecordingConnection
-from langchain_qwen_image.cli.generate import ledger_of
+from langchain_qwen_image.cli.generate import account_of
 from langchain_qwen_image.cli.interrupts import run_interruptible
 from langchain_qwen_image.cli.terminal import amount, dollars, waiting
 from langchain_qwen_image.download.fetcher import Fetcher
@@ -56,8 +56,8 @@ class LiveRun:
         self._probe_size = probe_size
         self._call_state = CallState()
         self._stopping = False
-        self._ledger = ledger_of(generator.pipeline)
-        self._first = newest_call(self._ledger)
+        self._account = account_of(generator.pipeline)
+        self._first = newest_call(self._account)
         self.evidence = Evidence(
             generator.base_url, datetime.now(UTC), generator.pipeline.sender.price_usd
         )
@@ -74,7 +74,7 @@ class LiveRun:
 
     def spent(self) -> str:
         """Say what the ledger has of this run's money."""
-        spend = spend_after(self._ledger, self._first, batch=None)
+        spend = spend_after(self._account, self._first, batch=None)
         said = []
         if spend.images:
             paid = f"{amount(spend.images, 'image')} paid for"

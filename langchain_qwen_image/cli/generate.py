@@ -25,6 +25,7 @@ from langchain_qwen_image.cli.terminal import (
 if TYPE_CHECKING:
     import asyncio
 
+    from langchain_qwen_image.account.account import Account
     from langchain_qwen_image.cli.output import Output
     from langchain_qwen_image.pipeline.cancellation import CallState
     from langchain_qwen_image.pipeline.pipeline import Pipeline
@@ -135,7 +136,7 @@ def _generate(
         note(f"Note: {sentence}")
     call_state = CallState()
     pipeline.make_ready()
-    first = newest_call(ledger_of(pipeline))
+    first = newest_call(account_of(pipeline))
     with warnings.catch_warnings(action="ignore"), waiting("Waiting for the image,") as say:
         result, status = run_interruptible(
             _call(pipeline, arguments, call_state), _finisher(call_state, say)
@@ -181,7 +182,7 @@ def _what_it_cost(pipeline: "Pipeline", first: int) -> str:
     """Say what the ledger has of a call that was left."""
     from langchain_qwen_image.account.run_spend import spend_after
 
-    spend = spend_after(ledger_of(pipeline), first, batch=None)
+    spend = spend_after(account_of(pipeline), first, batch=None)
     if spend.usd:
         return f"The image is paid for, {dollars(spend.usd)}. {_look_there(pipeline)}"
     if spend.usd_unknown and not pipeline.sender.sandbox:
@@ -220,15 +221,14 @@ def _rescue_inline(lost: "list[GeneratedImage]", result: "ImageGenerationResult"
             rescue(image, result)
 
 
-def ledger_of(pipeline: "Pipeline") -> Path:
-    """Return the ledger's file; the command always has one."""
-    path = pipeline.account.path if pipeline.account is not None else None
-    assert path is not None  # noqa: S101 - it was given one
-    return path
+def account_of(pipeline: "Pipeline") -> "Account":
+    """Return the account; the command always has one."""
+    assert pipeline.account is not None  # noqa: S101 - a folder has one
+    return pipeline.account
 
 
 def _look_there(pipeline: "Pipeline") -> str:
-    from langchain_qwen_image.account.places import folder_of_books
+    from langchain_qwen_image.storage.opening import folder_of
 
-    folder = shlex.quote(shown(folder_of_books(ledger_of(pipeline))))
+    folder = shlex.quote(shown(folder_of(pipeline.saver.store) or Path.cwd()))
     return f"See what can be recovered: qwen-image recover {folder}"

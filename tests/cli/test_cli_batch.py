@@ -345,3 +345,29 @@ def test_on_a_terminal_it_asks(
 def test_times_are_written_as_people_say_them(seconds: float, written: str) -> None:
     """Seconds, minutes, hours."""
     assert _duration(seconds) == written
+
+
+def test_a_batch_has_the_account_that_is_named(
+    gateway: SandboxServer, here: Path, location: str
+) -> None:
+    """In a file or in PostgreSQL: it holds the limit, is not paid for again, and is shown."""
+    (here / "p.txt").write_text("a fox\na heron\n")
+    stopped = batch(
+        "p.txt",
+        "--account",
+        location,
+        "--max-usd",
+        "0.05",
+        "--concurrency",
+        "1",
+        "--size",
+        "512*512",
+    )
+    assert (stopped.exit_code, gateway.gateway.post_count) == (1, 1)
+    assert "would exceed --max-usd" in stopped.stderr
+    (here / "q.txt").write_text("a fox\nan owl\n")
+    done = batch("q.txt", "--account", location, "--yes", "--size", "512*512")
+    assert (done.exit_code, gateway.gateway.post_count) == (0, 2)
+    assert "$0.09" in CliRunner().invoke(app, ["spend", location]).stdout
+    recovered = CliRunner().invoke(app, ["recover", "out", "--account", location])
+    assert recovered.stdout.startswith("Nothing to recover")
