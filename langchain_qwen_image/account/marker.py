@@ -1,5 +1,6 @@
 """The marker of a folder of images: a small hidden file with the id of the account they are in."""
 
+import errno
 import os
 import re
 import secrets
@@ -8,7 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 
-__all__ = ["MARKER_NAME", "BadMarkerError", "read_marker", "replace_marker", "write_marker"]
+__all__ = [
+    "MARKER_NAME",
+    "BadMarkerError",
+    "read_marker",
+    "read_plain",
+    "replace_marker",
+    "write_marker",
+]
 
 MARKER_NAME = ".qwen-image-account"
 _TEXT = re.compile(rb"account ([0-9a-f]{32})\n")
@@ -25,13 +33,8 @@ def read_marker(folder: Path) -> str | None:
     Raises:
         BadMarkerError: It cannot be read, or somebody else prepared it; reading it never blocks.
     """
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY"):
-        flags |= getattr(os, name, 0)
     try:
-        with os.fdopen(os.open(folder / MARKER_NAME, flags), "rb") as file:
-            is_file = S_ISREG(os.fstat(file.fileno()).st_mode)
-            found = _TEXT.fullmatch(file.read(_LENGTH + 1)) if is_file else None
+        found = _TEXT.fullmatch(read_plain(folder / MARKER_NAME, _LENGTH + 1))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -39,6 +42,21 @@ def read_marker(folder: Path) -> str | None:
     if found is None:
         raise BadMarkerError("it has not the form of one")
     return found[1].decode()
+
+
+def read_plain(path: Path, most: int = -1) -> bytes:
+    """Read a regular file, at most so many bytes; nothing that could block, or leads elsewhere.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY"):
+        flags |= getattr(os, name, 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+        return file.read(most)
 
 
 def write_marker(folder: Path, account_id: str) -> None:

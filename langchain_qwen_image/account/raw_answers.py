@@ -10,6 +10,7 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
+from langchain_qwen_image.account.marker import read_plain
 from langchain_qwen_image.account.store import Transaction
 from langchain_qwen_image.account.transitions import get_call
 from langchain_qwen_image.errors import AccountError
@@ -67,7 +68,7 @@ def read(tx: Transaction, call_id: str) -> bytes | None:
     if body is not None:
         return body
     file = _file(tx, call_id)
-    return None if file is None else file.read_bytes()
+    return None if file is None else read_plain(file)
 
 
 def erase_settled(tx: Transaction, call_id: str) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import warm
+from account_steps import walk
 from old_accounts import make_old
 
 from langchain_qwen_image.account import takeover
+from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.takeover import take_over
 from langchain_qwen_image.errors import AccountError, ConfigurationError
 
@@ -164,6 +166,7 @@ def test_only_files_are_moved_as_answers(old: Path, new: Path, tmp_path: Path) -
 _RACER = """
 import sqlite3, sys
 from pathlib import Path
+from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.takeover import take_over
 sys.stdin.readline()
 for folder in sorted(Path(sys.argv[1]).glob("race-*")):
@@ -221,3 +224,20 @@ def test_a_kill_between_any_two_steps_loses_nothing(
     assert killed
     assert _ids(new) == ["c1", "c2"]
     assert {file.read_bytes() for file in new.parent.glob("*-answer-*")} == {b"a", b"b"}
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_a_prepared_answer_beside_the_books_is_not_read(tmp_path: Path, kind: str) -> None:
+    """A pipe would block, and a link would have another file written out as an answer."""
+    account = Account(tmp_path / "account.db")
+    walk(account, "asked sent")
+    account.raw_answer("c1", body=b"x" * 100_000, content_type=None).result()
+    [answer] = tmp_path.glob("*-answer-*")
+    assert account.read_raw_answer("c1") == b"x" * 100_000
+    answer.unlink()
+    if kind == "fifo":
+        os.mkfifo(answer)
+    else:
+        answer.symlink_to(tmp_path / "account.db")
+    with pytest.raises(AccountError, match="could not be read"):
+        account.read_raw_answer("c1")
