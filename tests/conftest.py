@@ -65,9 +65,8 @@ settings.register_profile("thorough", max_examples=500, **_ANY_MACHINE)
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the developer's home, where a key may be, and look for more examples in long runs."""
     os.environ["HOME"] = os.environ["USERPROFILE"] = _HOME.name
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # as a shell starts what it runs behind `&`
+    # A shell lets what it starts behind `&` ignore it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     quick = config.getoption("markexpr") == "not long"
     settings.load_profile("quick" if quick else "thorough")

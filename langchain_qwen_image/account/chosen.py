@@ -38,7 +38,7 @@ def account_of(
     if named is None:
         place = books_of(None, folder, sandbox=sandbox)
         return (None, None) if place is None else (opened(place.location), Belonging(place))
-    if of_budget is not None and named.location != of_budget.location:
+    if of_budget is not None and named.store is not of_budget.store:
         raise ConfigurationError(
             "The budget counts in an account of its own, and account=… names another one. Give "
             "both the same path, or set the limit on the account: Account(path, max_usd=…)."

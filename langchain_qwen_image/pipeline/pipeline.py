@@ -149,7 +149,7 @@ class Pipeline(KeyedSteps):
         """Return by what a call of a key is known to others like it in this process."""
         if key.key is None or self.account is None:
             return None
-        return (self.account.location, self.sender.base_url, key.run, key.key, arguments)
+        return (self.account.store, self.sender.base_url, key.run, key.key, arguments)
 
     async def _share(
         self,

@@ -20,8 +20,9 @@ from postgres import CAREFUL, PASSWORD, Postgres, execute
 from postgres_proxy import PostgresProxy, When
 from waiting import wait_until
 
+from langchain_qwen_image.account import Account, Budget, postgres_connection
 from langchain_qwen_image.account import postgres as store_module
-from langchain_qwen_image.account import postgres_connection
+from langchain_qwen_image.account.chosen import account_of
 from langchain_qwen_image.account.postgres import PostgresStore
 from langchain_qwen_image.account.store import Commit, Transaction
 from langchain_qwen_image.errors import AccountError, ConfigurationError
@@ -505,6 +506,7 @@ def test_a_fork_amid_jobs_of_others_hangs_nobody(store: PostgresStore):
 
 _LEAVING = """
 import atexit, sys, threading
+from langchain_qwen_image.account.chosen import account_of
 from langchain_qwen_image.account.postgres import PostgresStore
 store = PostgresStore(sys.argv[1])
 add = "UPDATE counters SET number = number + 1 WHERE name = 'a'"
@@ -532,3 +534,14 @@ def test_few_connections_serve_many_jobs(postgres: Postgres, proxy: PostgresProx
     wait([_apart(store, _adding(name)) for name in "ab" * 50])
     assert 1 < proxy.accepts <= 4
     store.close()
+
+
+def test_schemas_of_one_database_are_accounts_of_their_own() -> None:
+    """What is shown of an address does not say which account it is: a schema is not shown."""
+    one, other = (f"postgresql://host/db?options=-csearch_path%3D{name}" for name in "ab")
+    assert Account(one).location == Account(other).location
+    with pytest.raises(ConfigurationError, match="an account of its own"):
+        account_of(one, None, sandbox=False, budget=Budget.file(other, max_images=1))
+    same, _ = account_of(one, None, sandbox=False, budget=Budget.file(one, max_images=1))
+    assert same is not None
+    assert same.store is Account(one).store
