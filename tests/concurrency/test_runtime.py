@@ -1,10 +1,12 @@
 """The core of a call is written once, and done in blocking code and in asyncio."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 from langchain_qwen_image.concurrency.runtime import (
     ASYNCIO,
@@ -128,6 +130,60 @@ def test_blocking_work_and_waits(run: Run) -> None:
 
     assert run(steps) == 12
     assert slept == [3.0]
+
+
+def test_steps_to_the_end_come_back(run: Run) -> None:
+    """What must not be left half done gives its value and its errors as any other step."""
+
+    async def steps(runtime: Runtime) -> object:
+        with pytest.raises(ValueError, match="x"):
+            await runtime.to_the_end(lambda world: step(world, ValueError("x")))
+        return await runtime.to_the_end(lambda world: step(world, 7))
+
+    assert run(steps) == 7
+
+
+@pytest.mark.parametrize("cancellations", [1, 3])
+def test_no_cancellation_ends_what_goes_to_the_end(cancellations: int) -> None:
+    """Steps to the end are done however often their task is cancelled; then it is cancelled."""
+    begun, go_on, done = threading.Event(), threading.Event(), list[str]()
+
+    async def halves(runtime: Runtime) -> None:
+        await runtime.beside(begun.set)
+        await runtime.beside(go_on.wait, PATIENCE)
+        await runtime.beside(done.append, "both halves")
+
+    async def cancelled() -> bool:
+        task = asyncio.create_task(ASYNCIO.to_the_end(halves))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        for _ in range(cancellations):
+            task.cancel()
+            await asyncio.sleep(0)
+        assert not task.done()
+        go_on.set()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert asyncio.run(cancelled())
+    assert done == ["both halves"]
+
+
+def test_a_loop_that_ends_waits_for_what_goes_to_the_end() -> None:
+    """`asyncio.run` cancels what it finds when it ends, and still lets it come to its end."""
+    done = list[str]()
+
+    async def late(runtime: Runtime) -> None:
+        await runtime.sleep(0.05)
+        await runtime.beside(done.append, "done")
+
+    async def leave() -> None:
+        tasks.append(asyncio.create_task(ASYNCIO.to_the_end(late)))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+    asyncio.run(leave())
+    assert done == ["done"]
+    assert tasks[0].cancelled()
 
 
 def test_waiting_in_a_blocking_call_is_a_mistake() -> None:

@@ -1,0 +1,143 @@
+"""Calls that end before their POST: what they held is free again, whatever ended them."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.rate_limiters import BaseRateLimiter
+from suspensions import cancel_at
+from waiting import wait_until
+
+from langchain_qwen_image import Budget, QwenImageGenerator
+from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.account.pace import Pace
+from langchain_qwen_image.concurrency.runtime import BLOCKING, run_blocking
+from langchain_qwen_image.errors import BudgetExceededError, ResultUnknownError
+from langchain_qwen_image.sandbox import SandboxServer
+
+LIMIT = 3
+
+
+class Closed(BaseRateLimiter):
+    """Lets nobody pass."""
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Say no: an asynchronous call waits without blocking."""
+        raise AssertionError
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        """Wait for ever."""
+        return await asyncio.Event().wait()
+
+
+def _in_memory(_: str) -> tuple[dict[str, Any], Callable[[], Any]]:
+    budget = Budget(max_images=LIMIT)
+    return {"budget": budget}, lambda: budget.remaining_images
+
+
+def _in_a_file(location: str) -> tuple[dict[str, Any], Callable[[], Any]]:
+    budget = Budget.file(location, max_images=LIMIT)
+    return {"budget": budget}, lambda: budget.remaining_images
+
+
+def _beside_an_account(location: str) -> tuple[dict[str, Any], Callable[[], Any]]:
+    budget = Budget(max_images=LIMIT)
+    return {"budget": budget, "account": location}, lambda: budget.remaining_images
+
+
+def _of_the_account(location: str) -> tuple[dict[str, Any], Callable[[], Any]]:
+    account = Account(location, max_images=LIMIT)
+    return {"account": account}, lambda: account.remaining_images
+
+
+@pytest.mark.parametrize("waits", ["for a rate limiter", "for the pace"])
+@pytest.mark.parametrize(
+    "money",
+    [_in_memory, _in_a_file, _beside_an_account, _of_the_account],
+    ids=lambda one: one.__name__,
+)
+def test_calls_that_time_out_before_their_post_cost_nothing(
+    server: SandboxServer, new_location: Callable[[], str], money: Any, waits: str
+):
+    """Three calls that give up while they wait leave all of three images to buy."""
+    settings, left = money(new_location())
+    common = {"api_key": "test-key-g", "base_url": server.base_url, **settings}
+    pace = Pace()
+    run_blocking(pace.hold(BLOCKING, 100))
+    how = {"rate_limiter": Closed()} if waits == "for a rate limiter" else {"pace": pace}
+    waiting = QwenImageGenerator(**common, **how)
+    for _ in range(LIMIT):
+        with pytest.raises(TimeoutError):
+            asyncio.run(asyncio.wait_for(waiting.ainvoke("a fox"), 0.3))
+        assert left() == LIMIT
+    assert server.gateway.post_count == 0
+    generator = QwenImageGenerator(**common, pace=False)
+    for _ in range(LIMIT):
+        generator.invoke("a fox")
+    with pytest.raises(BudgetExceededError):
+        generator.invoke("a fox")
+    assert (left(), server.gateway.post_count) == (0, LIMIT)
+    generator.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["the loop goes on", "the loop ends", "it is cancelled again"])
+def test_a_call_is_cancelled_at_every_await(
+    server: SandboxServer, location: str, tmp_path: Path, then: str
+):
+    """Wherever a call is cancelled, its money is where its POST is, and its key is paid for once.
+
+    A call that goes on in the background is booked and saved. One that is cut off there is unknown
+    if its POST may have left, and free otherwise.
+    """
+    account, budget = Account(location), Budget(max_images=1000)
+    generator = QwenImageGenerator(
+        api_key="test-key-g",
+        base_url=server.base_url,
+        account=account,
+        budget=budget,
+        save_to=tmp_path / "images",
+    )
+    generator.invoke("a fox")
+
+    async def is_cancelled(number: int) -> bool:
+        again = then == "it is cancelled again"
+        task = cancel_at(number, lambda: ask(number), again=again)
+        await asyncio.wait([task])
+        while then != "the loop ends" and len(tasks := asyncio.all_tasks()) > 1:
+            await asyncio.wait(tasks - {asyncio.current_task()})
+        asyncio.get_running_loop().set_task_factory(None)  # the loop's own end is not disturbed
+        return task.cancelled()
+
+    def ask(number: int) -> Any:
+        return generator.ainvoke("a fox", idempotency_key=str(number))
+
+    ended_as = set[str]()
+    for number in itertools.count(1):
+        before = server.gateway.post_count
+        was_cancelled = asyncio.run(is_cancelled(number))
+        wait_until(lambda: not account.reserved_usd)
+        call = account.find_key(server.base_url, "", str(number))
+        state = call.state if call else "not entered"
+        ended_as.add(state)
+        if state in ("not entered", "asked", "refused"):
+            assert server.gateway.post_count == before
+        try:
+            result = asyncio.run(ask(number))
+        except ResultUnknownError:
+            assert state == "unknown"
+            assert then != "the loop goes on"
+            assert server.gateway.post_count - before <= 1
+        else:
+            assert result.image.path
+            assert server.gateway.post_count - before == 1
+        assert (account.reserved_usd, budget.reserved_usd) == (0, 0)
+        assert account.images == budget.images
+        if not was_cancelled:
+            break
+    assert ended_as >= {"not entered", "asked", "saved"}
+    assert ("unknown" in ended_as) == (then != "the loop goes on")
+    generator.close()
