@@ -1,70 +1,72 @@
-"""A program that buys keys by the steps of an account, and dies where it is told to.
+"""A program that buys keys with a generator, and dies where it is told to.
 
-It is what a call does, without what makes it comfortable: enter, take key and money, POST, note
-the answer, note the file. Tests of kills run it in processes of its own, and then go on with it.
+Tests of kills run it in processes of its own, and go on with its generator in theirs.
 """
 
-import http.client
-import json
 import os
 import random
 import signal
 import sys
-import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from account_steps import LEASE, PRICE, entry
-
+from langchain_qwen_image import QwenImageGenerator
 from langchain_qwen_image.account.account import Account
-from langchain_qwen_image.account.leases import CallTakenError
-from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.account.store import Transaction
-from langchain_qwen_image.storage.filenames import image_id
+from langchain_qwen_image.errors import (
+    BudgetExceededError,
+    CallInProgressError,
+    ResultUnknownError,
+)
+from langchain_qwen_image.pipeline import sender
+from langchain_qwen_image.storage import folder as folder_module
 
 STEPS = ("asked", "sent", "answered", "saved")
 MOMENTS = (
     *(f"{when} {step}" for step in STEPS[:2] for when in ("before", "within", "after")),
     "after POST",
-    *(f"{when} {step}" for step in STEPS[2:] for when in ("before", "within", "after")),
+    *(f"{when} answered" for when in ("before", "within", "after")),
+    *("with nothing on disk", "between sidecar and image"),
+    *(f"{when} saved" for when in ("before", "within", "after")),
 )
-"""Where a process may die: between two steps, and in the transaction of each."""
+"""Where a process may die: between two steps, in the transaction of each, and between files."""
 
 
-def buy(account: Account, gateway: str, key: str, moment: str = "") -> LedgerCall:
-    """See to it that a key is bought, once, as far as its state allows; return its call."""
-    call = account.asked(entry(uuid.uuid4().hex, prompt=key, key=key, base_url=gateway)).result()
-    if call.state in ("asked", "refused"):
-        try:
-            account.sent(call.id, lease_seconds=LEASE).result()
-        except CallTakenError as taken:
-            return taken.call
-        answer = _post(gateway, key)
-        _die_if(moment == "after POST")
-        link = answer["output"]["choices"][0]["message"]["content"][0]["image"]
-        images = [(image_id(call.id, 0), link, None)]
-        account.answered(
-            call.id, request_id=answer["request_id"], cost_usd=PRICE, images=images
-        ).result()
-        call = account.get(call.id) or call
-    if call.state == "answered":
-        path = f"/images/{call.id}.png"
-        account.saved(image_id(call.id, 0), path=path, sha256="ab", size_bytes=7).result()
-    return account.get(call.id) or call
+def generator(
+    account: Account, gateway: str, folder: Path, *, timeout: float = 60
+) -> QwenImageGenerator:
+    """Return a generator that has these books and saves there."""
+    return QwenImageGenerator(
+        account=account,
+        base_url=gateway,
+        api_key="test-key-buyer",
+        save_to=folder,
+        timeout=timeout,
+        max_retries=0,
+        pace=False,
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Buy keys in an order of chance, and die at a moment of the first, if one is given."""
-    location, gateway, moment, *keys = arguments
-    account = Account(location)
-    account.prepare().result()
+    """Buy keys in an order of chance, and die at a moment of the first, if one is given.
+
+    The keys that this process has an image of are written, one a line.
+    """
+    location, gateway, folder, moment, limit, *keys = arguments
+    account = Account(location, max_images=int(limit) if limit else None)
+    buying = generator(account, gateway, Path(folder), timeout=2)
+    buying.pipeline.make_ready()
     _watch(account, moment)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    _say("ready")
     random.shuffle(keys)
     for key in keys:
-        buy(account, gateway, key, moment)
+        try:
+            buying.invoke(key, idempotency_key=key)
+        except (CallInProgressError, ResultUnknownError, BudgetExceededError) as error:
+            sys.stderr.write(f"{key}: {error}\n")
+        else:
+            _say(key)
 
 
 def _watch(account: Account, moment: str) -> None:
@@ -85,8 +87,20 @@ def _watch(account: Account, moment: str) -> None:
         _die_if(moment == f"after {step}")
         return commit
 
+    publish, named = (
+        folder_module.publish,
+        iter(("with nothing on disk", "between sidecar and image")),
+    )
+
+    def watched_publish(*arguments: Any) -> Any:
+        _die_if(moment == next(named))
+        return publish(*arguments)
+
     if moment:
         account._store.submit = watched  # type: ignore[method-assign]
+        folder_module.publish = watched_publish
+    if moment == "after POST":
+        sender.parse_response = lambda *_, **__: _die_if(True)  # type: ignore[assignment]
 
 
 def _die_if(it_is_time: bool) -> None:
@@ -94,13 +108,9 @@ def _die_if(it_is_time: bool) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _post(gateway: str, key: str) -> Any:
-    connection = http.client.HTTPConnection(urlsplit(gateway).netloc)
-    try:
-        connection.request("POST", "/", json.dumps({"key": key}))
-        return json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
