@@ -85,7 +85,7 @@ def connect(
     except BaseException as error:
         connection.close()
         if primary_code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise ConfigurationError(f"{path} is not a ledger: {error}.") from None
+            raise ConfigurationError(f"{path} is not an account: {error}.") from None
         raise
     return connection
 
@@ -97,9 +97,11 @@ def check_path(path: Path) -> None:
         ConfigurationError: It is a symbolic link, a folder, or a device.
     """
     if path.is_symlink():
-        raise ConfigurationError(f"{path} is a symbolic link; a ledger must be a file of its own.")
+        raise ConfigurationError(
+            f"{path} is a symbolic link; an account must be a file of its own."
+        )
     if path.exists() and not path.is_file():
-        raise ConfigurationError(f"{path} is not a file; a ledger is one file.")
+        raise ConfigurationError(f"{path} is not a file; an account is one file.")
 
 
 def primary_code(error: BaseException) -> int | None:
@@ -156,8 +158,8 @@ def lock_problem(folder: Path) -> str | None:
             return None
         return (
             f"The file system of {folder} cannot lock files ({error}), and without locks processes "
-            "would overwrite each other's entries and pay twice. Nothing was sent. Put the ledger "
-            "on a local disk (ledger=…, or another save_to), or mount this one with locks."
+            "would overwrite each other's entries and pay twice. Nothing was sent. Put the account "
+            "on a local disk (account=…, or another save_to), or mount this one with locks."
         )
     except OSError:
         return None

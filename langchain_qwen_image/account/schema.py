@@ -27,14 +27,14 @@ _OLDEST_SQLITE = (3, 24)
 
 
 def sqlite_problem(version: tuple[int, ...] | None = None) -> str | None:
-    """Return why a version of SQLite, this Python's by default, cannot hold a ledger; or None."""
+    """Return why a version of SQLite, this Python's by default, cannot hold an account; or None."""
     version = tuple(version or sqlite3.sqlite_version_info)
     if version >= _OLDEST_SQLITE:
         return None
     given, needed = (".".join(map(str, one)) for one in (version, _OLDEST_SQLITE))
     return (
-        f"This Python uses SQLite {given}, and a ledger or a budget's file needs {needed} or "
-        "newer. Use a Python with a newer SQLite, or do not use save_to, ledger or Budget.file."
+        f"This Python uses SQLite {given}, and an account's file needs {needed} or "
+        "newer. Use a Python with a newer SQLite, or do not use save_to, account or Budget.file."
     )
 
 

@@ -79,11 +79,11 @@ def _locks(folder: Path) -> Finding:
         return say(
             Level.UNSURE,
             f"The file system is {kind}: files can be locked on this machine, but other machines "
-            "may not see the locks. Do not share one ledger between machines.",
+            "may not see the locks. Do not share one account's file between machines.",
         )
     if not _shares_memory(folder):
         return say(
-            Level.UNSURE, "Files can be locked; there is no shared memory, so a ledger is slower."
+            Level.UNSURE, "Files can be locked; there is no shared memory, so an account is slower."
         )
     return say(Level.GOOD, f"Files can be locked ({kind or 'unknown file system'}).")
 

@@ -165,7 +165,7 @@ def _sqlite(*, needed: bool) -> Finding:
     problem = sqlite_problem()
     if problem is None:
         return Finding(
-            "SQLite", Level.GOOD, f"{sqlite3.sqlite_version} is new enough for a ledger."
+            "SQLite", Level.GOOD, f"{sqlite3.sqlite_version} is new enough for an account."
         )
     return Finding("SQLite", Level.BAD if needed else Level.UNSURE, problem)
 

@@ -46,11 +46,11 @@ def folder_problem(folder: Path, what: str = "Images cannot be saved in") -> str
 
 def ledger_problem(ledger: Path) -> str | None:
     """Say why a ledger cannot be written to that file, which need not exist yet; None if it can."""
-    problem = folder_problem(ledger.parent, f"The ledger {ledger.name!r} cannot be written in")
+    problem = folder_problem(ledger.parent, f"The account {ledger.name!r} cannot be written in")
     if problem is not None:
         return problem
     if ledger.is_file() and not _may_write(ledger):
-        return f"The ledger {str(ledger)!r} cannot be written: this user may only read it."
+        return f"The account {str(ledger)!r} cannot be written: this user may only read it."
     return lock_problem(ledger.parent) if ledger.parent.is_dir() else None
 
 

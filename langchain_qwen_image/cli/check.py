@@ -28,7 +28,7 @@ def check(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Folder for report, cassette, image and ledger."
+            "--output", "-o", metavar="DIR", help="Folder for report, cassette and image."
         ),
     ] = Path("live-check"),
     probe_size: Annotated[

@@ -35,7 +35,7 @@ async def confirmed(
     if not images and problem is None:
         raise MalformedResponseError(
             "The gateway's response has links, and none of them leads to an image. The image may "
-            "have been billed, so the request is not retried automatically. A ledger has the raw "
+            "have been billed, so the request is not retried automatically. An account has the raw "
             "answer: qwen-image recover DIR --raw-answers OUT_DIR."
         )
     return replace(answer, urls=(*images, *unsure)), None if images else problem

@@ -107,7 +107,7 @@ def _check_encoding(given: str, path: str, option: str) -> None:
     try:
         path.encode()
     except UnicodeEncodeError:
-        problem = "its path is not UTF-8, so no sidecar, ledger or message can name it"
+        problem = "its path is not UTF-8, so no sidecar, account or message can name it"
     else:
         return
     raise _cannot_be(given, problem, option)

@@ -118,7 +118,7 @@ class ImageReader:
     def _fetch(self, image: ReadableImage, into: BinaryIO) -> ImageInfo:
         if not image.url:
             raise DownloadError(
-                f"Image {image.id} has no link any more. Check its file and the ledger."
+                f"Image {image.id} has no link any more. Check its file and the account."
             )
         return self._fetcher.fetch(image.url, into)
 

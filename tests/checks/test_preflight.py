@@ -93,7 +93,7 @@ def test_a_ledger_where_none_can_be(tmp_path: Path, place: str) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
     message = refusal(ledger=tmp_path / place / "calls.db")
-    assert message.startswith("The ledger 'calls.db' cannot be written in")
+    assert message.startswith("The account 'calls.db' cannot be written in")
 
 
 def test_a_link_to_a_folder_passes(tmp_path: Path) -> None:
