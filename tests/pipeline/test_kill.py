@@ -3,10 +3,12 @@
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import warm
+from accounts import Clock
 from books import books
 
 from langchain_qwen_image import Budget
@@ -27,7 +29,7 @@ _STEPS = {
     "image named, not noted": "Account.saved = die",
     "saved": "Pipeline.generate = after(Pipeline.generate)",
 }
-# state in the ledger, POSTs, images on disk
+# state in the account, POSTs, images on disk
 _BOOKS = {
     "asked, nothing sent": ("asked", 0, 0),
     "noted as sent, not left": ("sent", 0, 0),
@@ -87,15 +89,19 @@ generator.invoke("a red fox")
 
 
 @pytest.mark.parametrize("step", _STEPS)
-def test_killed(step: str, server: SandboxServer, tmp_path: Path) -> None:
-    """Whatever the moment, the books are right, and what was paid for can be had again free."""
+def test_killed(step: str, server: SandboxServer, tmp_path: Path, clock: Clock) -> None:
+    """Whatever the moment, the books are right, and what was paid for can be had again free.
+
+    A call that was sent counts as under way while its lease lasts, and as unknown afterwards.
+    """
     program = _PROGRAM.replace("{patch}", _STEPS[step])
     run = warm.run([sys.executable, "-c", program, server.base_url, str(tmp_path)])
     assert run.returncode == -signal.SIGKILL, run.stderr
     state, posts, pictures = _BOOKS[step]
 
-    ledger = Account(books(tmp_path))
-    [call] = ledger.calls()
+    clock.micros = time.time_ns() // 1000
+    account = Account(books(tmp_path))
+    [call] = account.calls()
     assert call.state == state
     assert server.gateway.post_count == posts
     assert len(_pictures(tmp_path)) == pictures
@@ -104,8 +110,12 @@ def test_killed(step: str, server: SandboxServer, tmp_path: Path) -> None:
     is_free = state == "asked"
     assert budget.remaining_images == is_free, "what may have been paid for counts as spent"
 
-    findings = list(recover(tmp_path))
-    [call] = ledger.calls()
+    if state == "sent":
+        assert _outcomes(tmp_path, server) == ["running"]
+        assert [one.state for one in account.calls()] == ["sent"]
+        clock.move(call.lease_seconds or 0)
+    outcomes = _outcomes(tmp_path, server)
+    [call] = account.calls()
     if state in {"answered", "saved"}:
         assert call.state == "saved"
         [file] = _pictures(tmp_path)
@@ -113,9 +123,14 @@ def test_killed(step: str, server: SandboxServer, tmp_path: Path) -> None:
         assert call.images[0].path == str(file)
         assert "?" not in str(call.images[0].url)
     elif state == "sent":
-        assert [finding.outcome for finding in findings] == ["unanswered"]
+        assert (call.state, outcomes) == ("unknown", ["unanswered"])
+        assert budget.remaining_images == 0
     assert server.gateway.post_count == posts
-    ledger.close()
+    account.close()
+
+
+def _outcomes(folder: Path, server: SandboxServer) -> list[str]:
+    return [finding.outcome for finding in recover(folder, base_url=server.base_url)]
 
 
 def _pictures(folder: Path) -> list[Path]:
