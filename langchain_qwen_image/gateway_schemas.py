@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from langchain_qwen_image.schemas import ImageParameters, LazyModel, QwenImageInput, RequestPart
+from langchain_qwen_image._lazy_model import LazyModel
+from langchain_qwen_image.schemas import ImageParameters, QwenImageInput, RequestPart
 
 
 class TextContent(RequestPart):

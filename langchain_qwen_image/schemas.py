@@ -1,10 +1,8 @@
 """The arguments of a call, with descriptions that are written for a model to read."""
 
-import os
 import re
-import threading
 import unicodedata
-from typing import Annotated, Any, Literal, TypedDict, get_args
+from typing import Annotated, Literal, TypedDict, get_args
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +11,8 @@ from pydantic import (
     ConfigDict,
     Field,
 )
+
+from langchain_qwen_image._lazy_model import LazyModel
 
 MODEL = "qwen-image"
 PROMPT_LIMIT = 800
@@ -119,35 +119,6 @@ class GivenParameters(TypedDict, total=False):
     prompt_extend: bool
     watermark: bool
     size: str
-
-
-_building = threading.RLock()
-
-
-def _after_fork_in_child() -> None:
-    """Replace a lock that another thread of the parent may have held."""
-    global _building
-    _building = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-class LazyModel(BaseModel):
-    """A model that costs an import nothing: it is built when it is first used, in one thread.
-
-    Where several threads build a model at once, pydantic below 2.14 lends one of them the parent's
-    validator, and an answer that is paid for would be read as something else.
-    """
-
-    model_config = ConfigDict(defer_build=True)
-
-    @classmethod
-    def model_rebuild(cls, **how: Any) -> bool | None:
-        """Build the model as pydantic does, while no other thread builds one."""
-        with _building:
-            return super().model_rebuild(**how)
 
 
 class RequestPart(LazyModel):

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError, create_model
 from waiting import PATIENCE
 
 from langchain_qwen_image import QwenImageInput, TextToImageRequest, TextToImageResponse
+from langchain_qwen_image._lazy_model import LazyModel
 from langchain_qwen_image.gateway_schemas import RequestInput, TextContent, UserMessage
-from langchain_qwen_image.schemas import PARAMETERS, SIZES, ImageParameters, LazyModel
+from langchain_qwen_image.schemas import PARAMETERS, SIZES, ImageParameters
 
 # Field, its default if it has one, and its description, as the API document's table has them.
 DOCUMENTED = [
