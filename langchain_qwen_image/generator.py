@@ -15,6 +15,7 @@ from langchain_qwen_image.settings import QwenImageSettings, may_repeat
 from langchain_qwen_image.wire.arguments import check_arguments, check_parameters
 
 if TYPE_CHECKING:
+    from langchain_qwen_image.bulk.items import KeyOf
     from langchain_qwen_image.bulk.run import BulkRun, Requests
     from langchain_qwen_image.pipeline.order import CallKey
 
@@ -103,6 +104,8 @@ class QwenImageGenerator(
         self,
         requests: "Requests",
         *,
+        run: str | None = None,
+        idempotency_key: "KeyOf | None" = None,
         concurrency: int = CONCURRENCY,
         resume: bool = True,
         retry_unknown: bool = False,
@@ -116,14 +119,18 @@ class QwenImageGenerator(
         none is given up for it. A lasting refusal of key, permission, quota or address, a used-up
         budget or a full disk ends the run: what has left is settled first, then it is raised.
 
-        A run is known by its `save_to` folder: run again after whatever stopped it, it pays only
-        for what is missing. The same request twice is two images.
+        A run is a name in the account, by default the one of the `save_to` folder: run again after
+        whatever stopped it, it pays only for what is missing. Any number of processes may work on
+        one run at the same time. A request is known by its `BulkRequest.id`; without one, by its
+        arguments, and then the same request twice is two images.
 
         Args:
             requests: What `invoke` takes, or `BulkRequest`s, read as needed; an iterable that
                 waits should be asynchronous.
+            run: Name of the run, for several runs in one account.
+            idempotency_key: Returns the key of a request, in place of its `id`.
             concurrency: Maximum number of parallel requests.
-            resume: Reuse what earlier runs in this folder bought; False pays for everything anew.
+            resume: Reuse what was bought earlier in this run; False pays for everything anew.
             retry_unknown: Repeat requests with no known answer; may be billed twice.
             retry_lost: Pay again for images that were paid for and cannot be fetched any more.
             config: LangChain's run configuration, for each request.
@@ -143,6 +150,8 @@ class QwenImageGenerator(
         return BulkRun(
             GeneratorCaller(self),
             requests,
+            run=run,
+            idempotency_key=idempotency_key,
             concurrency=concurrency,
             resume=resume,
             retry_unknown=retry_unknown,

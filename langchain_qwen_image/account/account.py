@@ -65,6 +65,10 @@ class Account(AccountReader):
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (self._store, self.limits))
 
+    def limited(self, *, max_usd: Decimal | None = None) -> "Account":
+        """Return the same account with another limit, for the calls that get it."""
+        return _restore(self._store, limits_of(max_usd, None))
+
     def prepare(self) -> Commit[str]:
         """Make the file or the tables if there are none; the commit's result is the id."""
         return self._store.submit(lambda tx: str(read_id(tx)))

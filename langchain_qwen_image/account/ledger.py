@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from langchain_qwen_image.account import asking, queries, run_lock
+from langchain_qwen_image.account import asking
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.keys import NewCall
@@ -113,18 +113,6 @@ class Ledger(Account):
     ) -> Commit[Lease]:
         """Note that a POST is about to leave; wait for the commit before sending it."""
         return super().sent(call_id, lease_seconds=_LEASE_SECONDS, limits=limits)
-
-    def claim(self, batch: str) -> Commit[None]:
-        """Take a bulk run for this process; its commit fails if another one has it."""
-        return self._store.submit(lambda tx: run_lock.claim(tx, batch))
-
-    def release(self, batch: str) -> Commit[None]:
-        """Give a bulk run back."""
-        return self._store.submit(lambda tx: run_lock.release(tx, batch))
-
-    def find_item(self, batch: str, batch_item: str) -> LedgerCall | None:
-        """Return the call of a bulk run's item that was not replaced."""
-        return next(iter(self._select(queries.BY_ITEM, run=batch, key=batch_item)), None)
 
 
 def _ask(tx: Transaction, call: NewCall, pay_again: bool) -> None:

@@ -15,7 +15,6 @@ from langchain_qwen_image.account.store import Transaction
 
 __all__ = [
     "BY_ID",
-    "BY_ITEM",
     "BY_KEY",
     "Page",
     "find_image",
@@ -31,7 +30,6 @@ _CALLS = (
 )
 BY_ID = _CALLS + "id = :id"
 BY_KEY = _CALLS + "base_url = :base_url AND run = :run AND key = :key AND replaced_by IS NULL"
-BY_ITEM = _CALLS + "run = :run AND run <> '' AND key = :key AND replaced_by IS NULL"
 _PAGE = 500
 _WITH_IMAGES = ("answered", "saved")
 _IMAGES = (

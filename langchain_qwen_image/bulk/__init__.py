@@ -7,11 +7,12 @@ from langchain_qwen_image._lazy import attach
 if TYPE_CHECKING:
     from langchain_qwen_image.bulk.estimate import Estimate, estimate_cost
     from langchain_qwen_image.bulk.lookup import BulkStatus
+    from langchain_qwen_image.bulk.outcome import BulkOutcome
     from langchain_qwen_image.bulk.request import BulkRequest
-    from langchain_qwen_image.bulk.run import BulkOutcome, BulkRun
+    from langchain_qwen_image.bulk.run import BulkRun
 
 _HOMES = {
-    "BulkOutcome": "run",
+    "BulkOutcome": "outcome",
     "BulkRequest": "request",
     "BulkRun": "run",
     "BulkStatus": "lookup",

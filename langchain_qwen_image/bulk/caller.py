@@ -6,7 +6,8 @@ from typing import Protocol
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qwen_image.integration.inputs import GeneratorInput
-from langchain_qwen_image.pipeline.bulk_item import BulkItem
+from langchain_qwen_image.pipeline.cancellation import CallState
+from langchain_qwen_image.pipeline.order import Order
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
@@ -20,7 +21,7 @@ class Checker(Protocol):
 
     @property
     def pipeline(self) -> Pipeline:
-        """Client, ledger, budget and store of the run."""
+        """Client, account, budget and store of the run."""
 
     def checked(self, input: GeneratorInput) -> QwenImageInput:
         """Return the arguments that a call of this input would have; nothing is sent.
@@ -38,8 +39,10 @@ class Caller(Checker, Protocol):
     ) -> Awaitable[ImageGenerationResult]:
         """Do the work for one request as one of LangChain's runs."""
 
-    async def generate(self, arguments: QwenImageInput, item: BulkItem) -> ImageGenerationResult:
-        """Generate one image, recorded under the item's name: one paid POST.
+    async def generate(
+        self, arguments: QwenImageInput, call_state: CallState, order: Order
+    ) -> ImageGenerationResult:
+        """Generate one image under the key of its order: at most one paid POST.
 
         Raises:
             QwenImageError: No image came.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from langchain_qwen_image.bulk.caller import Checker
-from langchain_qwen_image.bulk.lookup import Lookup, RetryOptions, batch_name
+from langchain_qwen_image.bulk.items import Given, Item, KeyOf, Keys
+from langchain_qwen_image.bulk.lookup import Lookup, RetryOptions, run_name
 from langchain_qwen_image.bulk.request import BulkRequest
-from langchain_qwen_image.bulk.request_ids import RequestIds
-from langchain_qwen_image.integration.inputs import GeneratorInput
+from langchain_qwen_image.pipeline.standing import Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Estimate:
         lost: Images that were paid for, cannot be fetched any more, and would be left alone.
         to_generate: Images that would be paid for.
         max_usd: Their maximum cost, US dollars.
+        elsewhere: Requests that another process has sent, and whose answer is not there yet.
+        conflicting: Requests whose id was used for another one, and that would fail.
     """
 
     requests: int
@@ -32,12 +34,16 @@ class Estimate:
     lost: int
     to_generate: int
     max_usd: Decimal
+    elsewhere: int = 0
+    conflicting: int = 0
 
 
 def estimate_cost(
     generator: Checker,
-    requests: Iterable[GeneratorInput | BulkRequest],
+    requests: Iterable[Given],
     *,
+    run: str | None = None,
+    idempotency_key: KeyOf | None = None,
     retry_unknown: bool = False,
     retry_lost: bool = False,
 ) -> Estimate:
@@ -48,24 +54,43 @@ def estimate_cost(
         ConfigurationError: There is nothing to resume by.
     """
     pipeline = generator.pipeline
-    lookup = Lookup(pipeline, batch_name(pipeline, resume=True), dry_run=True)
     retry = RetryOptions.of(pipeline, retry_unknown=retry_unknown, retry_lost=retry_lost)
+    lookup = Lookup(pipeline, run_name(run, resume=True), retry, dry_run=True)
     counts: Counter[str] = Counter()
-    with closing(RequestIds()) as ids:
-        for request in requests:
-            prior = lookup.look_up(
-                ids.next_id(generator.checked(BulkRequest.of(request).input)), _raise
-            )
-            counts["new" if prior is None or retry.wants(prior) else prior.status] += 1
+    with closing(Keys(lookup, idempotency_key)) as keys:
+        for number, given in enumerate(requests):
+            request = BulkRequest.of(given)
+            item = keys.item(number, request, generator.checked(request.input))
+            counts[_prospect(item, lookup, retry)] += 1
     return Estimate(
         requests=counts.total(),
-        reused=counts["reused"] + counts["unsaved"],
+        reused=counts["reused"],
         unknown=counts["unknown"],
         lost=counts["lost"],
         to_generate=counts["new"],
         max_usd=counts["new"] * Decimal(str(pipeline.sender.price_usd)),
+        elsewhere=counts["elsewhere"],
+        conflicting=counts["conflicting"],
     )
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _prospect(item: Item, lookup: Lookup, retry: RetryOptions) -> str:
+    """Say what a run would do about a request."""
+    call = lookup.find(item.key)
+    if call is None:
+        return "new"
+    if lookup.conflict(call, item) is not None:
+        return "conflicting"
+    match lookup.next_action(call):
+        case Action.SEND | Action.REPLACE:
+            return "new"
+        case Action.WAIT:
+            return "elsewhere"
+        case Action.REFUSE:
+            return "unknown"
+        case Action.RESUME:
+            return "reused"
+        case Action.HAND_OUT if lookup.find_lost(call) is not None:
+            return "new" if retry.retry_lost else "lost"
+        case Action.HAND_OUT:
+            return "reused"

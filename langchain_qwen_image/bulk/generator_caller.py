@@ -8,8 +8,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_qwen_image.bulk.caller import Work
 from langchain_qwen_image.integration.inputs import GeneratorInput
 from langchain_qwen_image.integration.tracing import report, with_identity
-from langchain_qwen_image.pipeline.bulk_item import BulkItem
 from langchain_qwen_image.pipeline.cancellation import CallState
+from langchain_qwen_image.pipeline.order import Order
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
@@ -18,14 +18,20 @@ from langchain_qwen_image.schemas import QwenImageInput
 class GeneratorCaller:
     """A `bulk.caller.Caller` of a generator."""
 
-    def __init__(self, generator: Any) -> None:
-        """Take the `QwenImageGenerator`, which is of a room above."""
+    def __init__(self, generator: Any, pipeline: Pipeline | None = None) -> None:
+        """Take the `QwenImageGenerator`, which is of a room above.
+
+        Args:
+            generator: What checks requests, and is named in traces.
+            pipeline: What pays, by default the generator's own.
+        """
         self._generator = generator
+        self._pipeline = pipeline
 
     @property
     def pipeline(self) -> Pipeline:
-        """The generator's own."""
-        pipeline: Pipeline = self._generator.pipeline
+        """What pays."""
+        pipeline: Pipeline = self._pipeline or self._generator.pipeline
         return pipeline
 
     def checked(self, input: GeneratorInput) -> QwenImageInput:
@@ -42,17 +48,19 @@ class GeneratorCaller:
         )
         return run
 
-    async def generate(self, arguments: QwenImageInput, item: BulkItem) -> ImageGenerationResult:
-        """Generate one image under the item's key: at most one paid POST."""
-        call_state = CallState()
+    async def generate(
+        self, arguments: QwenImageInput, call_state: CallState, order: Order
+    ) -> ImageGenerationResult:
+        """Generate one image under the key of its order: at most one paid POST."""
         try:
             result = await self.pipeline.agenerate(
                 arguments,
                 call_state,
-                key=item.key,
-                item_id=item.item_id,
-                max_retries=0,
-                has_turn=True,
+                key=order.key,
+                item_id=order.item_id,
+                max_retries=order.max_retries,
+                has_turn=order.has_turn,
+                patience=order.patience,
             )
         except BaseException as error:
             self._generator._report_failure(error, call_state)

@@ -1,34 +1,36 @@
-"""What the ledger knows of a bulk run's requests, so that nothing is paid for twice."""
+"""How things stand with the requests of a bulk run in its account, before anything is sent."""
 
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 from uuid import uuid4
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.records import LedgerCall, LedgerImage
-from langchain_qwen_image.errors import ConfigurationError, QwenImageError
+from langchain_qwen_image.bulk.items import Item
+from langchain_qwen_image.errors import (
+    CallInProgressError,
+    ConfigurationError,
+    IdempotencyError,
+    QwenImageError,
+)
+from langchain_qwen_image.pipeline.lost import INLINE, expired
 from langchain_qwen_image.pipeline.pipeline import Pipeline
-from langchain_qwen_image.pipeline.results import recorded_result
-from langchain_qwen_image.recovery import Finding, Recovery
-from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
+from langchain_qwen_image.pipeline.replay import replay
+from langchain_qwen_image.pipeline.standing import Action, lease_left, next_action
+from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.storage.opening import ImageStore
+from langchain_qwen_image.wire.links import is_inline
 
-BulkStatus = Literal["saved", "reused", "unsaved", "unknown", "lost", "failed"]
+BulkStatus = Literal["saved", "reused", "unsaved", "unknown", "lost", "elsewhere", "failed"]
 """What became of a request; `BulkOutcome` says what each means."""
 
+_DEFAULT_RUN = "bulk"
 _NO_ANSWER = "It was sent and no answer is known; it may have been billed"
-_QUEUED = "The gateway has it in its queue. The next run asks for it again, free of charge"
-_MISSING_FILE = (
-    "It was paid for and saved as {path}, which does not exist any more. It is not paid for again; "
-    "for another image, add the same request once more"
-)
 
 
 class PriorState(NamedTuple):
-    """How things stand with a request that has left.
+    """How things stand with a request.
 
     Attributes:
         status: As `BulkOutcome` has it.
@@ -36,8 +38,6 @@ class PriorState(NamedTuple):
         reason: Why there is no image.
         error: What the gateway or the disk said, if it was just now.
         cost_usd: What was paid for it just now, or may have been, in US dollars.
-        may_be_repeated: Whether the ledger lets it be paid for again, on request.
-        queued: The call, where the gateway has queued it and its answer can be asked for.
     """
 
     status: BulkStatus
@@ -45,8 +45,6 @@ class PriorState(NamedTuple):
     reason: str | None = None
     error: QwenImageError | None = None
     cost_usd: float = 0.0
-    may_be_repeated: bool = True
-    queued: LedgerCall | None = None
 
 
 class RetryOptions(NamedTuple):
@@ -61,29 +59,37 @@ class RetryOptions(NamedTuple):
         free = pipeline.sender.sandbox
         return cls(retry_unknown or free, retry_lost or free)
 
-    def wants(self, prior: PriorState) -> bool:
-        """Say whether a request that was sent before is to be sent again."""
-        may = {"unknown": self.retry_unknown, "lost": self.retry_lost and prior.may_be_repeated}
-        return may.get(prior.status, False)
 
+def run_name(run: str | None, *, resume: bool) -> str:
+    """Return a run's name in the account; without resuming, one that no other run has.
 
-def batch_name(pipeline: Pipeline, *, resume: bool) -> str:
-    """Return the run's name in the ledger: one per folder, the sandbox's apart, or a new one."""
+    Raises:
+        ConfigurationError: It cannot be one.
+    """
+    if run is None:
+        return _DEFAULT_RUN if resume else uuid4().hex
     if not resume:
-        return uuid4().hex
-    return "bulk, sandbox" if pipeline.sender.sandbox else "bulk"
+        raise ConfigurationError(
+            "run=… names a run that is resumed, so it cannot go with resume=False."
+        )
+    if not isinstance(run, str) or not run.strip():
+        raise ConfigurationError(f"run must be a name, not {run!r}.")
+    return run
 
 
 class Lookup:
-    """Looks requests up, and fetches what is paid for and not saved; safe for threads."""
+    """Looks the requests of a run up; safe for threads."""
 
-    def __init__(self, pipeline: Pipeline, batch: str, *, dry_run: bool = False) -> None:
-        """Take the pipeline's ledger and store.
+    def __init__(
+        self, pipeline: Pipeline, run: str, retry: RetryOptions, *, dry_run: bool = False
+    ) -> None:
+        """Take the pipeline's account and store.
 
         Args:
             pipeline: Where the requests go.
-            batch: The run's name.
-            dry_run: Fetch nothing and write nothing.
+            run: The run's name.
+            retry: What is to be paid for again.
+            dry_run: Write nothing.
 
         Raises:
             AccountError: The folder was moved away from its books.
@@ -101,82 +107,80 @@ class Lookup:
         if dry_run and pipeline.belonging is not None:
             self._account = pipeline.belonging.to_read(pipeline.account)
         self._store: ImageStore = store
-        self._batch = batch
+        self._run = run
+        self._retry = retry
         self._dry_run = dry_run
 
-    def look_up(
-        self, item: str, on_failure: Callable[[OSError], None], item_id: str | None = None
-    ) -> PriorState | None:
-        """Return how things stand with a request; None if it has bought nothing so far.
+    def find(self, key: str) -> LedgerCall | None:
+        """Return the call that stands for a key; what is past its time is settled first."""
+        call = self._account.find_key(self._pipeline.sender.base_url, self._run, key)
+        if call is None or self._dry_run or call.state != "sent" or lease_left(call):
+            return call
+        self._account.expire().result()
+        return self._account.get(call.id)
 
-        Args:
-            item: The request's id in the run.
-            on_failure: Called with the error of a disk that an image cannot be written to.
-            item_id: The caller's own id of the request, for images that are saved now.
-        """
-        call = self.find(item)
-        findings: list[Finding] = []
+    def next_action(self, call: LedgerCall | None) -> Action:
+        """Say what a run does about a request whose call stands there."""
         if call is None:
+            return Action.SEND
+        is_over = call.state == "sent" and not lease_left(call)
+        state = "unknown" if is_over and self._dry_run else call.state
+        return next_action(state, retry_unknown=self._retry.retry_unknown)
+
+    def conflict(self, call: LedgerCall | None, item: Item) -> IdempotencyError | None:
+        """Return why a call cannot be that of a request: its id was used for another one."""
+        if call is None or not item.is_named:
             return None
-        if call.state == "answered":
-            findings = self._settle(call, on_failure, item_id)
-            call = self._account.get(call.id) or call
-        match call.state:
-            case "sent" | "unknown":
-                said = f": {call.message}" if call.message else ""
-                return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
-            case "queued":  # paid for, and there is an address to ask: never sent again
-                return PriorState("unsaved", reason=_QUEUED, queued=call)
-            case "answered":
-                return self._without_image(call, findings)
-            case "saved":
-                return self._saved(call)
-            case "asked" | "refused":
-                return None
+        if call.fingerprint == self._pipeline.fingerprint_of(item.arguments):
+            return None
+        return IdempotencyError(
+            f"The id {item.key!r} was used for another request in this run before. Nothing was "
+            "sent. Use the arguments of that request, or another id."
+        )
 
-    def find(self, item: str) -> LedgerCall | None:
-        """Return the call that stands for a request, if there is one."""
-        return self._account.find_key(self._pipeline.sender.base_url, self._batch, item)
+    def find_lost(self, call: LedgerCall) -> str | None:
+        """Return why the image of a paid call cannot be had any more, as far as can be told now.
 
-    def _settle(
-        self, call: LedgerCall, on_failure: Callable[[OSError], None], item_id: str | None
-    ) -> list[Finding]:
-        def fetch(call: LedgerCall, image: LedgerImage) -> str | None:
-            try:
-                result = self._pipeline.fetch(recorded_result(call, [image]), item_id=item_id)
-                return result.image.path
-            except OSError as error:
-                on_failure(error)
-                raise
-
+        Nothing is fetched: a link that has expired by this machine's clock counts as dead.
+        """
+        if call.state == "saved":
+            return replay(self._pipeline.saver, call).lost
         now = datetime.now(UTC)
-        recovery = Recovery(self._account, self._store, fetch, dry_run=self._dry_run, now=now)
-        return recovery.settle(call)
+        return next(filter(None, (self._why_lost(image, now) for image in call.images)), None)
 
-    def _without_image(self, call: LedgerCall, findings: Sequence[Finding]) -> PriorState:
-        result = recorded_result(call, call.images)
-        reason = next((one.reason for one in findings if one.reason), None)
-        if any(one.outcome == "lost" for one in findings):
-            return PriorState("lost", result, f"It was paid for and is lost. {reason}")
-        return PriorState("unsaved", result, reason)
+    def find_path(self, call: LedgerCall) -> str | None:
+        """Return where the first image of a paid call is saved, if it is."""
+        if call.state == "saved":
+            return replay(self._pipeline.saver, call).result.image.path
+        return self._path_of_copy(call.images[0]) if call.images else None
 
-    def _saved(self, call: LedgerCall) -> PriorState:
-        images = []
-        for image in call.images:
-            path = self._store.locate(image.path or "")
-            if path is None:
-                reason = _MISSING_FILE.format(path=image.path)
-                return PriorState("lost", reason=reason, may_be_repeated=False)
-            images.append(replace(image, path=path))
-        result = recorded_result(call, images)
-        for one in result.images:
-            one.bind(self._pipeline.saver)
-            self._describe(one)
-        return PriorState("reused", result)
+    def _why_lost(self, image: LedgerImage, now: datetime) -> str | None:
+        if image.path is not None or self._path_of_copy(image) is not None:
+            return None
+        return INLINE if is_inline(image.url) else expired(image, now)
 
-    def _describe(self, image: GeneratedImage) -> None:
-        """Add what only the sidecar says; an image without one is an image all the same."""
-        with suppress(OSError, ValueError):
-            sidecar = self._store.read_sidecar(image.path or "")
-            image.width, image.height = sidecar.width, sidecar.height
-            image.mime_type = sidecar.mime_type
+    def _path_of_copy(self, image: LedgerImage) -> str | None:
+        with suppress(OSError):
+            found = self._store.find_whole(image.id)
+            return None if found is None else found[0]
+        return None
+
+
+def unknown(call: LedgerCall) -> PriorState:
+    """Return the state of a request whose answer was lost."""
+    said = f": {call.message}" if call.message else ""
+    return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")
+
+
+def elsewhere(seconds: float) -> PriorState:
+    """Return the state of a request that another process has sent.
+
+    Args:
+        seconds: The longest that its answer can take from now on.
+    """
+    reason = (
+        "Another process has sent it, and its answer is not there yet. If that process was killed, "
+        f"the request counts as unknown after {seconds:.0f} s. Nothing was sent now."
+    )
+    error = CallInProgressError(reason, retry_after=round(seconds, 1))
+    return PriorState("elsewhere", reason=reason, error=error)

@@ -1,4 +1,4 @@
-"""What the ledger says of each request of a bulk run, after it or between two of them."""
+"""What the account says of each request of a bulk run, after it or between two of them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.bulk.caller import Checker
-from langchain_qwen_image.bulk.lookup import Lookup, batch_name
+from langchain_qwen_image.bulk.items import Given, Item, KeyOf, Keys
+from langchain_qwen_image.bulk.lookup import Lookup, RetryOptions, run_name
 from langchain_qwen_image.bulk.request import BulkRequest
-from langchain_qwen_image.bulk.request_ids import RequestIds
-from langchain_qwen_image.integration.inputs import GeneratorInput
+from langchain_qwen_image.pipeline.standing import Action
 
-ReportStatus = Literal["saved", "unsaved", "unknown", "lost", "failed", "pending"]
+ReportStatus = Literal["saved", "unsaved", "unknown", "lost", "elsewhere", "failed", "pending"]
 """As `BulkStatus`, whichever run bought the image; `pending`: it was never sent."""
 
 
@@ -34,34 +35,50 @@ class ReportRow:
 
 
 def report(
-    generator: Checker, requests: Iterable[GeneratorInput | BulkRequest]
+    generator: Checker,
+    requests: Iterable[Given],
+    *,
+    run: str | None = None,
+    idempotency_key: KeyOf | None = None,
 ) -> Iterator[ReportRow]:
     """Say of each request what became of it; nothing is sent, fetched or written.
 
     Raises:
         InvalidRequestError: A request cannot be used.
-        ConfigurationError: There is no ledger, or no place where images are saved.
+        ConfigurationError: There is no account, or no place where images are saved.
     """
-    pipeline = generator.pipeline
-    lookup = Lookup(pipeline, batch_name(pipeline, resume=True), dry_run=True)
-    with closing(RequestIds()) as ids:
-        for given in requests:
+    name = run_name(run, resume=True)
+    lookup = Lookup(generator.pipeline, name, RetryOptions(), dry_run=True)
+    with closing(Keys(lookup, idempotency_key)) as keys:
+        for number, given in enumerate(requests):
             request = BulkRequest.of(given)
-            item = ids.next_id(generator.checked(request.input))
-            yield _row(request, lookup, item)
+            item = keys.item(number, request, generator.checked(request.input))
+            yield _row(request, item, lookup)
 
 
-def _row(request: BulkRequest, lookup: Lookup, item: str) -> ReportRow:
-    call = lookup.find(item)
-    prior = lookup.look_up(item, _raise)
-    if call is None or prior is None:
-        was_refused = call is not None and call.state == "refused"
-        return ReportRow(request, "failed" if was_refused else "pending", cost_usd=Decimal(0))
-    path = prior.result.image.path if prior.result is not None else None
-    status: ReportStatus = "saved" if prior.status == "reused" else prior.status
-    cost = None if status == "unknown" else call.cost_usd
-    return ReportRow(request, status, path, cost)
+def _row(request: BulkRequest, item: Item, lookup: Lookup) -> ReportRow:
+    call = lookup.find(item.key)
+    if call is None:
+        return ReportRow(request, "pending", cost_usd=Decimal(0))
+    if lookup.conflict(call, item) is not None:
+        return ReportRow(request, "failed", cost_usd=Decimal(0))
+    match lookup.next_action(call):
+        case Action.WAIT:
+            return ReportRow(request, "elsewhere")
+        case Action.REFUSE | Action.REPLACE:
+            return ReportRow(request, "unknown")
+        case Action.RESUME:
+            return ReportRow(request, "unsaved", cost_usd=call.cost_usd)
+        case Action.HAND_OUT:
+            return _bought(request, call, lookup)
+        case Action.SEND:
+            status: ReportStatus = "failed" if call.state == "refused" else "pending"
+            return ReportRow(request, status, cost_usd=Decimal(0))
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _bought(request: BulkRequest, call: LedgerCall, lookup: Lookup) -> ReportRow:
+    if lookup.find_lost(call) is not None:
+        return ReportRow(request, "lost", cost_usd=call.cost_usd)
+    path = lookup.find_path(call)
+    status: ReportStatus = "unsaved" if path is None else "saved"
+    return ReportRow(request, status, path, call.cost_usd)

@@ -11,8 +11,9 @@ class BulkRequest:
 
     Attributes:
         input: What `QwenImageGenerator.invoke` takes.
-        id: It becomes part of the file's name, and is in the sidecar and in the outcome. It does
-            not decide what is paid for: that is the request's content, as without an id.
+        id: Its idempotency key in the run, 1 to 255 characters: it is paid for once, and with
+            other arguments it fails. It becomes part of the file's name, and is in the sidecar
+            and in the outcome.
     """
 
     input: GeneratorInput

@@ -1,70 +1,34 @@
 """Bulk runs: many requests at once, each paid for once, whatever happens in between.
 
-request ─► paid for already? ─► its turn ─► pipeline ─► outcome
-           lookup              worker
+request ─► its key in the account ─► its turn ─► pipeline ─► outcome
+           lookup                    worker
 
-What was paid for is not paid for again. What came too soon is repeated, at a pace for all.
+What the account knows to be paid for is not paid for again. Any number of processes may work on
+one run: what one of them has sent, the others leave alone. What the gateway refuses because it came
+too soon is repeated, at a pace that all requests share.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import wait
-from contextlib import aclosing, asynccontextmanager, closing, suppress
-from dataclasses import dataclass
-from itertools import count
+from contextlib import aclosing, closing
 
 from anyio.from_thread import start_blocking_portal
 from langchain_core.runnables import RunnableConfig
 
-from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account.run_spend import RunSpend
 from langchain_qwen_image.bulk.caller import Caller
-from langchain_qwen_image.bulk.lookup import BulkStatus, Lookup, RetryOptions, batch_name
-from langchain_qwen_image.bulk.request import BulkRequest
-from langchain_qwen_image.bulk.request_ids import RequestIds
-from langchain_qwen_image.bulk.worker import RunStoppedError, Worker
+from langchain_qwen_image.bulk.items import Deferred, KeyOf, Keys, Requests, Source, Unusable
+from langchain_qwen_image.bulk.lookup import Lookup, RetryOptions, run_name
+from langchain_qwen_image.bulk.outcome import BulkOutcome, outcome_of, unusable
+from langchain_qwen_image.bulk.settling import FirstLooks, Settler
+from langchain_qwen_image.bulk.stopping import RunStoppedError
+from langchain_qwen_image.bulk.worker import Worker
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.defaults import CONCURRENCY
-from langchain_qwen_image.errors import AccountError, ConfigurationError, QwenImageError
-from langchain_qwen_image.integration.inputs import GeneratorInput
-from langchain_qwen_image.result import ImageGenerationResult
-from langchain_qwen_image.schemas import QwenImageInput
+from langchain_qwen_image.errors import ConfigurationError
 
-_Given = GeneratorInput | BulkRequest
-Requests = Iterable[_Given] | AsyncIterable[_Given]
-"""What a run is made of; both kinds may be unbounded."""
-
-
-@dataclass(frozen=True, slots=True)
-class BulkOutcome:
-    """What became of one request of a bulk run.
-
-    Attributes:
-        number: Its place among the requests, from 0.
-        status: `saved`: bought and saved just now. `reused`: an earlier run bought it, and it
-            exists. `unsaved`: paid for and not saved yet; a resumed run fetches it free of charge.
-            `unknown`: its answer never came; it may have been billed. `lost`: paid for, and it
-            cannot be fetched any more. `failed`: nothing was bought.
-        request: The arguments, checked; None where they could not be used.
-        result: What was bought, where that is known.
-        error: What the gateway or the disk said, where this run met it.
-        reason: Why there is no image, in a sentence.
-        cost_usd: What this run paid for it, or may have where it is `unknown`, in US dollars.
-        id: The caller's own id of the request, where it came with one.
-    """
-
-    number: int
-    status: BulkStatus
-    request: QwenImageInput | None
-    result: ImageGenerationResult | None = None
-    error: QwenImageError | None = None
-    reason: str | None = None
-    cost_usd: float = 0.0
-    id: str | None = None
-
-    @property
-    def is_there(self) -> bool:
-        """Whether the image exists."""
-        return self.status in ("saved", "reused")
+__all__ = ["BulkOutcome", "BulkRun", "Requests"]
 
 
 class BulkRun:
@@ -73,6 +37,9 @@ class BulkRun:
     Outcomes come in the order in which they are complete, and a few at a time are in memory. When
     the iteration ends early, by `break`, `stop()` or an error, no more requests leave, and those
     that have left are waited for: they are paid for.
+
+    Attributes:
+        name: The run's name, by which `Account.progress` tells how far it has come.
     """
 
     def __init__(
@@ -80,6 +47,8 @@ class BulkRun:
         caller: Caller,
         requests: Requests,
         *,
+        run: str | None = None,
+        idempotency_key: KeyOf | None = None,
         concurrency: int = CONCURRENCY,
         resume: bool = True,
         retry_unknown: bool = False,
@@ -93,14 +62,16 @@ class BulkRun:
         """
         if concurrency < 1:
             raise ConfigurationError(f"concurrency must be 1 or more; got {concurrency!r}.")
+        self.name = run_name(run, resume=resume)
         self._caller = caller
         self._requests = requests
+        self._key_of = idempotency_key
         self._concurrency = concurrency
         pipeline = caller.pipeline
-        batch = batch_name(pipeline, resume=resume)
-        self._lookup = Lookup(pipeline, batch) if resume else None
-        self._retry = RetryOptions.of(pipeline, retry_unknown=retry_unknown, retry_lost=retry_lost)
-        self._worker = Worker(caller, batch, config)
+        retry = RetryOptions.of(pipeline, retry_unknown=retry_unknown, retry_lost=retry_lost)
+        self._lookup = Lookup(pipeline, self.name, retry) if resume else None
+        self._worker = Worker(caller, self.name, retry, config)
+        self._settler = Settler(self._lookup, self._worker, retry_lost=retry.retry_lost)
 
     @property
     def in_flight(self) -> int:
@@ -111,14 +82,23 @@ class BulkRun:
         """Send no more; the iteration ends when what was sent is settled. Safe for threads."""
         self._worker.stop()
 
+    def spend(self) -> RunSpend:
+        """Return what this run has paid or may have paid so far, without other processes.
+
+        Raises:
+            AccountError: The account cannot be read.
+        """
+        return self._worker.money.total(self._caller.pipeline.account)
+
     async def __aiter__(self) -> AsyncGenerator[BulkOutcome, None]:
         self._worker.start()
-        source = _Source(self._requests)
-        async with self._claimed():
-            with closing(RequestIds()) as ids:
-                async with aclosing(self._outcomes(source, ids)) as outcomes:
-                    async for outcome in outcomes:
-                        yield outcome
+        if (pipeline := self._caller.pipeline).is_due:
+            await in_thread(pipeline.make_ready)
+        with closing(Keys(self._lookup, self._key_of)) as keys, closing(Deferred()) as deferred:
+            source = Source(self._requests, self._caller.checked, keys)
+            async with aclosing(self._outcomes(source, deferred)) as outcomes:
+                async for outcome in outcomes:
+                    yield outcome
         if failure := self._worker.failure or source.failure:
             raise failure
 
@@ -136,27 +116,14 @@ class BulkRun:
                 portal.call(outcomes.aclose)
                 raise
 
-    @asynccontextmanager
-    async def _claimed(self) -> AsyncIterator[None]:
-        account = (pipeline := self._caller.pipeline).account
-        if account is None or account.path is None:
-            yield
-            return
-        if pipeline.is_due:
-            await in_thread(pipeline.make_ready)
-        await (ledger := Ledger(account.path)).claim(self._worker.batch)
-        try:
-            yield
-        finally:
-            with suppress(AccountError):  # a full disk; it is void when this process ends
-                await ledger.release(self._worker.batch)
-
     async def _outcomes(
-        self, source: "_Source", ids: RequestIds
+        self, source: Source, deferred: Deferred
     ) -> AsyncGenerator[BulkOutcome, None]:
         done: asyncio.Queue[BulkOutcome | None] = asyncio.Queue(1)
+        looked = FirstLooks(self._concurrency)
         workers = [
-            asyncio.create_task(self._work(source, ids, done)) for _ in range(self._concurrency)
+            asyncio.create_task(self._work(source, deferred, looked, done))
+            for _ in range(self._concurrency)
         ]
         running = len(workers)
         try:
@@ -179,72 +146,29 @@ class BulkRun:
             raise
 
     async def _work(
-        self, source: "_Source", ids: RequestIds, done: asyncio.Queue[BulkOutcome | None]
+        self,
+        source: Source,
+        deferred: Deferred,
+        looked: FirstLooks,
+        done: asyncio.Queue[BulkOutcome | None],
     ) -> None:
         try:
-            while (taken := await self._worker.unless_stopped(source.take)) is not None:
-                await done.put(await self._settle(*taken, ids))
+            with looked.counted():
+                while (item := await self._worker.unless_stopped(source.take)) is not None:
+                    if isinstance(item, Unusable):
+                        await done.put(unusable(item))
+                        continue
+                    state = await self._settler.settle(item)
+                    if state.status == "elsewhere":
+                        deferred.add(item)  # asked about once more, when all others are settled
+                    else:
+                        await done.put(outcome_of(item, state))
+            await self._worker.unless_stopped(looked.wait)
+            while (item := deferred.take()) is not None:
+                state = await self._settler.settle_at_last(item, looked)
+                await done.put(outcome_of(item, state))
         except RunStoppedError:
             pass
-        except Exception as error:  # of the ledger, say
+        except Exception as error:  # of the account, say
             self._worker.end(error)
         await done.put(None)
-
-    async def _settle(self, number: int, request: BulkRequest, ids: RequestIds) -> BulkOutcome:
-        try:
-            arguments = self._caller.checked(request.input)
-        except QwenImageError as error:
-            reason = str(error)
-            return BulkOutcome(number, "failed", None, error=error, reason=reason, id=request.id)
-        item = ids.next_id(arguments)
-        prior = None
-        if self._lookup is not None:
-            prior = await in_thread(self._lookup.look_up, item, self._worker.end, request.id)
-        if prior is not None and prior.queued is not None:
-            prior = await self._worker.resume(prior.queued, request.id)
-        if prior is None or self._retry.wants(prior):
-            prior = await self._worker.buy(
-                arguments, item, pay_again=prior is not None, item_id=request.id
-            )
-        return BulkOutcome(
-            number,
-            prior.status,
-            arguments,
-            prior.result,
-            prior.error,
-            prior.reason,
-            prior.cost_usd,
-            request.id,
-        )
-
-
-class _Source:
-    """Numbers the requests, whichever kind of iterable they come from.
-
-    A failure of the iterable is its end, and remembered: what it gave before is settled all the
-    same.
-    """
-
-    def __init__(self, requests: Requests) -> None:
-        self.failure: Exception | None = None
-        self._ahead = aiter(
-            requests if isinstance(requests, AsyncIterable) else _one_by_one(requests)
-        )
-        self._taking = asyncio.Lock()
-        self._numbers = count()
-
-    async def take(self) -> tuple[int, BulkRequest] | None:
-        """Return the next request with its number, or None at the end."""
-        async with self._taking:
-            try:
-                return next(self._numbers), BulkRequest.of(await anext(self._ahead))
-            except StopAsyncIteration:
-                return None
-            except Exception as error:
-                self.failure = error
-                return None
-
-
-async def _one_by_one(requests: Iterable[_Given]) -> AsyncIterator[_Given]:
-    for request in requests:
-        yield request

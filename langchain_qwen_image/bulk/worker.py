@@ -6,139 +6,83 @@ permission, quota, address, budget, disk) ends the run.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import TypeVar
 
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qwen_image.account.pace_state import Turn
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.bulk.caller import Caller
-from langchain_qwen_image.bulk.lookup import BulkStatus, PriorState
+from langchain_qwen_image.bulk.error_states import (
+    DENIALS,
+    OPERATOR_ERRORS,
+    sent_nothing,
+    state_of_error,
+)
+from langchain_qwen_image.bulk.items import Item
+from langchain_qwen_image.bulk.lookup import BulkStatus, PriorState, RetryOptions
+from langchain_qwen_image.bulk.money import Money, Purchase
 from langchain_qwen_image.bulk.run_pace import RunPace
+from langchain_qwen_image.bulk.stopping import RunStoppedError, Stoppable
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.errors import (
-    AuthenticationError,
     BudgetExceededError,
-    ConfigurationError,
-    ConnectionFailedError,
     DownloadError,
-    NotFoundError,
-    PermissionDeniedError,
     QwenImageError,
     RateLimitError,
     SaveError,
 )
-from langchain_qwen_image.pipeline.bulk_item import BulkItem
-from langchain_qwen_image.pipeline.order import NO_KEY, CallKey
+from langchain_qwen_image.pipeline.cancellation import CallState
+from langchain_qwen_image.pipeline.order import NO_KEY, CallKey, Order
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
 
-_T = TypeVar("_T")
-_DENIALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
-_OPERATOR_ERRORS = (ConfigurationError, ConnectionFailedError)
 _SECOND_ATTEMPT_SECONDS = 1.0
 
 
-class RunStoppedError(Exception):
-    """The run ends, and the request was not sent; a resumed run sends it."""
-
-
-class Worker:
+class Worker(Stoppable):
     """Buys images, for the tasks of one event loop.
 
     Attributes:
-        batch: The run's name.
         in_flight: Requests at the gateway, and images that are being saved.
-        failure: What ended the run, if anything did.
+        money: What was paid.
     """
 
-    def __init__(self, caller: Caller, batch: str, config: RunnableConfig | None) -> None:
-        """Take who calls, the run's name, and LangChain's configuration for each request."""
-        self.batch = batch
+    def __init__(
+        self, caller: Caller, run: str, retry: RetryOptions, config: RunnableConfig | None
+    ) -> None:
+        """Take who calls, the run's name, what is paid for again, and LangChain's configuration."""
+        super().__init__()
         self.in_flight = 0
-        self.failure: Exception | None = None
+        self.money = Money()
         self._caller = caller
+        self._run = run
+        self._retry = retry
         self._config = config
         self._was_denied = False
-        self._stopping = False
-        self._idle: set[asyncio.Task[object]] = set()
+        self._buying = 0
         self._turnover = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def start(self) -> None:
-        """Take the running loop for that of the run."""
-        self._loop = asyncio.get_running_loop()
-
-    def stop(self) -> None:
-        """Send nothing more, and wake up the tasks that wait; safe for threads."""
-        self._stopping = True
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the run is over
-                self._loop.call_soon_threadsafe(self._wake)
-
-    def end(self, failure: Exception) -> None:
-        """Stop because of a failure; the first one counts."""
-        self.failure = self.failure or failure
-        self.stop()
-
-    async def unless_stopped(self, waiting: Callable[[], Awaitable[_T]]) -> _T:
-        """Wait for something that costs nothing to give up.
-
-        Raises:
-            RunStoppedError: The run was stopped first.
-        """
-        if self._stopping:
-            raise RunStoppedError
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker
-        self._idle.add(task)
-        try:
-            return await waiting()
-        except asyncio.CancelledError:
-            if not self._stopping:
-                raise
-            task.uncancel()
-            raise RunStoppedError from None
-        finally:
-            self._idle.discard(task)
-
-    async def buy(
-        self, arguments: QwenImageInput, item: str, *, pay_again: bool, item_id: str | None = None
-    ) -> PriorState:
-        """Buy one image and save it.
-
-        Args:
-            arguments: What to ask for.
-            item: The request's id in the run.
-            pay_again: Send it although an earlier call may have been billed.
-            item_id: The caller's own id of the request.
+    async def buy(self, item: Item) -> PriorState:
+        """Buy an image and save it, or get what another call of its key has bought meanwhile.
 
         Raises:
             RunStoppedError: It bought nothing, and the run ends.
         """
-        key = NO_KEY
-        if self._caller.pipeline.account is not None:
-            key = CallKey(item, self.batch, retry_unknown=pay_again, retry_lost=pay_again)
-        recorded_as = BulkItem(key, item_id)
+        purchase = self.money.begin()
+        state = None
         try:
-            work = partial(self._call, recorded_as)
-            result = await self._caller.as_run(work, arguments, self._config)
-        except DownloadError as error:  # the ledger has the link, and the next run tries again
-            price = self._caller.pipeline.sender.price_usd
-            return PriorState("unsaved", reason=str(error), error=error, cost_usd=price)
-        except QwenImageError as error:
-            return self._failed(error)
-        return await self._bought(result, item_id)
+            state = await self._buy(item, purchase)
+        except RunStoppedError:
+            self.money.end(purchase, None)
+            raise
+        self.money.end(purchase, state)
+        return state
 
-    async def resume(self, call: LedgerCall, item_id: str | None) -> PriorState | None:
-        """Ask for what an earlier run sent and the gateway queued; None if it bought nothing.
-
-        Args:
-            call: Its call, in state `queued`.
-            item_id: The caller's own id of the request.
+    async def resume(self, call: LedgerCall, item: Item) -> PriorState | None:
+        """Ask for what was sent earlier and the gateway queued; None if it bought nothing.
 
         Raises:
             RunStoppedError: The run ends first; a resumed run asks again.
@@ -146,23 +90,46 @@ class Worker:
         pipeline = self._caller.pipeline
         try:
             with self._counted():
-                result = await self.unless_stopped(lambda: pipeline.aresume(call, item_id=item_id))
+                resume = partial(pipeline.aresume, call, item_id=item.item_id)
+                result = await self.unless_stopped(resume)
         except QwenImageError as error:
             now = await in_thread(pipeline.account.get, call.id) if pipeline.account else None
             if now is not None and now.state == "refused":
                 return None
-            status: BulkStatus = "unknown" if now and now.state == "unknown" else "unsaved"
+            is_unknown = now is not None and now.state == "unknown"
+            status: BulkStatus = "unknown" if is_unknown else "unsaved"
             return PriorState(status, reason=str(error), error=error)
-        bought = await self._bought(result, item_id)
-        found: BulkStatus = "reused" if bought.status == "saved" else bought.status
-        return bought._replace(status=found, cost_usd=0.0)
+        return _reused(await self._bought(result, item.item_id))
 
-    async def _call(self, item: BulkItem, arguments: QwenImageInput) -> ImageGenerationResult:
+    async def replay(self, call: LedgerCall, item: Item) -> PriorState:
+        """Bring back what was bought earlier, free of charge."""
+        found = await self._caller.pipeline.areplay(call, item_id=item.item_id)
+        if found.lost is not None:
+            reason = f"It was paid for and is lost. {found.lost}"
+            return PriorState("lost", found.result, reason)
+        return _reused(await self._bought(found.handed_out(), item.item_id))
+
+    async def _buy(self, item: Item, purchase: Purchase) -> PriorState:
+        try:
+            work = partial(self._call, item, purchase)
+            result = await self._caller.as_run(work, item.arguments, self._config)
+        except QwenImageError as error:
+            state = purchase.call_state
+            has_sent = state is not None and state.has_sent
+            return state_of_error(error, self._caller.pipeline.sender.price_usd if has_sent else 0)
+        bought = await self._bought(result, item.item_id)
+        return _reused(bought) if result.replayed else bought
+
+    async def _call(
+        self, item: Item, purchase: Purchase, arguments: QwenImageInput
+    ) -> ImageGenerationResult:
+        order = self._order(item)
         while True:
             turn = await self.unless_stopped(self._turn)
+            purchase.call_state = CallState()
             try:
-                with self._counted():
-                    result = await self._caller.generate(arguments, item)
+                with self._counted(buying=1):
+                    result = await self._caller.generate(arguments, purchase.call_state, order)
             except BudgetExceededError as error:
                 await self._wait_for_budget(error)
             except QwenImageError as error:
@@ -171,9 +138,16 @@ class Worker:
                     raise
             else:
                 self._one_is_done()
-                self._pace.admitted(turn)
-                self._was_denied = False
+                if not result.replayed:
+                    self._pace.admitted(turn)
+                    self._was_denied = False
                 return result
+
+    def _order(self, item: Item) -> Order:
+        key = NO_KEY
+        if self._caller.pipeline.account is not None:
+            key = CallKey(item.key, self._run, **self._retry._asdict())
+        return Order(key, item.item_id, max_retries=0, has_turn=True, patience=0.0)
 
     @cached_property
     def _pace(self) -> RunPace:
@@ -187,31 +161,26 @@ class Worker:
         raise RunStoppedError
 
     async def _wait_for_budget(self, error: BudgetExceededError) -> None:
-        """Wait for a request that has reserved some of the budget; without one, end the run."""
-        budget = self._caller.pipeline.budget
-        if budget is None or not budget.reserved_usd or not self.in_flight:
+        """Wait for a request of this run that may give money back; without one, end the run."""
+        if not self._buying:
             self.end(error)
         await self.unless_stopped(self._turnover.wait)
 
     async def _is_worth_repeating(self, error: QwenImageError, turn: Turn) -> bool:
         """Judge a request without an image: repeat it, give it up, or end the run."""
+        if sent_nothing(error):
+            return False
         if error.is_retryable and await self._pace.refused(error, turn):
             return True
-        if isinstance(error, _DENIALS) and not self._was_denied:
+        if isinstance(error, DENIALS) and not self._was_denied:
             self._was_denied = True  # perhaps this once
             await self._pace.hold(_SECOND_ATTEMPT_SECONDS)
             return True
-        if error.is_retryable or isinstance(error, (*_DENIALS, *_OPERATOR_ERRORS)):
+        if error.is_retryable or isinstance(error, (*DENIALS, *OPERATOR_ERRORS)):
             self.end(error)
             raise RunStoppedError
         self._pace.admitted(turn)
         return False
-
-    def _failed(self, error: QwenImageError) -> PriorState:
-        if error.may_have_been_billed:
-            price = self._caller.pipeline.sender.price_usd
-            return PriorState("unknown", reason=str(error), error=error, cost_usd=price)
-        return PriorState("failed", reason=str(error), error=error)
 
     async def _bought(self, result: ImageGenerationResult, item_id: str | None) -> PriorState:
         pipeline = self._caller.pipeline
@@ -229,17 +198,20 @@ class Worker:
             return saved._replace(status="unsaved", reason=reason)
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self, buying: int = 0) -> Iterator[None]:
         self.in_flight += 1
+        self._buying += buying
         try:
             yield
         finally:
             self.in_flight -= 1
+            self._buying -= buying
 
     def _one_is_done(self) -> None:
         self._turnover.set()
         self._turnover = asyncio.Event()
 
-    def _wake(self) -> None:
-        for task in self._idle:
-            task.cancel()
+
+def _reused(state: PriorState) -> PriorState:
+    """Return the state of a request that an earlier call has paid for."""
+    return state._replace(status="reused" if state.status == "saved" else state.status, cost_usd=0)

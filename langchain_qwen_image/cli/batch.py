@@ -1,8 +1,6 @@
 """`qwen-image batch`: many prompts, many images, each paid for once."""
 
-import copy
 import shlex
-import sys
 import warnings
 from contextlib import closing
 from pathlib import Path
@@ -26,7 +24,9 @@ if TYPE_CHECKING:
     from langchain_qwen_image.account.run_spend import RunSpend
     from langchain_qwen_image.bulk.estimate import Estimate
     from langchain_qwen_image.cli.batch_run import BatchRun
+    from langchain_qwen_image.cli.tally import Tally
     from langchain_qwen_image.generator import QwenImageGenerator
+    from langchain_qwen_image.pipeline.pipeline import Pipeline
 
 _DEFAULT = "Default for rows without this value."
 _NO_WATERMARK = "No watermark on rows without this value."
@@ -53,7 +53,8 @@ def batch(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Column with your own ids, for file names, .json files and DIR/index.csv.",
+            help="Column with your own ids. An id is paid for once. They are also in file names, "
+            ".json files and DIR/index.csv.",
         ),
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="SIZE", help=_DEFAULT)] = None,
@@ -62,12 +63,18 @@ def batch(
     no_prompt_extend: Annotated[
         bool, typer.Option("--no-prompt-extend", help=_NO_REWRITING)
     ] = False,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="NAME", help="Name of the run, for several in one account."),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum number of parallel requests.")
     ] = 32,
     max_usd: Annotated[
         float | None,
-        typer.Option(metavar="USD", min=0, help="Stop before the total for DIR exceeds this."),
+        typer.Option(
+            metavar="USD", min=0, help="Stop before the total of the account exceeds this."
+        ),
     ] = None,
     account: Annotated[
         str | None,
@@ -93,14 +100,17 @@ def batch(
     prompt_extend, watermark, size. For a column with your own ids, give --id-column.
 
     Shows the maximum cost and asks before paying. After an interruption, run the same command
-    again: images already in DIR are not paid for again. The same prompt twice is two images.
+    again: images already in DIR are not paid for again. The same prompt twice is two images; with
+    --id-column, each id is one. Several processes may run the same command at the same time: what
+    one of them has sent, the others leave alone.
     Ctrl-C waits for requests that may be billed. A second Ctrl-C does not wait.
 
     Exit status: 0 if all images are saved, 1 if some are missing, 2 for a usage error (nothing was
     sent), 130 after Ctrl-C.
     """
+    from langchain_qwen_image.bulk.generator_caller import GeneratorCaller
     from langchain_qwen_image.bulk.lookup import RetryOptions
-    from langchain_qwen_image.cli.batch_plan import plan, requests_of
+    from langchain_qwen_image.cli.batch_plan import announce, plan, requests_of
     from langchain_qwen_image.cli.batch_run import BatchRun
     from langchain_qwen_image.cli.manifest import check_manifest, write_manifest
     from langchain_qwen_image.cli.output import checked_new_folder
@@ -122,19 +132,20 @@ def batch(
         generator = _generator(out, sandbox=is_sandbox(sandbox), given=given)
         if id_column is not None:
             check_manifest(Path(out))
-        estimate = plan(generator, rows, retry)
-        _announce(estimate, out, sandbox=generator.sandbox, max_usd=max_usd, yes=yes)
-        budgeted = _with_budget(generator, estimate, max_usd)
+        estimate = plan(generator, rows, run, retry)
+        announce(estimate, out, sandbox=generator.sandbox, max_usd=max_usd, yes=yes)
         tally = Tally(estimate.requests)
-        run = BatchRun(budgeted, tally)
+        caller = GeneratorCaller(generator, _held_to(generator.pipeline, estimate, max_usd))
+        batch_run = BatchRun(caller, tally)
         with warnings.catch_warnings(action="ignore"):  # they were said with their lines
-            run.watch(requests_of(rows), concurrency=concurrency, **retry._asdict())
+            options = {"run": run, "concurrency": concurrency, **retry._asdict()}
+            batch_run.watch(requests_of(rows), **options)
         tally.show_missing(rows, rows.name)
-        spend = run.spend()
+        spend = batch_run.spend()
         missing = tally.show_sum(Path(out), spend)
         if id_column is not None:
-            write_manifest(Path(out), rows, generator)
-    _leave(run, spend, out, missing=missing, max_usd=max_usd)
+            write_manifest(Path(out), rows, generator, run)
+    _leave(batch_run, tally, spend, out, missing=missing, max_usd=max_usd)
 
 
 def _generator(out: str, *, sandbox: bool, given: dict[str, Any]) -> "QwenImageGenerator":
@@ -150,63 +161,29 @@ def _generator(out: str, *, sandbox: bool, given: dict[str, Any]) -> "QwenImageG
         raise UsageError(f"{explain(error)}.") from None
 
 
-def _announce(
-    plan: "Estimate", out: str, *, sandbox: bool, max_usd: float | None, yes: bool
-) -> None:
-    """Say what is to be done and its maximum cost, and ask whether to go on."""
-    from decimal import Decimal
-
-    note(_announcement(plan, sandbox=sandbox))
-    if max_usd is not None and Decimal(str(max_usd)) < plan.max_usd:
-        note(f"Stops at {dollars(max_usd)} in total for {out}.")
-    if yes or max_usd is not None or not plan.max_usd:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("Cannot ask for confirmation (no terminal); pass --yes or --max-usd.")
-    if not typer.confirm("Continue?", err=True):
-        fail("Nothing was sent.")
-
-
-def _announcement(plan: "Estimate", *, sandbox: bool) -> str:
-    cost = (
-        " in the sandbox, free of charge" if sandbox else f"; maximum cost {dollars(plan.max_usd)}"
-    )
-    if plan.to_generate == plan.requests:
-        return f"{amount(plan.requests, 'image')} to generate{cost}."
-    others = (
-        (plan.reused, "already paid for"),
-        (plan.unknown, "with no known answer and not repeated (--retry-unknown)"),
-        (plan.lost, "lost and not paid for again (--retry-lost)"),
-    )
-    parts = [amount(plan.requests, "image"), *(f"{n:,} {what}" for n, what in others if n)]
-    return f"{', '.join(parts)}; {plan.to_generate:,} to generate{cost}."
-
-
-def _with_budget(
-    generator: "QwenImageGenerator", plan: "Estimate", max_usd: float | None
-) -> "QwenImageGenerator":
-    """Hold the run to the maximum cost that was shown."""
+def _held_to(pipeline: "Pipeline", plan: "Estimate", max_usd: float | None) -> "Pipeline":
+    """Hold this process to the maximum cost that was shown, and the account to `--max-usd`."""
+    from dataclasses import replace
     from decimal import Decimal
 
     from langchain_qwen_image.account.budget import Budget
-    from langchain_qwen_image.account.limits import limits_of
 
-    ledger = generator.pipeline.account
-    if ledger is None or not generator.pipeline.sender.price_usd:
-        return generator
-    given = ledger.totals()  # what a killed run sent is reserved until its time is over
-    most = given.spent_usd + given.reserved_usd + plan.max_usd
+    account = pipeline.account
+    if account is None or not pipeline.sender.price_usd:
+        return pipeline
     if max_usd is not None:
-        most = min(most, Decimal(str(max_usd)))
-    if ledger.path is not None:
-        return generator.model_copy(update={"budget": Budget.file(ledger.path, max_usd=most)})
-    limited = copy.copy(ledger)
-    limited.limits = limits_of(most, None)
-    return generator.model_copy(update={"account": limited})
+        account = account.limited(max_usd=Decimal(str(max_usd)))
+    return replace(pipeline, account=account, budget=Budget(max_usd=plan.max_usd))
 
 
 def _leave(
-    run: "BatchRun", spend: "RunSpend", out: str, *, missing: int, max_usd: float | None
+    run: "BatchRun",
+    tally: "Tally",
+    spend: "RunSpend",
+    out: str,
+    *,
+    missing: int,
+    max_usd: float | None,
 ) -> None:
     """Exit, with what ended the run early and what to do."""
     from langchain_qwen_image.errors import BudgetExceededError, QwenImageError
@@ -222,6 +199,8 @@ def _leave(
     if run.status:
         fail(f"Interrupted. {_advice(spend, out, missing=missing)}", run.status)
     if missing:
+        if (sentence := tally.elsewhere) is not None:
+            note(sentence)
         if spend.usd_unknown:
             note("To repeat requests with no known answer: --retry-unknown (may be billed twice).")
         raise typer.Exit(1)

@@ -1,12 +1,22 @@
 """What a batch would do: its rows, checked before anything is paid for."""
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import typer
+
 from langchain_qwen_image.cli.prompts import Prompts, Row
-from langchain_qwen_image.cli.terminal import UsageError, amount, note, waiting
+from langchain_qwen_image.cli.terminal import (
+    UsageError,
+    amount,
+    dollars,
+    fail,
+    note,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from langchain_qwen_image.bulk.estimate import Estimate
@@ -25,7 +35,9 @@ def requests_of(rows: Prompts) -> "Iterator[BulkRequest]":
         yield BulkRequest(row.arguments, row.id)
 
 
-def plan(generator: "QwenImageGenerator", rows: Prompts, retry: "RetryOptions") -> "Estimate":
+def plan(
+    generator: "QwenImageGenerator", rows: Prompts, run: str | None, retry: "RetryOptions"
+) -> "Estimate":
     """Read all rows, and say what a run would do.
 
     Raises:
@@ -35,7 +47,7 @@ def plan(generator: "QwenImageGenerator", rows: Prompts, retry: "RetryOptions") 
 
     check = _Check(generator, rows.name)
     with waiting("Reading the prompts,"), closing(check):
-        estimate = estimate_cost(generator, check.passed(rows), **retry._asdict())
+        estimate = estimate_cost(generator, check.passed(rows), run=run, **retry._asdict())
     for sentence in check.notes:
         note(f"Note: {sentence}")
     if check.more_notes:
@@ -47,6 +59,40 @@ def plan(generator: "QwenImageGenerator", rows: Prompts, retry: "RetryOptions") 
     if not estimate.requests:
         raise UsageError(f"There is no prompt in {rows.name}.")
     return estimate
+
+
+def announce(
+    plan: "Estimate", out: str, *, sandbox: bool, max_usd: float | None, yes: bool
+) -> None:
+    """Say what is to be done and its maximum cost, and ask whether to go on."""
+    from decimal import Decimal
+
+    note(_announcement(plan, sandbox=sandbox))
+    if max_usd is not None and Decimal(str(max_usd)) < plan.max_usd:
+        note(f"Stops at {dollars(max_usd)} in total for the account.")
+    if yes or max_usd is not None or not plan.max_usd:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("Cannot ask for confirmation (no terminal); pass --yes or --max-usd.")
+    if not typer.confirm("Continue?", err=True):
+        fail("Nothing was sent.")
+
+
+def _announcement(plan: "Estimate", *, sandbox: bool) -> str:
+    cost = (
+        " in the sandbox, free of charge" if sandbox else f"; maximum cost {dollars(plan.max_usd)}"
+    )
+    if plan.to_generate == plan.requests:
+        return f"{amount(plan.requests, 'image')} to generate{cost}."
+    others = (
+        (plan.reused, "already paid for"),
+        (plan.unknown, "with no known answer and not repeated (--retry-unknown)"),
+        (plan.lost, "lost and not paid for again (--retry-lost)"),
+        (plan.elsewhere, "under way in another process"),
+        (plan.conflicting, "with an id that was used for another request"),
+    )
+    parts = [amount(plan.requests, "image"), *(f"{n:,} {what}" for n, what in others if n)]
+    return f"{', '.join(parts)}; {plan.to_generate:,} to generate{cost}."
 
 
 class _Check:

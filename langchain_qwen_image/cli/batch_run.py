@@ -12,9 +12,10 @@ from langchain_qwen_image.cli.terminal import note
 
 if TYPE_CHECKING:
     from langchain_qwen_image.account.run_spend import RunSpend
+    from langchain_qwen_image.bulk.caller import Caller
+    from langchain_qwen_image.bulk.outcome import BulkOutcome
     from langchain_qwen_image.bulk.request import BulkRequest
-    from langchain_qwen_image.bulk.run import BulkOutcome, BulkRun
-    from langchain_qwen_image.generator import QwenImageGenerator
+    from langchain_qwen_image.bulk.run import BulkRun
 
 
 class BatchRun:
@@ -25,41 +26,36 @@ class BatchRun:
         status: Exit status if a signal ended it; 0 without one.
     """
 
-    def __init__(self, generator: "QwenImageGenerator", tally: Tally) -> None:
-        """Take what generates, with a ledger, and what counts the outcomes.
+    def __init__(self, caller: "Caller", tally: Tally) -> None:
+        """Take who calls, with an account, and what counts the outcomes.
 
         Raises:
-            QwenImageError: The ledger cannot be used, or a call would fail for certain.
+            QwenImageError: The account cannot be used, or a call would fail for certain.
         """
-        from langchain_qwen_image.account.run_spend import newest_call
-
         self.failure: Exception | None = None
         self.status = 0
-        self._generator, self._tally = generator, tally
-        account = generator.pipeline.account
-        assert account is not None  # noqa: S101 - a folder has one
-        self._account = account
-        generator.pipeline.make_ready()
-        self._first = newest_call(account)
+        self._caller, self._tally = caller, tally
+        self._run: BulkRun | None = None
+        caller.pipeline.make_ready()
 
     def watch(self, requests: "Iterable[BulkRequest]", **options: Any) -> None:
         """Generate them all."""
-        run = self._generator.generate_many(requests, **options)
+        from langchain_qwen_image.bulk.run import BulkRun
+
+        run = self._run = BulkRun(self._caller, requests, **options)
         with self._tally.shown(lambda: run.in_flight):
             ended = run_interruptible(self._take(run), lambda _: self._finish(run))
         self.failure, self.status = ended.value, ended.status
 
     def spend(self) -> "RunSpend":
-        """Return what the run paid or may have paid, from the ledger.
+        """Return what the run paid or may have paid in this process.
 
         Raises:
-            QwenImageError: The ledger cannot be read.
+            QwenImageError: The account cannot be read.
         """
-        from langchain_qwen_image.account.run_spend import spend_after
-        from langchain_qwen_image.bulk.lookup import batch_name
+        from langchain_qwen_image.account.run_spend import RunSpend
 
-        batch = batch_name(self._generator.pipeline, resume=True)
-        return spend_after(self._account, self._first, batch)
+        return RunSpend() if self._run is None else self._run.spend()
 
     async def _take(self, run: "BulkRun") -> Exception | None:
         try:
@@ -78,7 +74,7 @@ class BatchRun:
             note(f"{stopping(run.in_flight)}.")
 
     def _print_unrecorded(self, outcome: "BulkOutcome") -> None:
-        """Print the links that the ledger did not take, on a full disk say: nothing else has them.
+        """Print the links that the account did not take, on a full disk say: nothing else has them.
 
         An image that came inside the answer is saved into a temporary folder instead.
         """
@@ -86,11 +82,12 @@ class BatchRun:
         from langchain_qwen_image.pipeline.saver import rescue
         from langchain_qwen_image.wire.links import is_inline
 
-        result = outcome.result
+        result, account = outcome.result, self._caller.pipeline.account
         assert result is not None  # noqa: S101 - it was checked
+        assert account is not None  # noqa: S101 - a run that resumes has one
         for image in result.images:
             try:
-                is_known = self._account.find_image(image.id) is not None
+                is_known = account.find_image(image.id) is not None
             except QwenImageError:
                 is_known = False
             if image.path is not None or (is_known and not is_inline(image.url or "")):

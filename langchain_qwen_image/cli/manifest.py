@@ -1,6 +1,6 @@
 """Which row of a file became which image: `index.csv` and `index.jsonl` beside the images.
 
-They are written from the ledger, so that they are true whatever happened in a run, and whole or
+They are written from the account, so that they are true whatever happened in a run, and whole or
 not at all. The tables have the rows of the file that was run last.
 """
 
@@ -43,12 +43,14 @@ def check_manifest(folder: Path) -> None:
             )
 
 
-def write_manifest(folder: Path, rows: Prompts, generator: "QwenImageGenerator") -> None:
-    """Write both tables anew, from the ledger.
+def write_manifest(
+    folder: Path, rows: Prompts, generator: "QwenImageGenerator", run: str | None
+) -> None:
+    """Write both tables anew, from the account.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
-        QwenImageError: The ledger cannot be read.
+        QwenImageError: The account cannot be read.
     """
     from langchain_qwen_image.storage.atomic import finish, part_file, sync_folder
 
@@ -60,7 +62,7 @@ def write_manifest(folder: Path, rows: Prompts, generator: "QwenImageGenerator")
         table_text = TextIOWrapper(table_file, "utf-8", "backslashreplace", newline="")
         table = csv.writer(table_text, quoting=csv.QUOTE_ALL, lineterminator="\n")
         table.writerow(_COLUMNS)
-        for record in _records(rows, generator):
+        for record in _records(rows, generator, run):
             table.writerow(["" if cell is None else _harmless(cell) for cell in record.values()])
             lines_file.write(_line(record))
         table_text.flush()
@@ -71,7 +73,9 @@ def write_manifest(folder: Path, rows: Prompts, generator: "QwenImageGenerator")
     sync_folder(folder)
 
 
-def _records(rows: Prompts, generator: "QwenImageGenerator") -> Iterator[dict[str, Any]]:
+def _records(
+    rows: Prompts, generator: "QwenImageGenerator", run: str | None
+) -> Iterator[dict[str, Any]]:
     from langchain_qwen_image.bulk.report import report
     from langchain_qwen_image.bulk.request import BulkRequest
 
@@ -82,7 +86,7 @@ def _records(rows: Prompts, generator: "QwenImageGenerator") -> Iterator[dict[st
             lines[:] = [row.line]
             yield BulkRequest(row.arguments, row.id)
 
-    for one in report(generator, requests()):
+    for one in report(generator, requests(), run=run):
         file = None if one.path is None else Path(one.path).name
         cost = None if one.cost_usd is None else float(one.cost_usd)
         values = (lines[0], one.request.id, one.status, file, cost)

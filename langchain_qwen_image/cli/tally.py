@@ -29,13 +29,14 @@ _WORDS: "dict[BulkStatus, str]" = {
     "unknown": "unknown",
     "unsaved": "not fetched",
     "lost": "lost",
+    "elsewhere": "elsewhere",
 }
 
 
 class Tally:
     """Counts outcomes as they come; of what is odd it remembers only as many as it shows.
 
-    The money in it is for the bar alone: what is said at the end comes from the ledger.
+    The money in it is for the bar alone: what is said at the end is counted by the run.
 
     Attributes:
         interrupted: Whether the user wants the run to end.
@@ -50,16 +51,33 @@ class Tally:
         self._missing: list[BulkOutcome] = []
         self._warned: list[tuple[int, str]] = []
         self._started = time.monotonic()
+        self._seconds_elsewhere = 0.0
 
     def add(self, outcome: "BulkOutcome") -> None:
         """Count one."""
         self._counts[outcome.status] += 1
         self._usd += Decimal(str(outcome.cost_usd))
+        if outcome.status == "elsewhere" and outcome.error is not None:
+            longest = outcome.error.retry_after or 0.0
+            self._seconds_elsewhere = max(self._seconds_elsewhere, longest)
         if not outcome.is_there and len(self._missing) < _ROWS_SHOWN:
             self._missing.append(outcome)
         for sentence in outcome.result.warnings if outcome.result is not None else ():
             if len(self._warned) < _ROWS_SHOWN:
                 self._warned.append((outcome.number, sentence))
+
+    @property
+    def elsewhere(self) -> str | None:
+        """What to do about requests that another process has sent, in a sentence; None if none."""
+        count = self._counts["elsewhere"]
+        if not count:
+            return None
+        return (
+            f"Another process has sent {amount(count, 'request')} and has no answer yet. Run the "
+            "same command again for the images. If that process was killed, "
+            f"{'it counts' if count == 1 else 'they count'} as unknown in "
+            f"{_duration(self._seconds_elsewhere)} at the latest."
+        )
 
     @contextmanager
     def shown(self, in_flight: Callable[[], int]) -> Iterator[None]:
@@ -112,7 +130,7 @@ class Tally:
 
         Args:
             out: Where the images are.
-            spend: The run's money, from the ledger.
+            spend: What this process has paid.
         """
         reused = self._counts["reused"]
         there = reused + spend.saved

@@ -1,49 +1,9 @@
-"""Processes of this machine: what is done once in each, and whether one still runs."""
+"""What is done once in each process."""
 
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
-__all__ = ["OncePerProcess", "is_running", "this_process"]
-
-
-def this_process() -> str:
-    """Return the name of this process: its number, and when it started where Linux says so."""
-    return f"{os.getpid()}:{_started(os.getpid())}"
-
-
-def is_running(name: str) -> bool:
-    """Say whether the process of that name still runs.
-
-    Where the start is not known, another process that took the number over is taken for it.
-    """
-    pid, _, started = name.partition(":")
-    if started:
-        return _started(int(pid)) == started
-    if int(pid) == os.getpid():
-        return True
-    return sys.platform != "win32" and _answers(int(pid))
-
-
-def _started(pid: int) -> str:
-    """Return the start in clock ticks since boot; empty if gone, or not on Linux."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return ""
-    fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces
-    return "" if fields[0] in "ZX" else fields[19]
-
-
-def _answers(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+__all__ = ["OncePerProcess"]
 
 
 class OncePerProcess:

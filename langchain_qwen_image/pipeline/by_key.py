@@ -14,7 +14,7 @@ from langchain_qwen_image.errors import ConfigurationError, ResultUnknownError
 from langchain_qwen_image.pipeline.books import Books
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.elsewhere import Elsewhere
-from langchain_qwen_image.pipeline.order import CallKey, Order
+from langchain_qwen_image.pipeline.order import NO_KEY, CallKey, Order
 from langchain_qwen_image.pipeline.progress import Progress
 from langchain_qwen_image.pipeline.recorder import Recorder
 from langchain_qwen_image.pipeline.replay import Replay, replay
@@ -22,7 +22,7 @@ from langchain_qwen_image.pipeline.standing import Action, next_action
 from langchain_qwen_image.pipeline.steps import Steps
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
-from langchain_qwen_image.wire.request import WireRequest
+from langchain_qwen_image.wire.request import WireRequest, build_request
 
 _NO_ACCOUNT = (
     "An idempotency key, and a run, need an account: without one they would be forgotten with this "
@@ -50,7 +50,8 @@ class KeyedSteps(Steps):
             again = replace(new, id=uuid4().hex)
             return await books.entered(again, replacing=call.id) or call
 
-        elsewhere = Elsewhere(runtime, self.account, self.sender.timeout)
+        patience = self.sender.timeout if order.patience is None else order.patience
+        elsewhere = Elsewhere(runtime, self.account, patience)
         outcome: LedgerCall | ImageGenerationResult = call
         while isinstance(outcome, LedgerCall):
             match next_action(outcome.state, retry_unknown=order.key.retry_unknown):
@@ -69,6 +70,11 @@ class KeyedSteps(Steps):
                 case Action.REFUSE:
                     raise _result_unknown(outcome)
         return outcome
+
+    def fingerprint_of(self, arguments: QwenImageInput) -> str:
+        """Return what another call of the same key must be equal in; nothing is sent."""
+        wire = build_request(self.sender.base_url, "", arguments)
+        return self._new_call(wire, arguments, NO_KEY).fingerprint
 
     async def _ready(self, runtime: Runtime, key: CallKey) -> Books:
         """Return the books of a call, when what can be known before it is entered allows it."""

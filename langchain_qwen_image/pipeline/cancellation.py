@@ -30,11 +30,12 @@ logger = logging.getLogger("langchain_qwen_image")
 class CallState:
     """One call under way: whether a POST is out, and whether anybody still waits."""
 
-    __slots__ = ("_exchange", "abandoned", "has_sent", "leave", "paying", "tool_call_id")
+    __slots__ = ("_exchange", "abandoned", "call_id", "has_sent", "leave", "paying", "tool_call_id")
 
     def __init__(self, tool_call_id: str | None = None) -> None:
         """Start with nothing sent; `tool_call_id` is the model's name of the call."""
         self.tool_call_id = tool_call_id
+        self.call_id: str | None = None  # in the account, when it is about to be sent
         self.paying = False
         self.has_sent = False
         self.abandoned = False

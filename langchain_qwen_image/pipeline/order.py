@@ -55,6 +55,7 @@ class Order:
         max_retries: Extra attempts; None for those of the settings.
         has_turn: Its turn in the pace was waited for, as a bulk run does.
         inline: Save also an image that came inside the answer and has no store.
+        patience: Seconds to wait for an equal call of another caller; None for the timeout.
     """
 
     key: CallKey = NO_KEY
@@ -62,3 +63,4 @@ class Order:
     max_retries: int | None = None
     has_turn: bool = False
     inline: bool = False
+    patience: float | None = None

@@ -18,6 +18,7 @@ from langchain_qwen_image.pipeline.cancellation import (
 )
 from langchain_qwen_image.pipeline.order import NO_KEY, CallKey, Order
 from langchain_qwen_image.pipeline.progress import Progress
+from langchain_qwen_image.pipeline.replay import Replay
 from langchain_qwen_image.pipeline.shared_call import CutOffError, SharedCall
 from langchain_qwen_image.pipeline.shared_calls import SharedCalls
 from langchain_qwen_image.rendering.spinner import waiting
@@ -41,6 +42,7 @@ class Pipeline(KeyedSteps):
         max_retries: int | None = None,
         has_turn: bool = False,
         inline: bool = False,
+        patience: float | None = None,
         known_as: Hashable = None,
     ) -> ImageGenerationResult:
         """Generate and save, or hand out what an earlier call of the key bought.
@@ -53,17 +55,18 @@ class Pipeline(KeyedSteps):
             max_retries: Extra attempts, by default those of the settings.
             has_turn: Its turn in the pace was waited for, as a bulk run does.
             inline: Save also an image that came inside the answer and has no store.
+            patience: Seconds to wait for an equal call of another caller, by default those of the
+                settings' timeout.
             known_as: By what equal calls that are under way in this process are known, and joined,
                 where that is not the key.
 
         Raises:
             QwenImageError: No image came.
         """
-        order = Order(key, item_id, max_retries, has_turn, inline)
+        order = Order(key, item_id, max_retries, has_turn, inline, patience)
         steps = partial(self._generate, self.blocking, arguments, call_state, order)
         name = self._name_of(arguments, key) or known_as
-        by_key = key.key is not None
-        share = partial(self._share, name=name, call_state=call_state, steps=steps, by_key=by_key)
+        share = partial(self._share, name=name, call_state=call_state, steps=steps, order=order)
         with waiting():
             return finish_in_helper(partial(share, self.blocking), call_state)
 
@@ -77,19 +80,16 @@ class Pipeline(KeyedSteps):
         max_retries: int | None = None,
         has_turn: bool = False,
         inline: bool = False,
+        patience: float | None = None,
         known_as: Hashable = None,
     ) -> ImageGenerationResult:
         """Async twin of `generate`; a repeated tool call gets what a cancelled one bought."""
-        order = Order(key, item_id, max_retries, has_turn, inline)
+        order = Order(key, item_id, max_retries, has_turn, inline, patience)
         steps = partial(self._generate, self.asyncio, arguments, call_state, order)
         name = self._name_of(arguments, key) or known_as
         with waiting():
             return await self._share(
-                self.asyncio,
-                name=name,
-                call_state=call_state,
-                steps=steps,
-                by_key=key.key is not None,
+                self.asyncio, name=name, call_state=call_state, steps=steps, order=order
             )
 
     def resume(self, call: LedgerCall, *, item_id: str | None = None) -> ImageGenerationResult:
@@ -133,6 +133,16 @@ class Pipeline(KeyedSteps):
         """Async twin of `fetch`."""
         return await finish_in_background(self._fetch(self.asyncio, result, item_id), CallState())
 
+    async def areplay(self, call: LedgerCall, *, item_id: str | None = None) -> Replay:
+        """Bring back what a call of this pipeline's account bought, free of charge.
+
+        Args:
+            call: A call in state `answered` or `saved`.
+            item_id: The caller's own id of the request, for file names and sidecars.
+        """
+        steps = self._replay(self.asyncio, call, CallState(), Order(item_id=item_id))
+        return await finish_in_background(steps, CallState())
+
     def close(self) -> None:
         """Close connections and account; a later call opens them again."""
         self.sender.close()
@@ -158,15 +168,17 @@ class Pipeline(KeyedSteps):
         name: Hashable,
         call_state: CallState,
         steps: Callable[[], Coroutine[Any, Any, ImageGenerationResult]],
-        by_key: bool,
+        order: Order,
     ) -> ImageGenerationResult:
         """Make a call, or wait for the one of that name that another caller makes."""
+        by_key = order.key.key is not None
         calls = _BY_KEY if by_key else self.shared
+        patience = self.sender.timeout if order.patience is None else order.patience
         while True:
             with calls.taking_part(name, call_state) as caller, _again_if_cut_off(by_key):
                 if caller.leads:
                     await runtime.either(partial(caller.lead, run_blocking), caller.alead, steps)
-                elif not await runtime.either(caller.wait, caller.await_end, self.sender.timeout):
+                elif not await runtime.either(caller.wait, caller.await_end, patience):
                     raise _still_under_way(caller.call)
                 result, is_first = caller.take()
                 if is_first:

@@ -97,6 +97,7 @@ class Steps:
         Raises:
             CallTakenError: Another caller has sent it meanwhile; nothing was sent by this one.
         """
+        call_state.call_id = call_id
         watch = Watch(
             Recorder(books, call_id, attempts=attempts),
             Progress(runtime, call_id, call_state.tool_call_id),

@@ -1,7 +1,6 @@
 """A budget in a file: one limit for every process of a machine, across restarts and kills."""
 
 import asyncio
-import os
 import pickle
 import signal
 import subprocess
@@ -14,7 +13,6 @@ import pytest
 import warm
 
 from langchain_qwen_image.account.budget import Budget
-from langchain_qwen_image.concurrency import process as _process
 from langchain_qwen_image.errors import BudgetExceededError, ConfigurationError
 
 PRICE = Decimal("0.045")
@@ -195,34 +193,3 @@ def test_what_another_process_reserved_is_reserved(path: Path) -> None:
     assert (budget.reserved_usd, budget.spent_usd) == (PRICE, 0)
     process.communicate("\n", timeout=600)
     assert (budget.reserved_usd, budget.spent_usd) == (0, 0)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="kill(0) asks on POSIX only")
-def test_a_process_is_known_by_its_number_and_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that took over a number is not the one that had it."""
-    me = os.getpid()
-    assert _process.is_running(_process.this_process())
-    assert not _process.is_running(f"{me}:1")
-    assert _process.is_running(f"{me}:")
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    assert not _process.is_running(f"{gone.pid}:")
-    assert _process.is_running(f"{os.getppid()}:")
-
-    def forbidden(pid: int, number: int) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(os, "kill", forbidden)
-    assert _process.is_running("1:")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the start is read from /proc")
-def test_a_zombie_does_not_run() -> None:
-    """A killed process that nobody has waited for yet is gone."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = f"{process.pid}:{_process._started(process.pid)}"
-    assert _process.is_running(name)
-    process.send_signal(signal.SIGKILL)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert not _process.is_running(name)
-    process.communicate()

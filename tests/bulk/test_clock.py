@@ -9,8 +9,8 @@ import pytest
 from books import books
 
 from langchain_qwen_image import QwenImageClient, QwenImageGenerator
-from langchain_qwen_image.account.ledger import Ledger
-from langchain_qwen_image.bulk import lookup
+from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.account.keys import NewCall
 from langchain_qwen_image.bulk.request_ids import RequestIds
 from langchain_qwen_image.sandbox import SandboxServer
 
@@ -36,20 +36,22 @@ def generator(server: SandboxServer, tmp_path: Path) -> QwenImageGenerator:
         image = client.generate("a fox").image
     with closing(RequestIds()) as ids:
         item = ids.next_id(generator.checked("a fox"))
-    ledger = Ledger(books(tmp_path))
-    ledger.asked(
+    account = Account(books(tmp_path))
+    arguments = generator.checked("a fox")
+    call = NewCall(
         "c1",
-        prompt="a fox",
-        parameters={},
-        model="qwen-image",
-        base_url=server.base_url,
-        cost_usd=PRICE,
-        batch="bulk",
-        batch_item=item,
+        "a fox",
+        arguments.parameters().model_dump(),
+        "qwen-image",
+        server.base_url,
+        PRICE,
+        key=item,
+        run="bulk",
     )
-    ledger.sent("c1")
+    account.asked(call)
+    account.sent("c1", lease_seconds=250)
     images = [(image.id, image.url or "", image.expires_at)]
-    ledger.answered("c1", request_id="r", cost_usd=PRICE, images=images).result(60)
+    account.answered("c1", request_id="r", cost_usd=PRICE, images=images).result(60)
     return generator
 
 
@@ -61,7 +63,7 @@ def test_a_good_link_is_fetched_whatever_the_clock_says(
     retry_lost: bool,
 ) -> None:
     """An expired link is asked for, by one GET, before its image is lost and paid for again."""
-    monkeypatch.setattr(lookup, "datetime", Ahead)
+    monkeypatch.setattr("langchain_qwen_image.pipeline.replay.datetime", Ahead)
     outcomes = list(generator.generate_many(["a fox"], retry_lost=retry_lost))
     assert [outcome.status for outcome in outcomes] == ["reused"]
     assert server.gateway.post_count == 1

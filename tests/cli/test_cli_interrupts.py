@@ -16,7 +16,7 @@ from books import books
 from held import HeldServer
 from waiting import PATIENCE, wait_until
 
-from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.cli.interrupts import run_interruptible
 from langchain_qwen_image.sandbox import SandboxServer
 
@@ -105,7 +105,7 @@ def test_the_first_signal_to_a_batch_waits_for_what_was_sent(
     assert run.said.splitlines() == ["3 of 9 images are in out.", "Paid $0.135 for 3 new images."]
     assert "Interrupted. Run the same command again for the rest." in run.complained
     assert "recover" not in run.complained
-    assert {call.state for call in Ledger(books(here / "out")).calls()} == {"saved"}
+    assert {call.state for call in Account(books(here / "out")).calls()} == {"saved"}
     assert held.gateway.post_count == 3
 
 
@@ -122,7 +122,7 @@ def test_the_second_signal_to_a_batch_says_what_may_be_paid(held: HeldServer, he
     ]
     assert "4 requests may have been billed, $0.18 at most." in run.complained
     assert "qwen-image recover out" in run.complained
-    states = [call.state for call in Ledger(books(here / "out")).calls()]
+    states = [call.state for call in Account(books(here / "out")).calls()]
     assert len(states) == 4
     assert {*states} <= {"sent", "unknown"}
     assert held.gateway.post_count == 4
@@ -194,7 +194,7 @@ def test_the_second_signal_to_generate_says_what_may_be_paid(
     assert run.said == ""
     assert "Interrupted. The image may have been billed, $0.045 at most." in run.complained
     assert "qwen-image recover ." in run.complained
-    [call] = Ledger(books(here)).calls()
+    [call] = Account(books(here)).calls()
     assert call.state in ("sent", "unknown")
     assert held.gateway.post_count == 1
 
