@@ -53,9 +53,9 @@ def main(arguments: Sequence[str]) -> None:
 
     The keys that this process has an image of are written, one a line.
     """
-    location, gateway, folder, moment, limit, *keys = arguments
+    location, gateway, folder, moment, timeout, limit, *keys = arguments
     account = Account(location, max_images=int(limit) if limit else None)
-    buying = generator(account, gateway, Path(folder), timeout=2)
+    buying = generator(account, gateway, Path(folder), timeout=float(timeout))
     buying.pipeline.make_ready()
     _watch(account, moment)
     _say("ready")

@@ -37,7 +37,7 @@ def _start(
     *keys: str,
     moment: str = "",
 ) -> subprocess.Popen[str]:
-    arguments = [location, server.base_url, str(folder), moment, "", *keys]
+    arguments = [location, server.base_url, str(folder), moment, "2", "", *keys]
     command = [sys.executable, "-c", _PROGRAM, *arguments]
     return warm.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
