@@ -61,7 +61,8 @@ class Books:
         Raises:
             BudgetExceededError: It may not.
         """
-        await self.runtime.beside(self._check_budget, base_url)
+        if self._has_limits:
+            await self.runtime.beside(self._check_budget, base_url)
 
     async def reserve(self) -> str | None:
         """Set the price aside, and return the token of it; None where there is no budget.
@@ -90,6 +91,11 @@ class Books:
         except NotTakenError as error:
             problem = str(error)
         raise AccountError(f"The books cannot be written, so nothing was sent: {problem}")
+
+    @property
+    def _has_limits(self) -> bool:
+        own = () if self.account is None else (self.account.limits,)
+        return self.budget is not None or any(limit.is_set for limit in (*own, *self.limits))
 
     def _check_budget(self, base_url: str) -> None:
         if self.budget is not None:
