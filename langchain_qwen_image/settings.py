@@ -18,6 +18,7 @@ from pydantic import (
 from langchain_qwen_image.account.account_setting import AccountSetting, refuse_ledger
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.pace import Pace
+from langchain_qwen_image.concurrency.helper_threads import interruptible
 from langchain_qwen_image.defaults import (
     BASE_URL,
     DATABASE_VARIABLE,
@@ -189,7 +190,9 @@ class QwenImageSettings(CopiedSettings):
         """The pipeline that these settings describe, set up at first use."""
         made = self._pipelines
         if not made:
-            made.append(self._make_pipeline())  # several threads may, and share the first one's
+            # Several threads may, and share the first one's. An interrupt must hit no import: it
+            # could leave the import's lock held.
+            made.append(interruptible(self._make_pipeline, CallState()))
         return made[0]
 
     def fetch(self, result: "ImageGenerationResult | Mapping[str, Any]") -> "ImageGenerationResult":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_qwen_image.account.ledger import AlreadyAskedError, Ledger
     from langchain_qwen_image.account.limits import Limits, Totals
     from langchain_qwen_image.account.memory import BudgetStore
+    from langchain_qwen_image.account.pace import Pace
     from langchain_qwen_image.account.progress import Progress
     from langchain_qwen_image.account.records import LedgerCall, LedgerImage, State
     from langchain_qwen_image.account.spend import SpendDay, spend_by_day
@@ -33,6 +34,7 @@ _HOMES = {
     "LedgerImage": "records",
     "Limits": "limits",
     "NewCall": "keys",
+    "Pace": "pace",
     "Progress": "progress",
     "SpendDay": "spend",
     "State": "records",
@@ -53,6 +55,7 @@ __all__ = [
     "LedgerImage",
     "Limits",
     "NewCall",
+    "Pace",
     "Progress",
     "SpendDay",
     "State",

@@ -5,8 +5,8 @@ calls that wait here share what one of them asks for: turns for the next two sec
 """
 
 import logging
+import os
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,10 +24,12 @@ from langchain_qwen_image.account.pace_store import (
     Seen,
     TurnLostError,
     run_step,
+    too_late,
 )
 from langchain_qwen_image.account.store import Transaction
+from langchain_qwen_image.concurrency.forks import new_lock
 from langchain_qwen_image.concurrency.runtime import Runtime
-from langchain_qwen_image.errors import QwenImageError, RateLimitError
+from langchain_qwen_image.errors import QwenImageError
 
 _T = TypeVar("_T")
 _STEP = 1.0  # of a wait, and between two tales of success
@@ -58,9 +60,10 @@ class Pace:
         self._turns: deque[float] = deque()
         self._ask_at = 0.0
         self._is_asking = False
+        self._pid = os.getpid()
         self._told_at = float("-inf")
         self._left: deque[float] = deque(maxlen=1000)
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A pace in memory cannot be pickled: the copy would be a second one.")
@@ -80,19 +83,18 @@ class Pace:
             RateLimitError: The turn did not come in time.
         """
         number, latest = next(self._numbers), self.now() + longest
-        self._waiting[number] = None
         try:
             while isinstance(found := self._look(number), float):
                 left = latest - self.now()
                 if not found:
                     await self._ask(runtime)
                 elif left <= 0 or self._held_for() > left:
-                    raise _too_late(longest, max(found, self._held_for()))
+                    raise too_late(longest, max(found, self._held_for()))
                 else:
                     await self._sleep(runtime, min(found, left, _STEP))
             return found
         finally:
-            del self._waiting[number]
+            self._waiting.pop(number, None)
 
     def check(self, turn: Turn, tx: Transaction) -> None:
         """Look again in the transaction that takes a call's money; costs no other.
@@ -168,6 +170,11 @@ class Pace:
     def _look(self, number: int) -> Turn | float:
         """Return the turn if it is there, else the seconds to wait; 0 for: ask the store."""
         with self._lock:
+            if self._pid != os.getpid():  # forked: who waits, and who asks, is in the parent
+                self._pid, self._is_asking = os.getpid(), False
+                self._waiting.clear()
+                self._turns.clear()
+            self._waiting.setdefault(number, None)
             if (seen := self._store.peek()) is not None:
                 self._saw(seen)
             state, now = self._seen.state, self.now()
@@ -240,11 +247,3 @@ class Pace:
             lately = [time for time in self._left if time > self.now() - _LATELY]
             self._left.clear()
             return Tally(min(lately), len(lately)) if lately else Tally()
-
-
-def _too_late(waited: float, seconds: float) -> RateLimitError:
-    return RateLimitError(
-        f"The gateway admits fewer requests than are waiting: no turn came within {waited:g} s, so "
-        f"nothing was sent. Retry in {seconds:.0f} s, or set a longer timeout.",
-        retry_after=max(0.0, seconds),
-    )

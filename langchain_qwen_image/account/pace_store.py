@@ -5,7 +5,6 @@ gives back is what the rule said, and the state and the time of then.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,7 +12,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from langchain_qwen_image.account.pace_state import PaceState
 from langchain_qwen_image.account.store import Transaction
+from langchain_qwen_image.concurrency.forks import new_lock
 from langchain_qwen_image.concurrency.runtime import Runtime
+from langchain_qwen_image.errors import RateLimitError
 
 _T = TypeVar("_T")
 Rule = Callable[[PaceState, float], tuple[PaceState, _T]]
@@ -29,6 +30,15 @@ class Seen(NamedTuple):
 
 class TurnLostError(Exception):
     """A turn that was waited for does not count any more; nothing was sent."""
+
+
+def too_late(waited: float, seconds: float) -> RateLimitError:
+    """Return the error of a call whose turn did not come while it could wait."""
+    return RateLimitError(
+        f"The gateway admits fewer requests than are waiting: no turn came within {waited:g} s, so "
+        f"nothing was sent. Retry in {seconds:.0f} s, or set a longer timeout.",
+        retry_after=max(0.0, seconds),
+    )
 
 
 class PaceStore(Protocol):
@@ -63,7 +73,7 @@ class MemoryPaceStore:
         """Start without a limit."""
         self.state = PaceState()
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = new_lock()
 
     def step(self, rule: Rule[_T]) -> tuple[_T, Seen]:
         """Change the state."""

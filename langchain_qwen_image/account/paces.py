@@ -1,6 +1,5 @@
 """Which pace a call goes by: one's own, its account's, or this process's for gateway and key."""
 
-import threading
 from hashlib import sha256
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -8,10 +7,11 @@ from weakref import WeakValueDictionary
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.pace_table import TablePaceStore
 from langchain_qwen_image.account.store import Store
+from langchain_qwen_image.concurrency.forks import new_lock
 from langchain_qwen_image.defaults import SANDBOX_URL
 
 _shared: "WeakValueDictionary[tuple[int, bytes], Pace]" = WeakValueDictionary()
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 class Paces:
@@ -46,9 +46,7 @@ class Paces:
         if self._store is None and base_url == SANDBOX_URL:
             return Pace()
         place = (id(self._store), name)  # a pace holds its store, so that no other has this id
+        store = None if self._store is None else TablePaceStore(self._store, base_url)
+        made = Pace(store)
         with _lock:
-            pace = _shared.get(place)
-            if pace is None:
-                store = None if self._store is None else TablePaceStore(self._store, base_url)
-                pace = _shared[place] = Pace(store)
-            return pace
+            return _shared.setdefault(place, made)

@@ -10,15 +10,17 @@ import _imp
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-__all__ = ["held", "hold_over_forks"]
+__all__ = ["held", "hold_over_forks", "new_lock"]
 
 IMPORT_SECONDS = 5.0  # an import that takes longer may be waiting for this fork
 _holds: list[Callable[[], Iterable[Generator[None]]]] = []
 _held: list[Generator[None]] = []
+_locks: weakref.WeakSet[Any] = weakref.WeakSet()
 # Not documented: without it, nothing is waited for.
 _module_locks: dict[str, Callable[[], Any]] = getattr(_frozen_importlib, "_module_locks", {})
 
@@ -26,6 +28,13 @@ _module_locks: dict[str, Callable[[], Any]] = getattr(_frozen_importlib, "_modul
 def hold_over_forks(holds: Callable[[], Iterable[Generator[None]]]) -> None:
     """Have generators started before each fork, and closed after it in parent and child."""
     _holds.append(holds)
+
+
+def new_lock() -> AbstractContextManager[Any]:
+    """Return a re-entrant lock that forks wait for last: within it no other lock is taken."""
+    lock = threading.RLock()
+    _locks.add(lock)
+    return lock
 
 
 def held(lock: AbstractContextManager[Any]) -> Generator[None]:
@@ -40,6 +49,8 @@ def _before() -> None:
             for holds in _holds:
                 for hold in holds():
                     _start(hold)
+            for lock in list(_locks):
+                _start(held(lock))
             _start(_no_imports())  # last: what holds a lock of ours may have to import first
         except BaseException:  # a signal handler's: Python prints what a hook raises, and goes on
             _let_go()

@@ -1,7 +1,10 @@
 """Addresses of databases: what is one, and that none shows its password."""
 
+import re
+
 import pytest
 
+from langchain_qwen_image import Account
 from langchain_qwen_image.account.database_url import (
     hide_password,
     is_database_url,
@@ -52,6 +55,8 @@ def test_an_address_that_libpq_would_misread_is_refused_unshown(url: str):
     """A message about an address that cannot be read says how to write it, not what is in it."""
     with pytest.raises(ConfigurationError) as caught:
         is_database_url(url)
+    with pytest.raises(ConfigurationError, match=re.escape(str(caught.value))):
+        Account(url)
     assert "postgresql://" in str(caught.value)
     assert not any(piece in str(caught.value) for piece in ("s3cret", "12", "books"))
     assert "cret" not in show_url(url)

@@ -1,6 +1,7 @@
 """The pace of many calls, tasks and processes, in simulated time: nothing here waits."""
 
 import asyncio
+import os
 from concurrent.futures import Future
 from typing import Any
 
@@ -10,7 +11,7 @@ from simulated_time import now, simulate
 
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.pace_store import MemoryPaceStore
-from langchain_qwen_image.concurrency.runtime import ASYNCIO, Blocking, run_blocking
+from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Blocking, run_blocking
 from langchain_qwen_image.errors import AccountError, RateLimitError
 
 
@@ -201,3 +202,21 @@ def test_a_store_that_fails_does_not_stop_the_pace() -> None:
         assert now() == pytest.approx(1005.0, abs=0.1)
 
     simulate(run())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_who_asks_in_its_parent() -> None:
+    """What a fork copies of waiting calls holds up no call of the child."""
+    pace = Pace()
+    run_blocking(pace.hold(BLOCKING, 0))
+    pace._is_asking = True  # by a thread that the child does not have
+    pace._waiting[-1] = None
+    child = os.fork()
+    if child == 0:
+        try:
+            found = pace._look(1)
+            os._exit(0 if list(pace._waiting) == [1] and not pace._is_asking and found else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -54,3 +54,44 @@ def test_a_fork_during_the_first_call(tmp_path: Path, module: str) -> None:
     """A child forked while another thread imports what a call needs makes its own call."""
     program = [sys.executable, "-c", FIRST_CALL, module, str(tmp_path)]
     assert subprocess.run(program, capture_output=True, text=True).stdout == "0\n"
+
+
+HELD_PACE = """
+import os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from langchain_qwen_image.account import Pace
+from langchain_qwen_image.account.pace_state import PaceState
+from langchain_qwen_image.account.pace_store import MemoryPaceStore
+from langchain_qwen_image.concurrency.runtime import BLOCKING, run_blocking
+
+held, go_on = threading.Event(), threading.Event()
+
+class Slow(MemoryPaceStore):
+    "Holds up whoever looks at it first, who has the lock of the pace then."
+    def peek(self):
+        if not held.is_set():
+            held.set()
+            go_on.wait()
+        return super().peek()
+
+pace = Pace(Slow())
+turn = lambda: run_blocking(pace.turn(BLOCKING, longest=60))
+thread = threading.Thread(target=turn)
+thread.start()
+assert held.wait(60)
+threading.Timer(0.2, go_on.set).start()
+child = os.fork()
+if child == 0:
+    threading.Timer(60, os._exit, [9]).start()
+    turn()
+    os._exit(0)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@needs_fork
+def test_a_fork_while_another_thread_takes_its_turn() -> None:
+    """A child forked while another thread holds the lock of a pace takes a turn of its own."""
+    run = subprocess.run([sys.executable, "-c", HELD_PACE], capture_output=True, text=True)
+    assert run.stdout == "0\n"

@@ -1,10 +1,15 @@
 """Interrupts in blocking calls: nothing hangs, the next call works, and the books are equal."""
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import warm
+
+from langchain_qwen_image import QwenImageGenerator
+from langchain_qwen_image.pipeline import assembly
+from langchain_qwen_image.pipeline.pipeline import Pipeline
 
 PROGRAM = """
 import random, signal, sys, time
@@ -58,3 +63,19 @@ def test_interrupts_at_any_moment(tmp_path: Path, count: int) -> None:
     """After hundreds of interrupts at any moment, what is paid is what the gateway counted."""
     ended = warm.run([sys.executable, "-c", PROGRAM, str(tmp_path / "books.db"), str(count)])
     assert ended.stdout.splitlines() == ["0 0 0", "[] True"], ended.stderr
+
+
+def test_no_import_of_a_first_call_is_in_the_main_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pipeline is put together where no interrupt can leave the lock of an import held."""
+    threads: list[threading.Thread] = []
+    assemble = assembly.assemble
+
+    def noted(settings: QwenImageGenerator) -> Pipeline:
+        threads.append(threading.current_thread())
+        return assemble(settings)
+
+    monkeypatch.setattr(assembly, "assemble", noted)
+    assert QwenImageGenerator(sandbox=True).pipeline
+    assert threads[0] is not threading.main_thread()
