@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import calls, parsing, processes, throughput
+from benchmarks import accounts, calls, parsing, processes, throughput
 from benchmarks.clients import OURS_AND_OTHERS, RETRYING
 from benchmarks.gateway import Remote, running
 from benchmarks.report import Bound, Table, bounds_table, machine
@@ -50,6 +50,7 @@ def main() -> None:
 def _thorough(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
     yield calls.lost_answers(gateway, {**OURS_AND_OTHERS, **RETRYING}, timeout=1.0)
     yield calls.overhead(gateway, rounds=15, calls=100)
+    yield accounts.overhead(gateway, rounds=15, calls=100)
     yield throughput.at_once(gateway, rounds=5, calls=1000, latency=0.2)
     yield processes.cpu_by_flight(gateway, rounds=5, calls=2000)
     yield throughput.blocking(gateway, calls=500, latency=0.2), []
@@ -62,6 +63,7 @@ def _thorough(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
 def _quick(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:
     yield calls.lost_answers(gateway, OURS_AND_OTHERS, timeout=0.2)
     yield calls.overhead(gateway, rounds=1, calls=2)
+    yield accounts.overhead(gateway, rounds=1, calls=2)
     yield throughput.at_once(gateway, rounds=1, calls=40, latency=0.01)
     yield processes.cpu_by_flight(gateway, rounds=1, calls=8, few=2, many=4, contestants=1)
     yield throughput.blocking(gateway, calls=8, latency=0.01), []

@@ -129,7 +129,7 @@ def bulk(
         notes=[
             (
                 "Ours checks each image's bytes, brings image and sidecar to the disk (fsync) "
-                "and keeps a ledger that a kill leaves whole; the other two do none of that. At "
+                "and keeps an account that a kill leaves whole; the other two do none of that. At "
                 "the 20 to 30 s that a real image takes, neither is what one waits for."
             )
         ],

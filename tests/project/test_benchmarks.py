@@ -27,6 +27,7 @@ def test_benchmarks_run_and_ours_pays_once(tmp_path: Path) -> None:
         "Promised and measured",
         "Paid POSTs for one call whose answer is lost",
         "One call",
+        "One call with an account",
         "40 calls at once",
         "CPU time of a call",
         "A blocking batch of 8",
