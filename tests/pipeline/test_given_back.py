@@ -2,19 +2,24 @@
 
 import asyncio
 import itertools
+import signal
+import sys
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.rate_limiters import BaseRateLimiter
 from suspensions import cancel_at
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from langchain_qwen_image import Budget, QwenImageGenerator
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.pace import Pace
-from langchain_qwen_image.concurrency.runtime import BLOCKING, run_blocking
+from langchain_qwen_image.concurrency.helper_threads import current_work
+from langchain_qwen_image.concurrency.runtime import BLOCKING, Blocking, run_blocking
 from langchain_qwen_image.errors import BudgetExceededError, ResultUnknownError
 from langchain_qwen_image.sandbox import SandboxServer
 
@@ -140,4 +145,74 @@ def test_a_call_is_cancelled_at_every_await(
             break
     assert ended_as >= {"not entered", "asked", "saved"}
     assert ("unknown" in ended_as) == (then != "the loop goes on")
+    generator.close()
+
+
+class _Interrupting(Blocking):
+    """Interrupts the main thread just before the step of a number, and waits until it knows."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._left = number
+
+    async def either(self, blocking: Any, asynchronous: Any, /, *args: Any, **named: Any) -> Any:
+        self._count()
+        return await super().either(blocking, asynchronous, *args, **named)
+
+    async def beside(self, work: Any, /, *args: Any, **named: Any) -> Any:
+        self._count()
+        return await super().beside(work, *args, **named)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            work = current_work.get()
+            assert work is not None
+            main = threading.main_thread().ident
+            assert main is not None
+            signal.pthread_kill(main, signal.SIGINT)
+            assert work._is_left.wait(PATIENCE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are for no thread there")
+def test_a_blocking_call_is_interrupted_before_every_step(
+    server: SandboxServer, location: str, tmp_path: Path
+):
+    """Blocking twin: what has not left does not leave, and what has left is booked and saved."""
+    account, budget = Account(location), Budget(max_images=1000)
+    generator = QwenImageGenerator(
+        api_key="test-key-g",
+        base_url=server.base_url,
+        account=account,
+        budget=budget,
+        save_to=tmp_path / "images",
+    )
+    generator.invoke("a fox")
+    plain, ended_as = generator.pipeline, set[str]()
+    for number in itertools.count(1):
+        before, key = server.gateway.post_count, str(number)
+        generator._pipelines[:] = [replace(plain, blocking=_Interrupting(number))]
+        was_interrupted = False
+        try:
+            generator.invoke("a fox", idempotency_key=key)
+        except KeyboardInterrupt:
+            was_interrupted = True
+        wait_until(lambda: not account.reserved_usd)
+        call = account.find_key(server.base_url, "", key)
+        state = call.state if call else "not entered"
+        ended_as.add(state)
+        if state in ("not entered", "asked", "refused"):
+            assert server.gateway.post_count == before
+        generator._pipelines[:] = [plain]
+        result = generator.invoke("a fox", idempotency_key=key)
+        assert result.image.path
+        assert server.gateway.post_count - before == 1
+        assert (account.reserved_usd, budget.reserved_usd) == (0, 0)
+        assert account.images == budget.images
+        if not was_interrupted:
+            break
+    assert number > 5
+    assert ended_as & {"asked", "refused"}
+    assert ended_as & {"answered", "saved"}
     generator.close()
