@@ -3,15 +3,17 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import httpx
 from pydantic import SecretStr
 
 from langchain_qwen_image.account.account_setting import checked_account
 from langchain_qwen_image.account.chosen import account_of
+from langchain_qwen_image.account.paces import Paces
 from langchain_qwen_image.concurrency.runtime import Asyncio, Blocking
 from langchain_qwen_image.defaults import MAX_RETRIES, PRICE_USD, TIMEOUT
 from langchain_qwen_image.environment import (
@@ -31,6 +33,7 @@ from langchain_qwen_image.wire.arguments import check_prompt
 
 if TYPE_CHECKING:
     from langchain_qwen_image.account.account import Account
+    from langchain_qwen_image.account.pace import Pace
 
 
 class QwenImageClient:
@@ -54,6 +57,7 @@ class QwenImageClient:
         max_retries: int = MAX_RETRIES,
         price_usd: float = PRICE_USD,
         account: "str | PathLike[str] | Account | None" = None,
+        pace: "Pace | Literal[False] | None" = None,
         http_client: httpx.Client | None = None,
         http_async_client: httpx.AsyncClient | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -72,6 +76,8 @@ class QwenImageClient:
             price_usd: Price of one image in US dollars.
             account: The books, for idempotency keys and a limit: a path, a `postgresql://` address
                 or an `Account`. By default what `QWEN_IMAGE_DATABASE` names, else none.
+            pace: How fast requests leave, found out together. By default the account's pace, or
+                this process's for gateway and key; False for none.
             http_client: Your own client for the POST; never closed here. Its certificates and its
                 proxy, and nothing else of it, serve to download images too.
             http_async_client: The same for asyncio, bound to your event loop.
@@ -85,13 +91,9 @@ class QwenImageClient:
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key  # for tracebacks
         is_sandbox = sandbox_from_environment() if sandbox is None else sandbox
         if is_sandbox and sandbox is None:
-            own = {
-                "api_key": api_key,
-                "base_url": base_url,
-                "http_client": http_client,
-                "http_async_client": http_async_client,
-            }
-            check_environment_sandbox([name for name, value in own.items() if value is not None])
+            names = ("api_key", "base_url", "http_client", "http_async_client")
+            own = (api_key, base_url, http_client, http_async_client)
+            check_environment_sandbox([n for n, v in zip(names, own, strict=True) if v is not None])
         self._sender = Sender(
             api_key=api_key,
             base_url=base_url,
@@ -106,6 +108,7 @@ class QwenImageClient:
             ),
         )
         self._account = checked_account(account)
+        self._pace = pace
         books, belonging = account_of(self._account, None, sandbox=is_sandbox)
         self._pipeline = Pipeline(
             self._sender,
@@ -119,6 +122,7 @@ class QwenImageClient:
             ),
             account=books,
             belonging=belonging,
+            paces=Paces(pace, None if books is None else books.store),
             blocking=Blocking(sleep),
             asyncio=Asyncio(asleep),
         )
@@ -207,16 +211,16 @@ class QwenImageClient:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without API key, password and connections: the copy reads the environment."""
         sender = self._sender
-        return _rebuild, (
-            {
-                "base_url": None if sender.sandbox else sender.base_url,
-                "sandbox": sender.sandbox,
-                "timeout": sender.timeout,
-                "max_retries": sender.max_retries,
-                "price_usd": sender.price_usd,
-                "account": self._account,
-            },
-        )
+        return partial(
+            QwenImageClient,
+            base_url=None if sender.sandbox else sender.base_url,
+            sandbox=sender.sandbox,
+            timeout=sender.timeout,
+            max_retries=sender.max_retries,
+            price_usd=sender.price_usd,
+            account=self._account,
+            pace=self._pace,
+        ), ()
 
     @property
     def base_url(self) -> str:
@@ -242,7 +246,3 @@ class QwenImageClient:
     def price_usd(self) -> float:
         """Price of one image in US dollars; 0 in the sandbox."""
         return self._sender.price_usd
-
-
-def _rebuild(settings: dict[str, Any]) -> QwenImageClient:
-    return QwenImageClient(**settings)

@@ -20,6 +20,7 @@ from loopback import LoopbackServer, answer, free_port
 from pydantic import SecretStr
 
 from langchain_qwen_image import QwenImageClient
+from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.errors import ConfigurationError, QwenImageError
 from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer, draw_plain
 
@@ -39,12 +40,12 @@ FAILING = [
 
 
 def at(base_url: str, **settings: Any) -> QwenImageClient:
-    """Return a client that does not wait between attempts."""
+    """Return a client that does not wait between attempts, nor for what others were told."""
 
     async def asleep(_: float) -> None:
         return None
 
-    waits: Any = {"sleep": lambda _: None, "asleep": asleep, "timeout": 0.2}
+    waits: Any = {"sleep": lambda _: None, "asleep": asleep, "timeout": 0.2, "pace": Pace()}
     return QwenImageClient(api_key=KEY, base_url=base_url, **{**waits, **settings})
 
 
@@ -145,7 +146,7 @@ def test_a_copy_reads_the_environment(
 ) -> None:
     """A copy works with the key of the environment, never with the one that was given."""
     with LoopbackServer() as server:
-        client = at(server.base_url)
+        client = at(server.base_url, pace=None)
         assert KEY.encode() not in pickle.dumps(client)
         again = copied(client)
         with pytest.raises(ConfigurationError):
@@ -161,7 +162,7 @@ def test_a_copy_reads_the_environment(
 def test_a_pickle_works_in_another_process() -> None:
     """A client that was pickled after a call sends from a process that has a key."""
     with LoopbackServer() as server:
-        client = at(server.base_url)
+        client = at(server.base_url, pace=None)
         client.generate("a fox")
         done = subprocess.run(
             [

@@ -16,7 +16,8 @@ from itertools import count
 from typing import NoReturn, TypeVar
 
 from langchain_qwen_image.account import pace_rules as rules
-from langchain_qwen_image.account.pace_state import PaceState, Refusal, Tally, Turn, at_time
+from langchain_qwen_image.account.pace_clock import PaceClock, SentLately
+from langchain_qwen_image.account.pace_state import PaceState, Refusal, Turn, Wait, at_time
 from langchain_qwen_image.account.pace_store import (
     MemoryPaceStore,
     PaceStore,
@@ -33,8 +34,7 @@ from langchain_qwen_image.errors import QwenImageError
 
 _T = TypeVar("_T")
 _STEP = 1.0  # of a wait, and between two tales of success
-_LATELY = 10.0
-_ASKED_EVERY = rules.HORIZON / 2
+_SOON = 0.05
 
 logger = logging.getLogger("langchain_qwen_image")
 
@@ -50,11 +50,9 @@ class Pace:
         self, store: PaceStore | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Take where the state is, by default this process, and what tells the seconds."""
-        self._clock = clock
-        self._ahead = 0.0
-        self._store = MemoryPaceStore(self.now) if store is None else store
+        self._clock = PaceClock(clock)
+        self._store = MemoryPaceStore(clock) if store is None else store
         self._seen = Seen(PaceState(), 0.0)
-        self._offset = 0.0  # of this process's clock from the store's
         self._numbers = count()
         self._waiting: dict[int, None] = {}
         self._turns: deque[float] = deque()
@@ -62,36 +60,43 @@ class Pace:
         self._is_asking = False
         self._pid = os.getpid()
         self._told_at = float("-inf")
-        self._left: deque[float] = deque(maxlen=1000)
+        self._lately = SentLately()
         self._lock = new_lock()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A pace in memory cannot be pickled: the copy would be a second one.")
 
+    def __deepcopy__(self, _: object) -> "Pace":
+        return self
+
     def now(self) -> float:
-        """Return the time; a sleep that returned early, as a test's does, counts as slept."""
-        return self._clock() + self._ahead
+        """Return the time by this process's clock, in seconds."""
+        return self._clock.now()
 
     async def turn(self, runtime: Runtime, *, longest: float) -> Turn:
         """Wait until a request may leave, in steps of a second at most.
 
         Args:
             runtime: The world to wait in.
-            longest: Seconds to wait at most.
+            longest: Seconds to wait at most for the gateway. A busy machine or disk is no reason to
+                fail: the store is asked once more at their end.
 
         Raises:
             RateLimitError: The turn did not come in time.
         """
         number, latest = next(self._numbers), self.now() + longest
+        left, insists, has_insisted = max(0.0, longest), longest <= 0, False
         try:
-            while isinstance(found := self._look(number), float):
-                left = latest - self.now()
-                if not found:
+            while not isinstance(found := self._look(number, insists=insists), Turn):
+                if found is None:
+                    has_insisted = not left
                     await self._ask(runtime)
-                elif left <= 0 or self._held_for() > left:
-                    raise too_late(longest, max(found, self._held_for()))
+                elif not found.is_unknown and (not left or self._held_for() > left):
+                    raise too_late(longest, max(found.seconds, self._held_for()))
                 else:
-                    await self._sleep(runtime, min(found, left, _STEP))
+                    await self._clock.sleep(runtime, min(found.seconds, left or _STEP, _STEP))
+                left = max(0.0, latest - self.now())
+                insists = not left and not has_insisted
             return found
         finally:
             self._waiting.pop(number, None)
@@ -102,9 +107,10 @@ class Pace:
         Raises:
             TurnLostError: Another process was told to wait meanwhile; wait for another turn.
         """
-        found, now = self._store.look(tx)
+        found, said = self._store.look(tx)
+        offset, now = self._clock.offset(said), self._clock.in_store(said)
         state = at_time(found, now)
-        self._saw(Seen(state, now))
+        self._saw(Seen(state, said), offset)
         if turn.window != state.window and (state.rate or now < state.next_at):
             raise TurnLostError
 
@@ -115,11 +121,13 @@ class Pace:
             return
         self._told_at = now
         with suppress(QwenImageError):  # of the account: the next step says so
-            done = self._store.step(lambda state, now: (rules.admitted(state, now, turn.window), 0))
+            done = self._store.step(
+                self._clock.timed(lambda state, now: (rules.admitted(state, now, turn.window), 0))
+            )
             if isinstance(done, Future):
                 done.add_done_callback(self._saw_later)
             else:
-                self._saw(done[1])
+                self._saw(done[1], done[0][1])
 
     async def refused(
         self, runtime: Runtime, turn: Turn, retry_after: float | None, *, before: Turn | None = None
@@ -132,7 +140,8 @@ class Pace:
             retry_after: Seconds that the gateway asked to wait.
             before: The turn of the call's attempt before.
         """
-        tally, here = self._tally(), self.now()
+        here = self.now()
+        tally = self._lately.take(here)
         jitter = random.random()  # noqa: S311 - no secret
         return await self._step(
             runtime,
@@ -161,14 +170,14 @@ class Pace:
     @property
     def admitted_at(self) -> float:
         """When the gateway last admitted a request, as far as anybody told while it was slow."""
-        return self._seen.state.admitted_at + self._offset
+        return self._clock.here(self._seen.state.admitted_at)
 
     def seconds_until(self, refusal: Refusal) -> float:
         """Return for how many seconds a refusal holds everybody."""
-        return max(0.0, refusal.until + self._offset - self.now())
+        return max(0.0, self._clock.here(refusal.until) - self.now())
 
-    def _look(self, number: int) -> Turn | float:
-        """Return the turn if it is there, else the seconds to wait; 0 for: ask the store."""
+    def _look(self, number: int, *, insists: bool) -> Turn | Wait | None:
+        """Return the turn if it is there, or how long to wait; None for: ask the store."""
         with self._lock:
             if self._pid != os.getpid():  # forked: who waits, and who asks, is in the parent
                 self._pid, self._is_asking = os.getpid(), False
@@ -176,22 +185,23 @@ class Pace:
                 self._turns.clear()
             self._waiting.setdefault(number, None)
             if (seen := self._store.peek()) is not None:
-                self._saw(seen)
+                self._saw(seen, self._clock.offset(seen.now))
             state, now = self._seen.state, self.now()
-            if not state.rate and now >= state.next_at + self._offset:
-                self._left.append(now)
+            if not state.rate and now >= self._clock.here(state.next_at):
+                self._lately.note(now)
                 return Turn(state.window, now)
             place = list(self._waiting).index(number)
             if place < len(self._turns):
-                wait = self._turns[place] - now
-                if wait <= 0:
-                    self._turns.popleft()
-                    return Turn(state.window, now)
-                return wait
-            if self._is_asking or now < self._ask_at:
-                return max(0.05, self._ask_at - now)
+                if (seconds := self._turns[place] - now) > 0:
+                    return Wait(seconds)
+                self._turns.popleft()
+                return Turn(state.window, now)
+            if self._is_asking:
+                return Wait(_SOON, is_unknown=True)
+            if now < self._ask_at and not insists:
+                return Wait(max(_SOON, self._ask_at - now))
             self._is_asking = True
-            return 0.0
+            return None
 
     async def _ask(self, runtime: Runtime) -> None:
         """Ask the store for as many turns as are waited for here."""
@@ -199,26 +209,27 @@ class Pace:
             wanted = max(1, len(self._waiting) - len(self._turns))
             grant = await self._step(runtime, lambda state, now: rules.take(state, now, wanted))
             with self._lock:
-                self._turns.extend(time + self._offset for time in grant.times)
+                self._turns.extend(map(self._clock.here, grant.times))
                 self._ask_at = 0.0
                 if len(grant.times) < wanted:
-                    pause = _ASKED_EVERY * (0.5 + random.random())  # noqa: S311 - no secret
-                    self._ask_at = max(grant.ask_at + self._offset, self.now() + pause)
+                    pause = rules.HORIZON * random.uniform(0.25, 0.75)  # noqa: S311 - no secret
+                    self._ask_at = max(self._clock.here(grant.ask_at), self.now() + pause)
         finally:
             self._is_asking = False
 
     async def _step(self, runtime: Runtime, rule: Rule[_T]) -> _T:
+        timed = self._clock.timed(rule)
         try:
-            told, seen = await run_step(self._store, runtime, rule)
+            (told, offset), seen = await run_step(self._store, runtime, timed)
         except QwenImageError as error:  # of the account; the call itself will say so
             logger.warning("the pace goes on in this process alone: %s", error)
-            now = self.now() - self._offset
-            state, told = rule(self._seen.state, now)
-            seen = Seen(state, now)
-        self._saw(seen)
+            said = self._clock.said()
+            state, (told, offset) = timed(self._seen.state, said)
+            seen = Seen(state, said)
+        self._saw(seen, offset)
         return told
 
-    def _saw(self, seen: Seen) -> None:
+    def _saw(self, seen: Seen, offset: float) -> None:
         """Take over what the store says, unless something newer came first."""
         with self._lock:
             if seen.now < self._seen.now and seen.state.window < self._seen.state.window:
@@ -226,24 +237,14 @@ class Pace:
             if seen.state.window != self._seen.state.window:
                 self._turns.clear()
                 self._ask_at = 0.0
-            self._seen, self._offset = seen, self.now() - seen.now
+            self._seen = seen
+            self._clock.set(offset)
 
-    def _saw_later(self, done: "Future[tuple[int, Seen]]") -> None:
+    def _saw_later(self, done: "Future[tuple[tuple[int, float], Seen]]") -> None:
         if not done.exception():
-            self._saw(done.result()[1])
+            (_, offset), seen = done.result()
+            self._saw(seen, offset)
 
     def _held_for(self) -> float:
         """Return the seconds for which no request leaves that has no turn yet."""
-        return 0.0 if self._turns else self._seen.state.next_at + self._offset - self.now()
-
-    async def _sleep(self, runtime: Runtime, seconds: float) -> None:
-        begun = self._clock()
-        await runtime.sleep(seconds)
-        self._ahead += max(0.0, seconds - (self._clock() - begun))
-
-    def _tally(self) -> Tally:
-        """Return what was sent lately without being counted in the store, once."""
-        with self._lock:
-            lately = [time for time in self._left if time > self.now() - _LATELY]
-            self._left.clear()
-            return Tally(min(lately), len(lately)) if lately else Tally()
+        return 0.0 if self._turns else self._clock.here(self._seen.state.next_at) - self.now()

@@ -39,6 +39,13 @@ class Turn(NamedTuple):
     left_at: float
 
 
+class Wait(NamedTuple):
+    """There is no turn yet; one that is unknown may turn out to be there at any time."""
+
+    seconds: float
+    is_unknown: bool = False
+
+
 class Grant(NamedTuple):
     """When requests may leave; `ask_at` is when the next one may be asked for."""
 

@@ -22,7 +22,7 @@ Rule = Callable[[PaceState, float], tuple[PaceState, _T]]
 
 
 class Seen(NamedTuple):
-    """The state of a pace, and the time of the store's clock when it was so."""
+    """The state of a pace, and what the store's clock said when it was so."""
 
     state: PaceState
     now: float
@@ -32,11 +32,11 @@ class TurnLostError(Exception):
     """A turn that was waited for does not count any more; nothing was sent."""
 
 
-def too_late(waited: float, seconds: float) -> RateLimitError:
-    """Return the error of a call whose turn did not come while it could wait."""
+def too_late(longest: float, seconds: float) -> RateLimitError:
+    """Return the error of a call that waited as long as it may; the seconds are still to wait."""
     return RateLimitError(
-        f"The gateway admits fewer requests than are waiting: no turn came within {waited:g} s, so "
-        f"nothing was sent. Retry in {seconds:.0f} s, or set a longer timeout.",
+        f"The gateway admits fewer requests than are waiting: no turn came within {longest:g} s, "
+        f"so nothing was sent. Retry in {seconds:.0f} s, or set a longer timeout.",
         retry_after=max(0.0, seconds),
     )
 

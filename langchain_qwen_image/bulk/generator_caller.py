@@ -5,6 +5,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from langchain_qwen_image.account.pace_store import TurnLostError
 from langchain_qwen_image.bulk.caller import Work
 from langchain_qwen_image.integration.inputs import GeneratorInput
 from langchain_qwen_image.integration.tracing import report, with_identity
@@ -51,7 +52,11 @@ class GeneratorCaller:
     async def generate(
         self, arguments: QwenImageInput, call_state: CallState, order: Order
     ) -> ImageGenerationResult:
-        """Generate one image under the key of its order: at most one paid POST."""
+        """Generate one image under the key of its order: at most one paid POST.
+
+        Raises:
+            TurnLostError: The order's turn is lost; nothing was sent.
+        """
         try:
             result = await self.pipeline.agenerate(
                 arguments,
@@ -59,9 +64,11 @@ class GeneratorCaller:
                 key=order.key,
                 item_id=order.item_id,
                 max_retries=order.max_retries,
-                has_turn=order.has_turn,
+                turn=order.turn,
                 patience=order.patience,
             )
+        except TurnLostError:
+            raise
         except BaseException as error:
             self._generator._report_failure(error, call_state)
             raise

@@ -8,11 +8,13 @@ permission, quota, address, budget, disk) ends the run.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 
 from langchain_core.runnables import RunnableConfig
 
 from langchain_qwen_image.account.pace_state import Turn
+from langchain_qwen_image.account.pace_store import TurnLostError
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.error_states import (
@@ -125,13 +127,15 @@ class Worker(Stoppable):
     ) -> ImageGenerationResult:
         order = self._order(item)
         while True:
-            turn = await self.unless_stopped(self._turn)
-            purchase.call_state = CallState()
+            turn, turnover = await self.unless_stopped(self._turn), self._turnover
+            purchase.call_state, order = CallState(), replace(order, turn=turn)
             try:
                 with self._counted(buying=1):
                     result = await self._caller.generate(arguments, purchase.call_state, order)
+            except TurnLostError:  # another process was refused meanwhile
+                self._one_is_done()
             except BudgetExceededError as error:
-                await self._wait_for_budget(error)
+                await self._wait_for_budget(error, turnover)
             except QwenImageError as error:
                 self._one_is_done()
                 if not await self._is_worth_repeating(error, turn):
@@ -147,7 +151,7 @@ class Worker(Stoppable):
         key = NO_KEY
         if self._caller.pipeline.account is not None:
             key = CallKey(item.key, self._run, **self._retry._asdict())
-        return Order(key, item.item_id, max_retries=0, has_turn=True, patience=0.0)
+        return Order(key, item.item_id, max_retries=0, patience=0.0)
 
     @cached_property
     def _pace(self) -> RunPace:
@@ -160,11 +164,11 @@ class Worker(Stoppable):
             self.end(error)
         raise RunStoppedError
 
-    async def _wait_for_budget(self, error: BudgetExceededError) -> None:
+    async def _wait_for_budget(self, error: BudgetExceededError, turnover: asyncio.Event) -> None:
         """Wait for a request of this run that may give money back; without one, end the run."""
-        if not self._buying:
+        if not self._buying and not turnover.is_set():
             self.end(error)
-        await self.unless_stopped(self._turnover.wait)
+        await self.unless_stopped(turnover.wait)
 
     async def _is_worth_repeating(self, error: QwenImageError, turn: Turn) -> bool:
         """Judge a request without an image: repeat it, give it up, or end the run."""

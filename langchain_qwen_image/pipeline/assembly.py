@@ -78,7 +78,7 @@ def assemble(settings: PipelineSettings) -> Pipeline:
         belonging=belonging,
         budget=settings.budget,
         rate_limiter=settings.rate_limiter,
-        paces=Paces(settings.pace),
+        paces=Paces(settings.pace, None if account is None else account.store),
         preflight=OncePerProcess(
             partial(
                 preflight,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from langchain_qwen_image.account.keys import check_key
+from langchain_qwen_image.account.pace_state import Turn
 
 _OPTIONS = ("idempotency_key", "run", "retry_unknown", "retry_lost")
 
@@ -53,7 +54,7 @@ class Order:
         key: By what it is known in its account.
         item_id: The caller's own id of the request, for file names and sidecars.
         max_retries: Extra attempts; None for those of the settings.
-        has_turn: Its turn in the pace was waited for, as a bulk run does.
+        turn: Its turn in the pace, if the caller waited for it, as a bulk run does.
         inline: Save also an image that came inside the answer and has no store.
         patience: Seconds to wait for an equal call of another caller; None for the timeout.
     """
@@ -61,6 +62,6 @@ class Order:
     key: CallKey = NO_KEY
     item_id: str | None = None
     max_retries: int | None = None
-    has_turn: bool = False
+    turn: Turn | None = None
     inline: bool = False
     patience: float | None = None

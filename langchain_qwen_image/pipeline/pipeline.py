@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from langchain_qwen_image.account.pace_state import Turn
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.concurrency.runtime import Runtime, run_blocking
 from langchain_qwen_image.errors import CallInProgressError, RequestTimeoutError
@@ -40,7 +41,7 @@ class Pipeline(KeyedSteps):
         key: CallKey = NO_KEY,
         item_id: str | None = None,
         max_retries: int | None = None,
-        has_turn: bool = False,
+        turn: Turn | None = None,
         inline: bool = False,
         patience: float | None = None,
         known_as: Hashable = None,
@@ -53,7 +54,7 @@ class Pipeline(KeyedSteps):
             key: By what the call is known in its account, and what may be paid for once more.
             item_id: The caller's own id of the request, for file names and sidecars.
             max_retries: Extra attempts, by default those of the settings.
-            has_turn: Its turn in the pace was waited for, as a bulk run does.
+            turn: Its turn in the pace, if the caller waited for it, as a bulk run does.
             inline: Save also an image that came inside the answer and has no store.
             patience: Seconds to wait for an equal call of another caller, by default those of the
                 settings' timeout.
@@ -63,7 +64,7 @@ class Pipeline(KeyedSteps):
         Raises:
             QwenImageError: No image came.
         """
-        order = Order(key, item_id, max_retries, has_turn, inline, patience)
+        order = Order(key, item_id, max_retries, turn, inline, patience)
         steps = partial(self._generate, self.blocking, arguments, call_state, order)
         name = self._name_of(arguments, key) or known_as
         share = partial(self._share, name=name, call_state=call_state, steps=steps, order=order)
@@ -78,13 +79,13 @@ class Pipeline(KeyedSteps):
         key: CallKey = NO_KEY,
         item_id: str | None = None,
         max_retries: int | None = None,
-        has_turn: bool = False,
+        turn: Turn | None = None,
         inline: bool = False,
         patience: float | None = None,
         known_as: Hashable = None,
     ) -> ImageGenerationResult:
         """Async twin of `generate`; a repeated tool call gets what a cancelled one bought."""
-        order = Order(key, item_id, max_retries, has_turn, inline, patience)
+        order = Order(key, item_id, max_retries, turn, inline, patience)
         steps = partial(self._generate, self.asyncio, arguments, call_state, order)
         name = self._name_of(arguments, key) or known_as
         with waiting():

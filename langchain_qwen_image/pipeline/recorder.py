@@ -14,6 +14,7 @@ from langchain_qwen_image.defaults import QUEUE_HOURS
 from langchain_qwen_image.errors import AccountError, MalformedResponseError, QwenImageError
 from langchain_qwen_image.pipeline.bookings import Bookings
 from langchain_qwen_image.pipeline.books import Books
+from langchain_qwen_image.pipeline.observer import Check
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.transport.answer import RawAnswer
 from langchain_qwen_image.wire.answer import QueuedAnswer
@@ -68,10 +69,11 @@ class Recorder:
         other._runtime, other._bookings = runtime, self._bookings.in_world(runtime)
         return other
 
-    async def sent(self) -> Lease | None:
+    async def sent(self, check: Check | None = None) -> Lease | None:
         """Wait for the rate limiter, then take key and money: a POST leaves next.
 
         Raises:
+            TurnLostError: So says `check`, in the transaction that takes them.
             CallTakenError: Another caller has sent the call meanwhile.
             BudgetExceededError: The budget or the account does not allow it.
             AccountError: The account cannot be written.
@@ -89,7 +91,10 @@ class Recorder:
         def step() -> Commit[Lease]:
             nonlocal commit
             commit = account.sent(
-                self._call_id, lease_seconds=books.lease_seconds, limits=books.limits
+                self._call_id,
+                lease_seconds=books.lease_seconds,
+                limits=books.limits,
+                before=check,
             )
             return commit
 

@@ -26,7 +26,7 @@ from langchain_qwen_image.errors import ConfigurationError, MalformedResponseErr
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.observer import Observer
 from langchain_qwen_image.pipeline.queue import wait_in_queue
-from langchain_qwen_image.pipeline.turns import Turns
+from langchain_qwen_image.pipeline.turns import Turns, in_turn
 from langchain_qwen_image.schemas import QwenImageInput
 from langchain_qwen_image.transport.answer import RawAnswer
 from langchain_qwen_image.transport.call import Call, Lease
@@ -120,12 +120,11 @@ class Sender:
         """Send, in turn, until there is an answer, or a failure that may not be repeated.
 
         Raises:
+            TurnLostError: The turn that the caller gave is lost; nothing was sent.
             QwenImageError: No image came.
         """
         for attempt in count(1):
-            if turns is not None:
-                await turns.wait()
-            lease = await observer.before_post()
+            lease = await in_turn(turns, observer.before_post)
             outcome = await self._attempt(runtime, wire, call_state, observer, attempt, lease)
             pause = 0.0 if turns is None or call_state.abandoned else await turns.tell(outcome)
             if isinstance(outcome, WireAnswer):

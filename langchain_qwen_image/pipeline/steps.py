@@ -14,6 +14,7 @@ from langchain_qwen_image.account.belonging import Belonging
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.leases import CallTakenError
 from langchain_qwen_image.account.pace import Pace
+from langchain_qwen_image.account.pace_store import TurnLostError
 from langchain_qwen_image.account.paces import Paces
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.concurrency.process import OncePerProcess
@@ -96,6 +97,7 @@ class Steps:
 
         Raises:
             CallTakenError: Another caller has sent it meanwhile; nothing was sent by this one.
+            TurnLostError: The turn of the order is lost; nothing was sent.
         """
         call_state.call_id = call_id
         watch = Watch(
@@ -116,7 +118,7 @@ class Steps:
                 turns=self._turns(runtime, order),
             )
             answer, problem = await confirmed(runtime, self.saver, answer)
-        except CallTakenError:
+        except (CallTakenError, TurnLostError):
             raise
         except BaseException as error:
             failed = partial(_failed, watch.recorder, error, call_state.may_be_billed(error))
@@ -220,8 +222,10 @@ class Steps:
 
     def _turns(self, runtime: Runtime, order: Order) -> Turns | None:
         """Return the turns of a call; a bulk run waits for its own."""
-        pace = None if order.has_turn else self.pace
-        return None if pace is None else Turns(pace, runtime, self.sender.timeout)
+        pace = self.pace
+        if pace is None:
+            return None
+        return Turns(pace, runtime, self.sender.timeout, given=order.turn)
 
     def _is_known(self, image_id: str) -> bool:
         """Say whether an image is in the account; another tool's is not."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from langchain_qwen_image.account.leases import Lease
 from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.pipeline.observer import Check
 from langchain_qwen_image.pipeline.progress import Progress
 from langchain_qwen_image.pipeline.recorder import Recorder
 from langchain_qwen_image.transport.answer import RawAnswer
@@ -33,9 +34,9 @@ class Watch:
         """Keep an answer in which no image was found for certain."""
         await self.recorder.unread(answer)
 
-    async def before_post(self) -> Lease | None:
+    async def before_post(self, check: Check | None = None) -> Lease | None:
         """Wait for the rate limiter and book the POST, then tell that it leaves."""
-        lease = await self.recorder.sent()
+        lease = await self.recorder.sent(check)
         await self.progress.tell("sent")
         return lease
 

@@ -10,6 +10,7 @@ from simulated_gateway import Bucket, call, calls
 from simulated_time import now, simulate
 
 from langchain_qwen_image.account.pace import Pace
+from langchain_qwen_image.account.pace_state import Turn
 from langchain_qwen_image.account.pace_store import MemoryPaceStore
 from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Blocking, run_blocking
 from langchain_qwen_image.errors import AccountError, RateLimitError
@@ -47,7 +48,11 @@ def test_nothing_is_held_back_before_the_first_refusal() -> None:
     simulate(run())
 
 
-@pytest.mark.parametrize("rate", [0.2, 2.0, 20.0], ids=lambda rate: f"{rate:g} a second")
+@pytest.mark.parametrize(
+    "rate",
+    [pytest.param(0.2, marks=pytest.mark.long), 2.0, 20.0],
+    ids=lambda rate: f"{rate:g} a second",
+)
 @pytest.mark.parametrize("says", [True, False], ids=["retry-after", "no-retry-after"])
 @pytest.mark.parametrize(("paces", "at_once"), [(1, 1), (1, 32), (10, 4)], ids=str)
 def test_what_is_sent_fits_what_is_admitted(
@@ -152,6 +157,30 @@ def test_a_call_waits_for_its_turn_as_long_as_it_may() -> None:
     simulate(run())
 
 
+def test_a_store_that_takes_its_time_fails_no_call() -> None:
+    """Calls that no limit holds back get their turns, also later than they may wait."""
+
+    class Slow(MemoryPaceStore):
+        def step(self, rule: Any) -> Any:
+            done: Future[Any] = Future()
+            found = super().step(rule)
+            asyncio.get_running_loop().call_later(1.0, done.set_result, found)
+            return done
+
+        def peek(self) -> Any:
+            return None
+
+    async def run() -> None:
+        clock = asyncio.get_running_loop().time
+        pace = Pace(Slow(clock), clock)
+        turns = [await pace.turn(ASYNCIO, longest=1) for _ in range(100)]
+        await pace.refused(ASYNCIO, turns[0], 1.0)
+        await asyncio.sleep(5)
+        await asyncio.gather(*(pace.turn(ASYNCIO, longest=0.2) for _ in range(4)))
+
+    simulate(run())
+
+
 def test_cancelled_waits_take_nobody_elses_turn() -> None:
     """After a hundred waiters were cancelled, the next call does not wait for their turns."""
 
@@ -215,8 +244,8 @@ def test_a_forked_child_does_not_wait_for_who_asks_in_its_parent() -> None:
     child = os.fork()
     if child == 0:
         try:
-            found = pace._look(1)
-            os._exit(0 if list(pace._waiting) == [1] and not pace._is_asking and found else 1)
+            found = pace._look(1, insists=False)
+            os._exit(0 if list(pace._waiting) == [1] and isinstance(found, Turn) else 1)
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_qwen_image.account.pace_rules import HORIZON, admitted, hold, refused, take
@@ -184,6 +184,7 @@ def test_a_refusal_says_whether_others_were_admitted(
     assert refused(state, START, 3, None, before=before)[1].others_admitted is others
 
 
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from("trau"), max_size=40), st.data())
 def test_a_state_survives_json(steps: list[str], data: st.DataObject) -> None:
     """What is written into an account is read back, whatever came before."""
@@ -204,6 +205,7 @@ def test_a_state_survives_json(steps: list[str], data: st.DataObject) -> None:
     assert PaceState.load(state.dump()) == state
 
 
+@settings(max_examples=50)
 @given(
     st.text()
     | st.dictionaries(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -13,7 +14,7 @@ from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.pace_state import PaceState, Turn
 from langchain_qwen_image.account.pace_store import TurnLostError
 from langchain_qwen_image.account.pace_table import TablePaceStore
-from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, run_blocking
+from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Blocking, run_blocking
 
 URL = "https://gateway.example"
 Accounts = Callable[..., Account]
@@ -95,6 +96,16 @@ def test_no_step_is_lost(accounts: Accounts) -> None:
     state = accounts().store.read(TablePaceStore(accounts().store, URL).look, missing=None)
     assert state is not None
     assert state.state.sent == 100
+
+
+def test_what_a_test_sleeps_in_no_time_passes_in_the_store_too(accounts: Accounts) -> None:
+    """Where a sleep returns at once, a turn comes after as many slept seconds as anywhere."""
+    slept: list[float] = []
+    pace, world = pace_of(accounts()), Blocking(slept.append)
+    run_blocking(pace.refused(world, turn_of(pace), 30.0))
+    turn = run_blocking(pace.turn(world, longest=60))
+    accounts().store.submit(partial(pace.check, turn)).result()
+    assert 29 <= sum(slept) <= 40
 
 
 @pytest.mark.parametrize("hours", [-10_000, -1, 1])

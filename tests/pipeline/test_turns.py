@@ -128,6 +128,7 @@ def test_an_own_pace_is_shared_by_copies_and_not_pickled() -> None:
     generator = QwenImageGenerator(sandbox=True, pace=pace)
     assert copy.deepcopy(generator).pace is pace
     assert generator.model_copy().pace is pace
+    assert copy.deepcopy(QwenImageClient(sandbox=True, pace=pace))._pace is pace
     with pytest.raises(TypeError, match="second"):
         pickle.dumps(generator)
     without = pickle.dumps(QwenImageGenerator(sandbox=True, pace=False))
