@@ -18,6 +18,7 @@ from postgres import database_url, postgres, schema
 from xdist.scheduler import LoadScopeScheduling
 
 from cassettes import FOLDER, match_header_names, our_vcr_config
+from langchain_qwen_image.account import paces
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 
 # Fixtures of modules of their own.
@@ -99,6 +100,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(_OPERATORS_OWN) or name.upper() in _PROXIES:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _paces_end() -> Iterator[None]:
+    """Let no pace outlive its test: the next one may use the same gateway, or the same port."""
+    yield
+    paces._shared.clear()
 
 
 @pytest.fixture
