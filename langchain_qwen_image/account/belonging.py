@@ -35,6 +35,11 @@ class Belonging:
         self._place = place
         self._passed: _Seen | None = None
 
+    @property
+    def is_named(self) -> bool:
+        """Whether an argument names the books, and not the environment or the folder."""
+        return self._place.source == "argument"
+
     def is_due(self, account: "Account") -> bool:
         """Say whether something is to be done, or changed since it was: a look at three names."""
         return self._passed is None or self._passed != self._seen(account)

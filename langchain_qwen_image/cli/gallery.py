@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langchain_qwen_image.cli.terminal import counting, note, shown
+from langchain_qwen_image.cli.terminal import AccountPath, counting, note, shown
 
 if TYPE_CHECKING:
     from langchain_qwen_image.gallery import Gallery
@@ -15,6 +15,7 @@ def gallery(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="A folder of images; not those below it.")
     ],
+    account: AccountPath = None,
     title: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Heading; by default the folder's name.")
     ] = None,
@@ -26,15 +27,17 @@ def gallery(
 
     The page is DIR/index.html, one file that needs only a browser: small images, prompts,
     parameters and costs, newest first, with a filter box. Run it again to add new images;
-    thumbnails are made once. Shows images made by qwen-image: those with a .json file, a ledger
-    entry, or a matching file name. Other files are left out, and none is changed.
+    thumbnails are made once. Shows images made by qwen-image: those with a .json file, in the
+    account, or with a matching file name. Other files are left out, and none is changed.
 
     Exit status: 0 if the page was written, 1 if not, 2 for a usage error.
     """
     from langchain_qwen_image.gallery import write_gallery
 
     with counting("Making thumbnails,") as progress:
-        written = write_gallery(directory, title=title, force=force, progress=progress)
+        written = write_gallery(
+            directory, account=account, title=title, force=force, progress=progress
+        )
     typer.echo(shown(written.path.absolute()))
     typer.echo(_summary(written))
     _note_what_is_left_out(written, directory)

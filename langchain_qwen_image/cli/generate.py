@@ -12,6 +12,7 @@ import typer
 
 from langchain_qwen_image.cli.described import description, reason_of, suffix_warning
 from langchain_qwen_image.cli.terminal import (
+    AccountPath,
     Sandbox,
     UsageError,
     dollars,
@@ -62,6 +63,7 @@ def generate(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Let -o overwrite a file.")] = False,
+    account: AccountPath = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything about the result as JSON.")
     ] = False,
@@ -69,10 +71,10 @@ def generate(
     """Generate an image for $0.045.
 
     Prints its path, size and cost. Without -o the image is saved as a new file in the current
-    folder, next to a .json file describing it. The call is recorded in .qwen-image.db in the
-    image's folder. If something fails after the image is paid for, `qwen-image recover` downloads
-    it at no extra cost. Ctrl-C waits for an image that may be billed. A second Ctrl-C does not
-    wait.
+    folder, next to a .json file describing it. The call is recorded in an account next to that
+    folder, or in the one given. If something fails after the image is paid for, `qwen-image
+    recover` downloads it at no extra cost. Ctrl-C waits for an image that may be billed. A second
+    Ctrl-C does not wait.
 
     Exit status: 0 if the image was saved, 1 if not, 2 for a usage error (nothing was sent), 130
     after Ctrl-C.
@@ -87,7 +89,7 @@ def generate(
         prompt_extend=not no_prompt_extend,
     )
     place = Output(output, force=force, as_json=as_json)
-    pipeline = _open_pipeline(place, sandbox=is_sandbox(sandbox))
+    pipeline = _open_pipeline(place, account, sandbox=is_sandbox(sandbox))
     result, status = _generate(pipeline, arguments)
     _finish(pipeline, result, place, as_json=as_json)
     if status:
@@ -116,11 +118,11 @@ def _checked(**given: Any) -> "QwenImageInput":
         raise UsageError(f"{explain(error)}.") from None
 
 
-def _open_pipeline(place: "Output", *, sandbox: bool) -> "Pipeline":
+def _open_pipeline(place: "Output", account: str | None, *, sandbox: bool) -> "Pipeline":
     """Return what makes the image."""
     from langchain_qwen_image.generator import QwenImageGenerator
 
-    return QwenImageGenerator(sandbox=sandbox, save_to=place.save_to).pipeline
+    return QwenImageGenerator(sandbox=sandbox, save_to=place.save_to, account=account).pipeline
 
 
 def _generate(
@@ -179,7 +181,7 @@ def _finisher(
 
 
 def _what_it_cost(pipeline: "Pipeline", first: int) -> str:
-    """Say what the ledger has of a call that was left."""
+    """Say what the account has of a call that was left."""
     from langchain_qwen_image.account.run_spend import spend_after
 
     spend = spend_after(account_of(pipeline), first, batch=None)
@@ -230,5 +232,8 @@ def account_of(pipeline: "Pipeline") -> "Account":
 def _look_there(pipeline: "Pipeline") -> str:
     from langchain_qwen_image.storage.opening import folder_of
 
-    folder = shlex.quote(shown(folder_of(pipeline.saver.store) or Path.cwd()))
-    return f"See what can be recovered: qwen-image recover {folder}"
+    parts = [shown(folder_of(pipeline.saver.store) or Path.cwd())]
+    if pipeline.belonging is not None and pipeline.belonging.is_named:
+        account = account_of(pipeline)
+        parts += ["--account", shown(account.path) if account.path else account.location]
+    return f"See what can be recovered: qwen-image recover {shlex.join(parts)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from langchain_qwen_image.cli.tables import show_table
-from langchain_qwen_image.cli.terminal import dollars, one_line, shown, waiting
+from langchain_qwen_image.cli.terminal import AccountPath, dollars, one_line, shown, waiting
 
 if TYPE_CHECKING:
     from langchain_qwen_image.recovery import Finding, Outcome
@@ -46,10 +46,7 @@ def recover(
     save_to: Annotated[
         str | None, typer.Option(metavar="DIR", help="Where images are saved; by default DIR.")
     ] = None,
-    account: Annotated[
-        str | None,
-        typer.Option(metavar="PATH", help="Account of DIR, if it is not next to it."),
-    ] = None,
+    account: AccountPath = None,
     raw_answers: Annotated[
         Path | None,
         typer.Option(

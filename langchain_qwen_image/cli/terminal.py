@@ -23,6 +23,16 @@ Sandbox = Annotated[
 ]
 """The option of every command that could pay; None where it was not given."""
 
+AccountPath = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        metavar="PATH",
+        help="Account, if not the one next to the folder: file or address.",
+    ),
+]
+"""The option of commands that take a folder; None for what the environment or the folder says."""
+
 
 class UsageError(typer.BadParameter):
     """A mistake in the command line: the usage, and one sentence after `Error:`."""

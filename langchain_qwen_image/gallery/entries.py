@@ -1,7 +1,7 @@
 """Which files of a folder are its images, newest first.
 
-An image is ours when it has a sidecar, when the folder's ledger knows its name, or when
-its name is one that only we give.
+An image is ours when it has a sidecar, when an account knows it, or when its name is one that only
+we give.
 """
 
 import os
@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
-from langchain_qwen_image.gallery.facts import Facts, facts_of, read_sidecar, sidecars_of_ledger
+from langchain_qwen_image.gallery.facts import (
+    Facts,
+    facts_of,
+    read_sidecar,
+    sidecars_of_accounts,
+)
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 _OUR_STEM = re.compile(r"\d{4}-\d\d-\d\d-.+-[0-9a-z]{4,16}(?:-[0-9a-f]{6})?")
@@ -56,10 +61,16 @@ class Found:
     orphaned: int
 
 
-def find_entries(folder: Path) -> Found:
+def find_entries(folder: Path, account: str | os.PathLike[str] | None = None) -> Found:
     """Look through a folder; folders below it, links and hidden files are left out.
 
+    Args:
+        folder: The folder.
+        account: Where images without a sidecar are looked up, besides in the folder's own.
+
     Raises:
+        AccountError: The account that is named cannot be read.
+        ConfigurationError: It does not exist.
         OSError: the folder cannot be read.
     """
     files = _regular_files(folder)
@@ -67,7 +78,8 @@ def find_entries(folder: Path) -> Found:
     sidecars = {_stem(name): name for name in files if name.endswith(".json")}
     noted = {name: _noted(folder, name, sidecars.get(_stem(name)), images) for name in images}
     told = {name: facts for name, (facts, _) in noted.items() if facts}
-    booked = sidecars_of_ledger(folder, images.keys() - told.keys())
+    untold = {name: stat.st_size for name, stat in images.items() if name not in told}
+    booked = sidecars_of_accounts(folder, untold, account)
     entries = [
         Entry(
             name,

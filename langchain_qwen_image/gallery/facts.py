@@ -1,17 +1,19 @@
-"""What a sidecar, or else the ledger, says about an image; nothing in it is trusted."""
+"""What a sidecar, or else an account, says about an image; nothing in it is trusted."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from os import PathLike
 from pathlib import Path
 
 from langchain_qwen_image.account.account import Account
-from langchain_qwen_image.account.places import books_to_read
+from langchain_qwen_image.account.places import books_of, books_to_read
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.defaults import SANDBOX_URL
-from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.errors import AccountError, ConfigurationError, QwenImageError
 from langchain_qwen_image.storage.paths import read_regular
 from langchain_qwen_image.storage.sidecar import MAX_BYTES, Sidecar
 
@@ -77,31 +79,65 @@ def read_sidecar(path: Path) -> Sidecar | None:
         return None
 
 
-def sidecars_of_ledger(folder: Path, names: Collection[str]) -> dict[str, Sidecar]:
-    """Return what the folder's ledger knows of images by their names, as sidecars would tell it.
+def sidecars_of_accounts(
+    folder: Path, sizes: Mapping[str, int], account: str | PathLike[str] | None = None
+) -> dict[str, Sidecar]:
+    """Return what accounts know of images by their names, as sidecars would tell it.
 
-    A folder may have been moved since, so the names are compared and not the paths. A ledger that
-    is not there, or cannot be read, knows nothing.
+    They are the folder's own, which knows nothing where it is missing or cannot be read, and the
+    one that is named. That one may have the images of many folders, so the size must be the same
+    too. A folder may have been moved since, so paths are not compared.
+
+    Args:
+        folder: Where the images are.
+        sizes: Their names, each with its size in bytes.
+        account: The account that is named; by default by the environment, if there it is.
+
+    Raises:
+        AccountError: The account that is named cannot be read.
+        ConfigurationError: It is none, or the argument names a file that does not exist.
     """
+    named = _named_account(folder, account)
+    if not sizes:
+        return {}
+    found = _of_own(folder, sizes)
+    if named is not None:
+        found |= _look_up(named, sizes, compares=True)
+    return found
+
+
+def _named_account(folder: Path, account: str | PathLike[str] | None) -> Account | None:
+    try:
+        place = books_of(account, folder.absolute(), sandbox=False)
+    except AccountError:  # the folder's own books are in two places
+        return None
+    if place is None or place.source == "folder":
+        return None
+    found = Account(place.location)
+    if place.source == "argument" and found.path is not None and not found.path.is_file():
+        raise ConfigurationError(f"There is no account at {found.path}.")
+    return found
+
+
+def _of_own(folder: Path, sizes: Mapping[str, int]) -> dict[str, Sidecar]:
     try:
         path = books_to_read(folder)
-        if not names or path.stat().st_size == 0:  # an empty file would become a ledger
+        if path.stat().st_size == 0:  # an empty file would become an account
             return {}
-        return _look_up(Account(path), names)
+        return _look_up(Account(path), sizes, compares=False)
     except (QwenImageError, OSError):
         return {}
 
 
-def _look_up(ledger: Account, names: Collection[str]) -> dict[str, Sidecar]:
-    try:
+def _look_up(account: Account, sizes: Mapping[str, int], *, compares: bool) -> dict[str, Sidecar]:
+    with closing(account):
         return {
-            Path(image.path).name: _as_sidecar(call)
-            for call in ledger.calls(states={"saved"})
+            name: _as_sidecar(call)
+            for call in account.calls(states={"saved"})
             for image in call.images
-            if image.path is not None and Path(image.path).name in names
+            if (name := Path(image.path or "").name) in sizes
+            and (not compares or image.size_bytes == sizes[name])
         }
-    finally:
-        ledger.close()
 
 
 def _as_sidecar(call: LedgerCall) -> Sidecar:

@@ -50,6 +50,7 @@ class Gallery:
 def write_gallery(
     folder: str | PathLike[str],
     *,
+    account: str | PathLike[str] | None = None,
     title: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -60,13 +61,16 @@ def write_gallery(
 
     Args:
         folder: Where the images are saved; folders below it are left alone.
+        account: The account of images that have no sidecar: its file or its `postgresql://`
+            address. By default what `QWEN_IMAGE_DATABASE` names. The folder's own is read too.
         title: Heading of the page; by default the folder's name.
         force: Overwrite an `index.html` that is not a gallery.
         progress: Is told how many of how many images are done.
 
     Raises:
-        ConfigurationError: There is no such folder, its `index.html` is not a gallery, or Pillow
-            is not installed.
+        AccountError: The account that is named cannot be read.
+        ConfigurationError: There is no such folder or account, the folder's `index.html` is not a
+            gallery, or Pillow is not installed.
         OSError: The folder cannot be read or written, or the disk is full.
     """
     home = Path(folder).expanduser()
@@ -74,7 +78,7 @@ def write_gallery(
         raise ConfigurationError(f"There is no folder {home}.")
     target = home / NAME
     _check(target, force=force)
-    found = find_entries(home)
+    found = find_entries(home, account)
     sums = add_up(found)
     heading = " ".join((title or "").split()) or home.resolve().name or "Images"
     page = Page(heading, sums, now=datetime.now(UTC))

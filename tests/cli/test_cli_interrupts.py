@@ -181,9 +181,16 @@ def test_the_first_signal_to_generate_waits_for_the_image(
     assert held.gateway.post_count == 1
 
 
-@pytest.mark.parametrize("options", [[], ["-o", "fox.png"]], ids=str)
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        pytest.param([], ".\n", id="a new file"),
+        pytest.param(["-o", "fox.png"], ".\n", id="a file"),
+        pytest.param(["--account", "all.db"], ". --account all.db\n", id="an account"),
+    ],
+)
 def test_the_second_signal_to_generate_says_what_may_be_paid(
-    held: HeldServer, here: Path, options: list[str]
+    held: HeldServer, here: Path, options: list[str], where: str
 ) -> None:
     """It leaves at once, and says how much may be paid and what to do."""
     run = Command("generate", "a fox", *options)
@@ -193,8 +200,8 @@ def test_the_second_signal_to_generate_says_what_may_be_paid(
     assert run.wait() == 130
     assert run.said == ""
     assert "Interrupted. The image may have been billed, $0.045 at most." in run.complained
-    assert "qwen-image recover ." in run.complained
-    [call] = Account(books(here)).calls()
+    assert f"qwen-image recover {where}" in run.complained
+    [call] = Account(here / "all.db" if "--account" in options else books(here)).calls()
     assert call.state in ("sent", "unknown")
     assert held.gateway.post_count == 1
 

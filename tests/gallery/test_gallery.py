@@ -222,8 +222,8 @@ def test_an_image_without_a_whole_sidecar_is_shown(tmp_path: Path, sidecar: byte
     assert tile.alt == f"{_OURS}.png"
 
 
-def test_the_ledger_knows_what_sidecars_do_not(tmp_path: Path) -> None:
-    """An image of `generate -o` has no sidecar: its facts come from the ledger, also moved."""
+def test_the_account_knows_what_sidecars_do_not(tmp_path: Path) -> None:
+    """An image of `generate -o` has no sidecar: its facts come from the account, also moved."""
     there = tmp_path / "there"
     there.mkdir()
     options = ["--sandbox", "--size", "512x512", "--no-watermark", "-o"]
@@ -235,9 +235,60 @@ def test_the_ledger_knows_what_sidecars_do_not(tmp_path: Path) -> None:
     assert tile.texts["facts"].endswith("512×512 sandbox no watermark")
 
 
-@pytest.mark.parametrize("content", [b"", b"no ledger at all" * 100])
-def test_a_ledger_that_cannot_be_read_is_no_obstacle(tmp_path: Path, content: bytes) -> None:
-    """What is in the place of a ledger and is none stays as it is, and tells nothing."""
+def _generate_owl(folder: Path, *options: str) -> None:
+    folder.mkdir(exist_ok=True)
+    done = run("generate", "an owl", "--sandbox", "-o", str(folder / "owl.png"), *options)
+    assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.parametrize("way", ["argument", "option", "variable"])
+def test_an_account_that_is_named_knows_what_sidecars_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """It may have images of the same name in other folders: the size is compared."""
+    account, folder = str(tmp_path / "all.db"), tmp_path / "here"
+    _generate_owl(tmp_path / "there", "--account", account, "--size", "512x512")
+    _generate_owl(folder, "--account", account, "--size", "768x768")
+    for other in ("mine.png", "a.jpg"):
+        shutil.copy(tmp_path / "there" / "owl.png", folder / other)
+    assert not read(folder).tiles
+    if way == "variable":
+        monkeypatch.setenv("QWEN_IMAGE_DATABASE", account)
+    if way == "option":
+        done = run("gallery", str(folder), "--account", account)
+        assert (done.exit_code, "Left out: 2" in done.stderr) == (0, True)
+        page = Reader.of(folder / "index.html")
+    else:
+        page = read(folder, **{"account": account} if way == "argument" else {})
+    [tile] = page.tiles
+    assert tile.texts["prompt"] == "an owl"
+    assert tile.texts["facts"].endswith("768×768 sandbox")
+
+
+def test_the_sandbox_has_its_images_in_the_folders_own_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable names another account, which the sandbox does not use: both are read."""
+    monkeypatch.setenv("QWEN_IMAGE_DATABASE", str(tmp_path / "all.db"))
+    _generate_owl(tmp_path / "here")
+    assert prompts(read(tmp_path / "here")) == ["an owl"]
+    assert not (tmp_path / "all.db").exists()
+
+
+def test_an_account_that_is_named_must_exist(tmp_path: Path) -> None:
+    """A misspelt path is said, and no page is written."""
+    done = run("gallery", str(tmp_path), "--account", str(tmp_path / "al.db"))
+    assert (done.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert "There is no account at" in done.stderr
+    (tmp_path / "bad.db").write_bytes(b"no account at all" * 100)
+    (tmp_path / "owl.png").write_bytes(PNG)
+    with pytest.raises(ConfigurationError):
+        write_gallery(tmp_path, account=tmp_path / "bad.db")
+
+
+@pytest.mark.parametrize("content", [b"", b"no account at all" * 100])
+def test_an_own_account_that_cannot_be_read_is_no_obstacle(tmp_path: Path, content: bytes) -> None:
+    """What is in the place of an account and is none stays as it is, and tells nothing."""
     save(tmp_path, f"{_OURS}.png").with_suffix(".json").unlink()
     books(tmp_path).parent.mkdir()
     books(tmp_path).write_bytes(content)
