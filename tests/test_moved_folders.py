@@ -1,5 +1,6 @@
 """A folder of images and its books stay together, or nothing is paid for."""
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.marker import MARKER_NAME, read_marker
 from langchain_qwen_image.bulk.estimate import estimate_cost
 from langchain_qwen_image.errors import AccountError
+from langchain_qwen_image.recovery import recover
 from langchain_qwen_image.sandbox import SandboxServer
 
 Call = Callable[..., Any]
@@ -93,6 +95,51 @@ def test_a_folder_without_its_books_is_refused_before_anything_is_paid(
     assert server.gateway.post_count == 1
     after = _files(folder.parent)
     assert after == before
+
+
+def _copy_files(folder: Path) -> Path:
+    new = folder.with_name("new")
+    new.mkdir()
+    for file in folder.glob("[!.]*"):
+        shutil.copy(file, new)
+    return new
+
+
+def test_images_that_were_copied_without_marker_are_not_paid_for_again(
+    server: SandboxServer, bought: Path, call: Call
+) -> None:
+    """`cp images/* new/` leaves the marker out; a rebuilt account is the way out."""
+    folder = _copy_files(bought)
+    with pytest.raises(AccountError, match=r"account=….*qwen-image recover --rebuild"):
+        call(_generator(server, folder), "invoke", "a fox")
+    with pytest.raises(AccountError, match="Nothing was sent"):
+        list(_generator(server, folder).generate_many(["a fox"]))
+    with pytest.raises(AccountError, match="Nothing was sent"):
+        estimate_cost(_generator(server, folder), ["a fox"])
+    assert (server.gateway.post_count, read_marker(folder)) == (1, None)
+    list(recover(folder, rebuild=True, base_url=server.base_url))
+    call(_generator(server, folder), "invoke", "a heron")
+    assert [one.prompt for one in Account(books(folder)).calls()] == ["a fox", "a heron"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param({"prompt": "a fox", "call_id": "c1", "sandbox": True}, id="sandbox"),
+        pytest.param({"prompt": "a fox", "request_id": "r1"}, id="before call ids"),
+        pytest.param({"name": "a fox"}, id="not ours"),
+    ],
+)
+def test_other_files_do_not_stop_a_first_call(
+    server: SandboxServer, tmp_path: Path, record: dict[str, Any]
+) -> None:
+    """Placeholders, sidecars that name no call and files of others are no reason to refuse."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "2026-11-23-a-fox-k3v9q2xd.json").write_text(json.dumps(record))
+    (folder / "owl.png").write_bytes(b"an image of generate -o")
+    _generator(server, folder).invoke("a heron")
+    assert server.gateway.post_count == 1
 
 
 def test_books_that_are_named_may_be_anywhere(server: SandboxServer, bought: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,9 +31,12 @@ logger = logging.getLogger("langchain_qwen_image")
 class Belonging:
     """Makes the books ready before each call; where nothing changed it costs microseconds."""
 
-    def __init__(self, place: Place) -> None:
-        """Take where the books are; nothing is looked at."""
+    def __init__(
+        self, place: Place, has_paid_images: Callable[[Path], bool] = lambda folder: False
+    ) -> None:
+        """Take where the books are, and what looks for sidecars of paid calls in a folder."""
         self._place = place
+        self._has_paid_images = has_paid_images
         self._passed: _Seen | None = None
 
     @property
@@ -56,7 +60,7 @@ class Belonging:
         if place.source == "folder" and folder is not None:
             _take_over(folder, Path(place.location))
             if place.marks:
-                check_marker(folder, account.id, Path(place.location))
+                self._check(folder, account.id, Path(place.location))
         if self._passed is None:
             _warn_of_network(account.path)
         account_id = account.prepare().result()
@@ -77,8 +81,19 @@ class Belonging:
         if file != place.location:
             return type(account)(file)
         if place.marks:
-            check_marker(folder, account.id, file)
+            self._check(folder, account.id, file)
         return account
+
+    def _check(self, folder: Path, account_id: str | None, books: Path) -> None:
+        check_marker(folder, account_id, books)
+        if account_id is not None or os.path.lexists(folder / MARKER_NAME):
+            return
+        if self._has_paid_images(folder):
+            raise AccountError(
+                f"{folder} has images that were paid for, and there is no account of them at "
+                f"{books}. They were copied without it. Nothing was sent, because images could be "
+                f"paid for again. {_ways_out(folder)}"
+            )
 
     def _seen(self, account: "Account") -> _Seen:
         """Return what would be another if files were moved, deleted or replaced."""

@@ -1,5 +1,6 @@
 """Which account a call is entered in, by its settings."""
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,6 +22,7 @@ def account_of(
     *,
     sandbox: bool,
     budget: "Budget | None" = None,
+    has_paid_images: Callable[[Path], bool] = lambda folder: False,
 ) -> tuple[Account | None, Belonging | None]:
     """Return the account of a call, and what makes it ready; both None if it is entered nowhere.
 
@@ -29,6 +31,7 @@ def account_of(
         folder: Where images are saved, if that is a folder.
         sandbox: Whether the sandbox answers, which the environment names no account for.
         budget: The call's budget, which may be that of an account.
+        has_paid_images: Looks for sidecars of paid calls in a folder that has no account.
 
     Raises:
         ConfigurationError: Account and budget are of two accounts, or an address cannot be one.
@@ -37,14 +40,21 @@ def account_of(
     named = of_budget if account is None else opened(account)
     if named is None:
         place = books_of(None, folder, sandbox=sandbox)
-        return (None, None) if place is None else (opened(place.location), Belonging(place))
+        return (
+            (None, None)
+            if place is None
+            else (
+                opened(place.location),
+                Belonging(place, has_paid_images),
+            )
+        )
     if of_budget is not None and named.store is not of_budget.store:
         raise ConfigurationError(
             "The budget counts in an account of its own, and account=… names another one. Give "
             "both the same path, or set the limit on the account: Account(path, max_usd=…)."
         )
     place = books_of(named.path or named.location, folder, sandbox=sandbox)
-    return named, None if place is None else Belonging(place)
+    return named, None if place is None else Belonging(place, has_paid_images)
 
 
 def opened(account: Location) -> Account:

@@ -5,7 +5,6 @@ we give.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from langchain_qwen_image.gallery.facts import (
     read_sidecar,
     sidecars_of_accounts,
 )
+from langchain_qwen_image.storage.filenames import OUR_STEM
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
-_OUR_STEM = re.compile(r"\d{4}-\d\d-\d\d-.+-[0-9a-z]{4,16}(?:-[0-9a-f]{6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def find_entries(folder: Path, account: str | os.PathLike[str] | None = None) ->
     return Found(
         entries,
         others=len(images) - len(entries),
-        orphaned=sum(bool(_OUR_STEM.fullmatch(stem)) for stem in orphaned),
+        orphaned=sum(bool(OUR_STEM.fullmatch(stem)) for stem in orphaned),
     )
 
 
@@ -117,7 +116,7 @@ def _noted(
     A sidecar that names another image of the folder belongs to that one. One that is damaged
     says nothing, and leaves no doubt whose image it is.
     """
-    is_ours = bool(_OUR_STEM.fullmatch(_stem(name)))
+    is_ours = bool(OUR_STEM.fullmatch(_stem(name)))
     if sidecar is None:
         return None, is_ours
     beside = read_sidecar(folder / sidecar)

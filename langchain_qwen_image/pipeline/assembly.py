@@ -15,6 +15,7 @@ from langchain_qwen_image.concurrency.process import OncePerProcess
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
+from langchain_qwen_image.storage.folder import has_paid_images
 from langchain_qwen_image.storage.opening import SaveTo, folder_of, open_store
 from langchain_qwen_image.storage.reader import make_fetcher
 from langchain_qwen_image.transport.gateway import GatewayConnection
@@ -68,7 +69,11 @@ def assemble(settings: PipelineSettings) -> Pipeline:
     )
     store = None if settings.save_to is None else open_store(settings.save_to)
     account, belonging = account_of(
-        settings.account, folder_of(store), sandbox=settings.sandbox, budget=settings.budget
+        settings.account,
+        folder_of(store),
+        sandbox=settings.sandbox,
+        budget=settings.budget,
+        has_paid_images=has_paid_images,
     )
     return Pipeline(
         sender=sender,

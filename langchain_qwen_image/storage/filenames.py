@@ -21,6 +21,9 @@ _INVISIBLE = re.compile(
 )
 """Letters and marks that are not seen (Unicode: Default_Ignorable_Code_Point)."""
 
+OUR_STEM = re.compile(r"\d{4}-\d\d-\d\d-.+-[0-9a-z]{4,16}(?:-[0-9a-f]{6})?")
+"""What `stem` returns, with what is added where the name was taken."""
+
 
 def new_image_id() -> str:
     """Return a short random id, 8 characters, safe in file names and easy to say."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from langchain_qwen_image.errors import FileAlreadyExistsError
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sweep, sync_folder
 from langchain_qwen_image.storage.failures import saving_into
-from langchain_qwen_image.storage.filenames import short
+from langchain_qwen_image.storage.filenames import OUR_STEM, short
 from langchain_qwen_image.storage.image_store import (
     SUFFIXES,
     Fetch,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_qwen_image.download.fetcher import ImageInfo
 
 _SWEEP_SECONDS = 3600.0
+_MOST_READ = 100
 
 
 class FolderStore(ImageStore):
@@ -153,3 +154,21 @@ class FolderStore(ImageStore):
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + _SWEEP_SECONDS
             sweep(self.folder)
+
+
+def has_paid_images(folder: Path) -> bool:
+    """Say whether one of a folder's first sidecars names a call that was paid for."""
+    read = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            name, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - of a string
+            if suffix != ".json" or not OUR_STEM.fullmatch(name):
+                continue
+            with suppress(OSError, ValueError):
+                found = Sidecar.from_json(read_regular(Path(entry.path), max_bytes=MAX_BYTES))
+                if found.call_id is not None and not found.sandbox:
+                    return True
+            read += 1
+            if read == _MOST_READ:
+                break
+    return False
