@@ -506,7 +506,6 @@ def test_a_fork_amid_jobs_of_others_hangs_nobody(store: PostgresStore):
 
 _LEAVING = """
 import atexit, sys, threading
-from langchain_qwen_image.account.chosen import account_of
 from langchain_qwen_image.account.postgres import PostgresStore
 store = PostgresStore(sys.argv[1])
 add = "UPDATE counters SET number = number + 1 WHERE name = 'a'"
