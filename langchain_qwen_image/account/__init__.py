@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from langchain_qwen_image.account.budget import Budget
     from langchain_qwen_image.account.keys import NewCall
     from langchain_qwen_image.account.leases import CallTakenError, Lease
-    from langchain_qwen_image.account.ledger import AlreadyAskedError, Ledger
     from langchain_qwen_image.account.limits import Limits, Totals
     from langchain_qwen_image.account.memory import BudgetStore
     from langchain_qwen_image.account.pace import Pace
@@ -23,13 +22,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Account": "account",
-    "AlreadyAskedError": "ledger",
     "Budget": "budget",
     "BudgetStore": "memory",
     "CallTakenError": "leases",
     "Commit": "store",
     "Lease": "leases",
-    "Ledger": "ledger",
     "LedgerCall": "records",
     "LedgerImage": "records",
     "Limits": "limits",
@@ -44,13 +41,11 @@ _HOMES = {
 
 __all__ = [
     "Account",
-    "AlreadyAskedError",
     "Budget",
     "BudgetStore",
     "CallTakenError",
     "Commit",
     "Lease",
-    "Ledger",
     "LedgerCall",
     "LedgerImage",
     "Limits",

@@ -12,7 +12,7 @@ from langchain_qwen_image.cli.tables import show_table
 from langchain_qwen_image.cli.terminal import dollars
 
 if TYPE_CHECKING:
-    from langchain_qwen_image.account.ledger import SpendDay
+    from langchain_qwen_image.account.spend import SpendDay
 
 _COUNTS = ("asked", "paid", "saved", "lost", "unknown")
 
@@ -31,7 +31,7 @@ def spend(
 
     Exit status: 0 if the account was read, 1 if not, 2 for a usage error.
     """
-    from langchain_qwen_image.account.ledger import spend_by_day
+    from langchain_qwen_image.account.spend import spend_by_day
     from langchain_qwen_image.recovery import account_at
 
     days = spend_by_day(account_at(path))

@@ -21,7 +21,7 @@ from waiting import PATIENCE, wait_until
 
 from cassettes import match_header_names, our_vcr_config
 from langchain_qwen_image import QwenImageGenerator
-from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account import Account
 from langchain_qwen_image.cli import app
 from langchain_qwen_image.sandbox import SandboxServer
 
@@ -65,7 +65,7 @@ def named(verdict: str) -> set[str]:
 
 def states() -> list[str]:
     """Return the states of the calls in the ledger of the check, oldest first."""
-    calls = Ledger(books(Path("out"))).calls()
+    calls = Account(books(Path("out"))).calls()
     return [call.state for call in sorted(calls, key=lambda call: call.created_at)]
 
 

@@ -26,7 +26,7 @@ from typer.testing import CliRunner, Result
 from waiting import PATIENCE
 
 from langchain_qwen_image.__main__ import main
-from langchain_qwen_image.account.ledger import Ledger
+from langchain_qwen_image.account import Account, NewCall
 from langchain_qwen_image.cli import app
 from langchain_qwen_image.cli.output import OneFile, checked_output
 from langchain_qwen_image.cli.tables import show_table
@@ -105,7 +105,7 @@ def test_a_named_file_is_booked(gateway: SandboxServer, here: Path) -> None:
     """With -o too the ledger says where the image is; nothing else lies in the folder."""
     (here / "sub").mkdir()
     assert run("generate", "a fox", "-o", "sub/fox.png").exit_code == 0
-    [call] = Ledger(books(here / "sub")).calls()
+    [call] = Account(books(here / "sub")).calls()
     assert (call.state, call.images[0].path) == ("saved", str(here / "sub" / "fox.png"))
     assert [path.name for path in (here / "sub").glob("[!.]*")] == ["fox.png"]
     assert run("recover", "sub").exit_code == 0
@@ -182,7 +182,7 @@ def test_standard_output_gets_the_bytes_alone(gateway: SandboxServer, here: Path
     assert done.stdout_bytes.endswith(b"IEND\xaeB`\x82")
     assert "1328×1328 PNG" in done.stderr
     assert "$0.045" in done.stderr
-    [call] = Ledger(books(here)).calls()
+    [call] = Account(books(here)).calls()
     assert (call.state, call.images[0].path) == ("saved", "-")
     assert not list(here.glob("*.png"))
 
@@ -405,17 +405,16 @@ def test_recovery_on_the_command_line(gateway: SandboxServer, here: Path) -> Non
 
 def test_spend_over_days(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several days end with their sum; where nothing is unknown, nothing is said of it."""
-    ledger = Ledger(here / "calls.db")
+    ledger = Account(here / "calls.db")
     for day in (1, 2):
         now = int(datetime(2026, 3, day, tzinfo=UTC).timestamp() * 1e6)
         monkeypatch.setattr("langchain_qwen_image.account.sqlite.now_micros", lambda now=now: now)
-        call = {"prompt": "a", "parameters": {}, "model": "m", "base_url": "https://g.example"}
-        ledger.asked(f"call {day}", cost_usd=Decimal("0.045"), **call).result()
-        ledger.sent(f"call {day}").result()
+        price = Decimal("0.045")
+        call = NewCall(f"call {day}", "a", {}, "m", "https://g.example", price)
+        ledger.asked(call).result()
+        ledger.sent(call.id, lease_seconds=600).result()
         images = [(f"image {day}", "https://g.example/a", None)]
-        ledger.answered(
-            f"call {day}", request_id=None, cost_usd=Decimal("0.045"), images=images
-        ).result()
+        ledger.answered(call.id, request_id=None, cost_usd=price, images=images).result()
     assert [line.split() for line in run("spend", "calls.db").stdout.splitlines()[1:]] == [
         ["2026-03-01", "1", "1", "0", "1", "0", "$0.045"],
         ["2026-03-02", "1", "1", "0", "1", "0", "$0.045"],

@@ -9,7 +9,7 @@ from conftest import Call
 from loopback import LoopbackServer, answer
 
 from langchain_qwen_image import Budget, QwenImageGenerator, errors
-from langchain_qwen_image.account import Ledger, LedgerCall
+from langchain_qwen_image.account import Account, LedgerCall
 from langchain_qwen_image.sandbox import draw_plain
 
 PNG = draw_plain("a fox", size=(64, 64), watermark=False, seed_text="fox")
@@ -34,9 +34,9 @@ def at(server: LoopbackServer, **settings: Any) -> QwenImageGenerator:
     return QwenImageGenerator(base_url=server.base_url, api_key="test-key-c", **settings)
 
 
-def the_call(folder: Path) -> tuple[Ledger, LedgerCall]:
+def the_call(folder: Path) -> tuple[Account, LedgerCall]:
     """Return the folder's ledger and its one call."""
-    ledger = Ledger(books(folder))
+    ledger = Account(books(folder))
     (call,) = ledger.calls()
     return ledger, call
 

@@ -12,7 +12,7 @@ from conftest import Call
 from quick import at_once, quick
 
 from langchain_qwen_image import Budget, QwenImageClient, QwenImageGenerator, QwenImageTool, errors
-from langchain_qwen_image.account import Ledger, LedgerCall
+from langchain_qwen_image.account import Account, LedgerCall
 from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.sandbox.answer import Answer, error_answer
 
@@ -27,7 +27,7 @@ def at(server: SandboxServer, folder: Path, **settings: Any) -> QwenImageGenerat
 
 def the_call(folder: Path) -> LedgerCall:
     """Return the one call of the folder's ledger."""
-    (call,) = Ledger(books(folder)).calls()
+    (call,) = Account(books(folder)).calls()
     return call
 
 
@@ -92,7 +92,7 @@ def test_another_host_is_never_asked(server: SandboxServer, call: Call, tmp_path
     with pytest.raises(errors.MalformedResponseError) as caught:
         call(at(server, tmp_path), "invoke", "sandbox:queued-elsewhere")
     assert caught.value.may_have_been_billed
-    ledger = Ledger(books(tmp_path))
+    ledger = Account(books(tmp_path))
     assert the_call(tmp_path).state == "unknown"
     answer = json.loads(ledger.read_raw_answer(the_call(tmp_path).id) or b"")
     assert answer["polling_url"].startswith("https://elsewhere.invalid/")

@@ -37,7 +37,7 @@ def test_the_tool_loads_nothing_that_only_a_call_needs() -> None:
     heavy = {
         "client",
         "pipeline.pipeline",
-        "account.ledger",
+        "account.account",
         "result",
         "gateway_schemas",
         "sandbox",

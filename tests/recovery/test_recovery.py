@@ -17,7 +17,7 @@ from books import books
 from langchain_core.stores import InMemoryByteStore
 
 from langchain_qwen_image import ImageGenerationResult, QwenImageClient, QwenImageGenerator
-from langchain_qwen_image.account.ledger import Ledger, LedgerCall
+from langchain_qwen_image.account import Account, LedgerCall, NewCall
 from langchain_qwen_image.concurrency.runtime import Blocking
 from langchain_qwen_image.errors import (
     AuthenticationError,
@@ -41,9 +41,9 @@ def _configured(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def ledger(tmp_path: Path) -> Iterator[Account]:
     """Keep a ledger where the images go."""
-    ledger = Ledger(books(tmp_path))
+    ledger = Account(books(tmp_path))
     yield ledger
     ledger.close()
 
@@ -53,20 +53,22 @@ Buy = Callable[..., ImageGenerationResult]
 
 
 @pytest.fixture
-def ask(ledger: Ledger, server: SandboxServer) -> Ask:
+def ask(ledger: Account, server: SandboxServer) -> Ask:
     """Enter a call, and return its id."""
 
     def ask(prompt: str = "a fox", **named: object) -> str:
         call_id = uuid4().hex
+        replacing = named.pop("replacing", None)
         facts = {"base_url": server.base_url, "cost_usd": _PRICE, **named}
-        ledger.asked(call_id, prompt=prompt, parameters={}, model="qwen-image", **facts).result()
+        new = NewCall(call_id, prompt, {}, "qwen-image", **facts)
+        ledger.asked(new, replacing=replacing).result()
         return call_id
 
     return ask
 
 
 @pytest.fixture
-def buy(ledger: Ledger, ask: Ask, server: SandboxServer) -> Buy:
+def buy(ledger: Account, ask: Ask, server: SandboxServer) -> Buy:
     """Buy an image and note the answer, as a process does that is killed just then."""
 
     def buy(prompt: str = "a fox", **named: object) -> ImageGenerationResult:
@@ -78,8 +80,12 @@ def buy(ledger: Ledger, ask: Ask, server: SandboxServer) -> Buy:
     return buy
 
 
-def _answer(ledger: Ledger, call_id: str, result: ImageGenerationResult) -> None:
-    ledger.sent(call_id).result()
+def _sent(ledger: Account, call_id: str) -> None:
+    ledger.sent(call_id, lease_seconds=600).result()
+
+
+def _answer(ledger: Account, call_id: str, result: ImageGenerationResult) -> None:
+    _sent(ledger, call_id)
     images = [(one.id, one.url or "", one.expires_at) for one in result.images]
     ledger.answered(call_id, request_id=result.request_id, cost_usd=_PRICE, images=images).result()
 
@@ -102,7 +108,7 @@ def _gets(server: SandboxServer) -> int:
 
 
 def test_a_living_link_is_fetched(
-    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+    tmp_path: Path, ledger: Account, buy: Buy, server: SandboxServer
 ) -> None:
     """An image is fetched with its sidecar and booked as saved, and its link is erased."""
     bought = buy("一只 fox")
@@ -121,11 +127,11 @@ def test_a_living_link_is_fetched(
 
 
 def test_nothing_is_posted_and_no_key_is_sent(
-    tmp_path: Path, buy: Buy, ask: Ask, ledger: Ledger, server: SandboxServer
+    tmp_path: Path, buy: Buy, ask: Ask, ledger: Account, server: SandboxServer
 ) -> None:
     """Recovery sends bare GETs only, whatever it finds."""
     buy()
-    ledger.sent(ask()).result()
+    _sent(ledger, ask())
     posts = server.gateway.post_count
     assert _outcomes(tmp_path) == ["fetched", "running"]
     assert server.gateway.post_count == posts
@@ -136,7 +142,7 @@ def test_nothing_is_posted_and_no_key_is_sent(
 
 
 def test_a_saved_image_is_found(
-    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+    tmp_path: Path, ledger: Account, buy: Buy, server: SandboxServer
 ) -> None:
     """An image that lies there with its sidecar is booked as saved, and not fetched again."""
     bought = buy()
@@ -179,7 +185,7 @@ def test_what_is_not_whole_is_fetched_again(
 
 
 def test_a_dry_run_changes_nothing(
-    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+    tmp_path: Path, ledger: Account, buy: Buy, server: SandboxServer
 ) -> None:
     """A dry run says what could be done, sends nothing and writes nothing."""
     _save(buy("found"), tmp_path)
@@ -190,16 +196,16 @@ def test_a_dry_run_changes_nothing(
     assert [call.state for call in ledger.calls()] == ["answered", "answered"]
 
 
-def _paid(ledger: Ledger, call_id: str, link: str, expires_at: datetime | None = None) -> str:
+def _paid(ledger: Account, call_id: str, link: str, expires_at: datetime | None = None) -> str:
     """Note an answer with one link, and return the call's id."""
-    ledger.sent(call_id).result()
+    _sent(ledger, call_id)
     images = [(uuid4().hex[:8], link, expires_at)]
     ledger.answered(call_id, request_id="r", cost_usd=_PRICE, images=images).result()
     return call_id
 
 
 def test_an_image_that_came_inline_and_is_not_saved_is_lost(
-    tmp_path: Path, ledger: Ledger, ask: Ask, server: SandboxServer
+    tmp_path: Path, ledger: Account, ask: Ask, server: SandboxServer
 ) -> None:
     """Nothing can bring back what was only in the answer, so nothing is sent."""
     _paid(ledger, ask(), "data:image/png;base64,AAAA")
@@ -210,7 +216,7 @@ def test_an_image_that_came_inline_and_is_not_saved_is_lost(
 
 
 def test_a_link_is_lost_when_its_host_says_so_too(
-    tmp_path: Path, ledger: Ledger, ask: Ask, server: SandboxServer
+    tmp_path: Path, ledger: Account, ask: Ask, server: SandboxServer
 ) -> None:
     """An expired link is asked for once, and is lost when its host answers that it is gone."""
     link = f"{server.base_url}/images/x.png?Signature=secret"
@@ -222,7 +228,7 @@ def test_a_link_is_lost_when_its_host_says_so_too(
 
 
 def test_a_clock_that_is_ahead_loses_nothing(
-    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+    tmp_path: Path, ledger: Account, buy: Buy, server: SandboxServer
 ) -> None:
     """A good link whose time is over by this machine's clock is fetched, by one GET."""
     buy()
@@ -233,7 +239,7 @@ def test_a_clock_that_is_ahead_loses_nothing(
 
 
 def test_an_expired_link_whose_host_cannot_be_asked_is_not_lost(
-    tmp_path: Path, ledger: Ledger, ask: Ask
+    tmp_path: Path, ledger: Account, ask: Ask
 ) -> None:
     """Without an answer of its host, a link has only not been fetched."""
     port = closed_port()
@@ -260,16 +266,16 @@ def test_a_dry_run_goes_by_the_clock(tmp_path: Path, buy: Buy) -> None:
 
 
 def test_calls_that_may_have_been_billed_are_listed(
-    tmp_path: Path, ledger: Ledger, ask: Ask
+    tmp_path: Path, ledger: Account, ask: Ask
 ) -> None:
     """Sent and unknown calls are listed; those that bought nothing or cost nothing are not."""
     ask("asked")
-    ledger.sent(ask("sent")).result()
+    _sent(ledger, ask("sent"))
     for prompt, book in (("refused", ledger.refused), ("unknown", ledger.unknown)):
         call_id = ask(prompt)
-        ledger.sent(call_id).result()
+        _sent(ledger, call_id)
         book(call_id, error="ServerError", message="it broke").result()
-    ledger.sent(ask("free", cost_usd=Decimal(0))).result()
+    _sent(ledger, ask("free", cost_usd=Decimal(0)))
     findings = list(recover(tmp_path))
     assert [(one.outcome, one.call.prompt) for one in findings] == [
         ("running", "sent"),
@@ -279,22 +285,25 @@ def test_calls_that_may_have_been_billed_are_listed(
 
 
 def test_a_call_that_was_asked_again_is_no_worry(
-    tmp_path: Path, ledger: Ledger, ask: Ask, buy: Buy
+    tmp_path: Path, ledger: Account, ask: Ask, buy: Buy
 ) -> None:
     """A replaced call is yielded only where its image is had."""
     for prompt in ("unknown", "paid"):
-        place = {"batch": "run", "batch_item": prompt}
+        place = {"run": "run", "key": prompt}
         if prompt == "paid":
             buy(prompt, **place)
+            [earlier] = [call.id for call in ledger.calls() if call.key == prompt]
         else:
-            ledger.sent(ask(prompt, **place)).result()
-        ask(prompt, pay_again=True, **place)
+            earlier = ask(prompt, **place)
+            _sent(ledger, earlier)
+            ledger.unknown(earlier, error="ServerError", message="?").result()
+        ask(prompt, replacing=earlier, **place)
     assert _outcomes(tmp_path, dry_run=True) == []
     assert _outcomes(tmp_path) == ["fetched"]
 
 
 def test_a_failed_fetch_is_noted(
-    tmp_path: Path, ledger: Ledger, buy: Buy, server: SandboxServer
+    tmp_path: Path, ledger: Account, buy: Buy, server: SandboxServer
 ) -> None:
     """What cannot be fetched this time says why, in the ledger too, and keeps its link."""
     bought = buy("sandbox:image-404")
@@ -322,7 +331,7 @@ def test_a_full_disk_is_a_failed_fetch(
     assert "No space left" in (finding.reason or "")
 
 
-def test_each_image_of_a_call_counts(tmp_path: Path, ledger: Ledger, buy: Buy) -> None:
+def test_each_image_of_a_call_counts(tmp_path: Path, ledger: Account, buy: Buy) -> None:
     """Of an answer with two images, only the one that is not saved is recovered."""
     first, second = buy("sandbox:two-images").images
     ledger.saved(first.id, path=tmp_path / "a.png", sha256="0", size_bytes=1).result()
@@ -351,7 +360,7 @@ def test_who_stops_early_loses_nothing(tmp_path: Path, buy: Buy) -> None:
     assert len(list(tmp_path.glob("*.png"))) == 12
 
 
-def test_a_store_of_keys_is_recovered_into(tmp_path: Path, buy: Buy, ledger: Ledger) -> None:
+def test_a_store_of_keys_is_recovered_into(tmp_path: Path, buy: Buy, ledger: Account) -> None:
     """With `save_to` a ByteStore, images are looked for and saved there."""
     store = InMemoryByteStore()
     key = _save(buy("found"), store)
@@ -362,7 +371,7 @@ def test_a_store_of_keys_is_recovered_into(tmp_path: Path, buy: Buy, ledger: Led
     assert list(tmp_path.glob("*.png")) == []
 
 
-def test_images_of_the_sandbox_are_fetched(tmp_path: Path, ledger: Ledger, ask: Ask) -> None:
+def test_images_of_the_sandbox_are_fetched(tmp_path: Path, ledger: Account, ask: Ask) -> None:
     """What the embedded sandbox answered is fetched from it, without a network."""
     client = QwenImageClient(sandbox=True)
     _answer(
@@ -390,28 +399,28 @@ def test_no_ledger_is_an_error_and_none_is_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _queue(ledger: Ledger, call_id: str) -> str:
-    ledger.sent(call_id).result()
+def _queue(ledger: Account, call_id: str) -> str:
+    _sent(ledger, call_id)
     ledger.queued(call_id, polling_path="/v2/requests/status/1", request_id="q1").result()
     return call_id
 
 
-def _bring_image(ledger: Ledger, call: LedgerCall) -> None:
+def _bring_image(ledger: Account, call: LedgerCall) -> None:
     images = [("abcd1234", "https://h/p.png?s=1", None)]
     ledger.answered(call.id, request_id="r", cost_usd=_PRICE, images=images).result()
     ledger.saved("abcd1234", path="p.png", sha256="ab", size_bytes=7).result()
 
 
-def _say_failed(ledger: Ledger, call: LedgerCall) -> None:
+def _say_failed(ledger: Account, call: LedgerCall) -> None:
     ledger.refused(call.id, error="ServerError", message="FAILED").result()
     raise ServerError("FAILED")
 
 
-def _say_nothing(ledger: Ledger, call: LedgerCall) -> None:
+def _say_nothing(ledger: Account, call: LedgerCall) -> None:
     raise RequestTimeoutError("The gateway had no image within 30 s.")
 
 
-def _refuse_key(ledger: Ledger, call: LedgerCall) -> None:
+def _refuse_key(ledger: Account, call: LedgerCall) -> None:
     raise AuthenticationError("The key was refused.")
 
 
@@ -426,9 +435,9 @@ def _refuse_key(ledger: Ledger, call: LedgerCall) -> None:
 )
 def test_a_queued_call_is_asked_for(
     tmp_path: Path,
-    ledger: Ledger,
+    ledger: Account,
     ask: Ask,
-    answers: Callable[[Ledger, LedgerCall], None],
+    answers: Callable[[Account, LedgerCall], None],
     outcome: str,
     settled: bool,
     says: str | None,
@@ -451,7 +460,7 @@ def test_a_queued_call_is_asked_for(
     assert call.state == state
 
 
-def test_a_dry_run_asks_for_no_queued_call(tmp_path: Path, ledger: Ledger, ask: Ask) -> None:
+def test_a_dry_run_asks_for_no_queued_call(tmp_path: Path, ledger: Account, ask: Ask) -> None:
     """A dry run only says that the call is queued."""
     _queue(ledger, ask())
 
@@ -461,7 +470,7 @@ def test_a_dry_run_asks_for_no_queued_call(tmp_path: Path, ledger: Ledger, ask: 
     assert _outcomes(tmp_path, dry_run=True, resume=resume) == ["queued"]
 
 
-def test_a_queued_call_is_unknown_after_a_day(tmp_path: Path, ledger: Ledger, ask: Ask) -> None:
+def test_a_queued_call_is_unknown_after_a_day(tmp_path: Path, ledger: Account, ask: Ask) -> None:
     """After 24 hours it is asked for once more, and then may have been billed for nothing."""
     _queue(ledger, ask())
     asked = []
@@ -488,11 +497,11 @@ def test_a_queued_call_is_unknown_after_a_day(tmp_path: Path, ledger: Ledger, as
 )
 @pytest.mark.parametrize("dry_run", [False, True], ids=["run", "dry-run"])
 def test_raw_answers_are_written_out(
-    tmp_path: Path, ledger: Ledger, ask: Ask, body: bytes, suffix: str, dry_run: bool
+    tmp_path: Path, ledger: Account, ask: Ask, body: bytes, suffix: str, dry_run: bool
 ) -> None:
     """A raw answer is told of, and written for its owner alone where that is asked for, once."""
     call_id = ask()
-    ledger.sent(call_id).result()
+    _sent(ledger, call_id)
     ledger.raw_answer(call_id, body=body, content_type="text/plain").result()
     ledger.unknown(call_id, error="MalformedResponseError", message="no image").result()
     out = tmp_path / "answers"
@@ -508,13 +517,11 @@ def test_raw_answers_are_written_out(
 
 
 def test_a_raw_answer_is_written_over_no_other_file(
-    tmp_path: Path, ledger: Ledger, ask: Ask
+    tmp_path: Path, ledger: Account, ask: Ask
 ) -> None:
     """Another file of that name stays, and a call's name leads out of no folder."""
-    ledger.asked(
-        "../../c 1", prompt="a fox", parameters={}, model="m", base_url="b", cost_usd=_PRICE
-    )
-    ledger.sent("../../c 1").result()
+    ledger.asked(NewCall("../../c 1", "a fox", {}, "m", "b", _PRICE)).result()
+    _sent(ledger, "../../c 1")
     ledger.raw_answer("../../c 1", body=b"{}", content_type=None).result()
     out = tmp_path / "answers"
     out.mkdir()
@@ -528,7 +535,7 @@ def test_a_raw_answer_is_written_over_no_other_file(
 
 
 def test_a_candidate_that_could_not_be_fetched_is_tried_again(
-    tmp_path: Path, ledger: Ledger, buy: Buy
+    tmp_path: Path, ledger: Account, buy: Buy
 ) -> None:
     """A link with a raw answer beside it is fetched, and the answer is erased then."""
     bought = buy()
@@ -552,7 +559,7 @@ def _die(seconds: float) -> None:
 )
 def test_a_call_that_a_killed_process_left_queued(
     tmp_path: Path,
-    ledger: Ledger,
+    ledger: Account,
     server: SandboxServer,
     monkeypatch: pytest.MonkeyPatch,
     key: str | None,
@@ -574,7 +581,7 @@ def test_a_call_that_a_killed_process_left_queued(
 
 
 def test_a_size_that_is_not_documented_is_recovered(
-    tmp_path: Path, ledger: Ledger, server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Account, server: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A queued call is asked for whatever was sent, such as the size of a killed `--probe-size`."""
     generator = QwenImageGenerator(base_url=server.base_url, api_key=_KEY, save_to=tmp_path)
