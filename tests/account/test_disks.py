@@ -274,7 +274,7 @@ def test_a_file_system_without_locks_is_refused_at_once(
             failure("database is locked", code) if statement.startswith("BEGIN") else None
         )
     )
-    with pytest.raises(ConfigurationError, match=r"cannot lock files.*ledger="):
+    with pytest.raises(ConfigurationError, match=r"cannot lock files.*account="):
         send(ledger)
     if exists:
         with pytest.raises(ConfigurationError, match="cannot lock files"):
