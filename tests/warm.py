@@ -139,6 +139,7 @@ def _report_end(child: int, files: list[int], report: int) -> NoReturn:
 def _look_new(order: dict[str, Any]) -> list[str]:
     """Become what a process is that was just started; return its arguments after Python's own."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` may have had the tests ignore it
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["env"])
