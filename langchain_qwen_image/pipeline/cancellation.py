@@ -60,11 +60,12 @@ class CallState:
         """Say whether the call may be paid for, now that it has ended in `error`.
 
         Our own errors know, where this call sent anything: it may have met what an earlier one came
-        to. Any other error, such as Ctrl-C, may have met a POST that was out.
+        to. Any other error, such as Ctrl-C, may have met a POST that was out: not one whose
+        connection was still being made.
         """
         if isinstance(error, QwenImageError):
             return error.may_have_been_billed and self.has_sent
-        return self.paying
+        return self.paying and (self._exchange is None or self._exchange.may_have_left)
 
     @property
     def seconds_left(self) -> float | None:

@@ -31,10 +31,11 @@ class Call:
         deadline: Reading of `time.monotonic` at which it must end, in seconds.
         abandoned: Whether nobody waits for the answer any more.
         left: Whether the request has left, as far as the HTTP library tells.
+        is_unseen: Whether the request was given to a transport that may not tell when it leaves.
         answer: What has come of the answer, also when the exchange ended in an error.
     """
 
-    __slots__ = ("_answer_within", "_lease", "abandoned", "answer", "deadline", "left")
+    __slots__ = ("_answer_within", "_lease", "abandoned", "answer", "deadline", "is_unseen", "left")
 
     def __init__(
         self,
@@ -53,9 +54,15 @@ class Call:
         self.deadline = deadline
         self.abandoned = False
         self.left = False
+        self.is_unseen = False
         self.answer: RawAnswer | None = None
         self._answer_within = answer_within
         self._lease = lease
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether a byte of the request may be on its way."""
+        return self.left or self.is_unseen
 
     def leave(self) -> None:
         """Note that the request leaves now.

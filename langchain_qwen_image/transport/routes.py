@@ -45,6 +45,7 @@ def own_client(transport: httpx.BaseTransport, outgoing: Outgoing, call: Call) -
     What a client does on top is left out: redirects, cookies, default headers, and a log line with
     the whole address.
     """
+    call.is_unseen = not isinstance(transport, httpx.HTTPTransport)
     return transport.handle_request(_exact(outgoing, call.trace))
 
 
@@ -52,12 +53,14 @@ def own_async_client(
     transport: httpx.AsyncBaseTransport, outgoing: Outgoing, call: Call
 ) -> Awaitable[httpx.Response]:
     """Async twin of `own_client`."""
+    call.is_unseen = not isinstance(transport, httpx.AsyncHTTPTransport)
     return transport.handle_async_request(_exact(outgoing, call.atrace))
 
 
 def callers_client(client: httpx.Client, outgoing: Outgoing, call: Call) -> httpx.Response:
     """Send through the caller's client, with what it adds; a redirect is not followed."""
     _check_open(client)
+    call.is_unseen = True
     request = _merged(client, outgoing, call.trace)
     return client.send(request, stream=True, follow_redirects=False)
 
@@ -67,6 +70,7 @@ def callers_async_client(
 ) -> Awaitable[httpx.Response]:
     """Async twin of `callers_client`."""
     _check_open(client)
+    call.is_unseen = True
     request = _merged(client, outgoing, call.atrace)
     return client.send(request, stream=True, follow_redirects=False)
 

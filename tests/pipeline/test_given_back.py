@@ -3,9 +3,11 @@
 import asyncio
 import itertools
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,34 @@ def test_calls_that_time_out_before_their_post_cost_nothing(
         generator.invoke("a fox")
     assert (left(), server.gateway.post_count) == (0, LIMIT)
     generator.close()
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """Return the address of a server whose queue of connections is full: connecting takes long."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
+def test_calls_that_are_cut_off_while_they_connect_cost_nothing(
+    deaf: str, new_location: Callable[[], str]
+):
+    """A loop that ends before the connection is made leaves the money to be spent."""
+    account = Account(new_location(), max_images=LIMIT)
+    generator = QwenImageGenerator(api_key="test-key-g", base_url=deaf, account=account)
+    for number in range(LIMIT + 1):
+        with pytest.raises(TimeoutError):
+            asyncio.run(
+                asyncio.wait_for(generator.ainvoke("a fox", idempotency_key=f"{number}"), 0.3)
+            )
+        wait_until(lambda: account.remaining_images == LIMIT)
+    assert account.spent_usd == account.reserved_usd == 0
 
 
 @pytest.mark.slow
