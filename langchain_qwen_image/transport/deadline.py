@@ -8,8 +8,11 @@ attribute of httpx (`_pool`) and one of httpcore (`_network_backend`); a test ho
 still there.
 """
 
+import os
+import socket
 import ssl
 import time
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,6 +41,8 @@ class DeadlineStream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         """Wrap httpcore's own stream."""
         self._stream = stream
+        self.process = os.getpid()
+        _streams.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what has come, at most `max_bytes`."""
@@ -64,6 +69,17 @@ class DeadlineStream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Pass on what httpcore asks of a stream."""
         return self._stream.get_extra_info(info)
+
+
+_streams: weakref.WeakSet[DeadlineStream] = weakref.WeakSet()
+
+
+def leave_to_parent() -> None:
+    """Let go of the sockets that a fork copied: they are not closed, and nothing warns of them."""
+    for stream in list(_streams):
+        copied = stream.get_extra_info("socket")
+        if stream.process != os.getpid() and isinstance(copied, socket.socket):
+            copied.detach()
 
 
 class AsyncDeadlineStream(httpcore.AsyncNetworkStream):

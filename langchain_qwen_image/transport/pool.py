@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import httpx
 
+from langchain_qwen_image.transport.deadline import leave_to_parent
 from langchain_qwen_image.transport.idle import Idle, aopen_transport, open_transport
 
 CONNECT_SECONDS = 10.0
@@ -74,6 +75,7 @@ class Pool:
         """
         self._finalizer.detach()
         _of_parents.append(self._idle)
+        leave_to_parent()
         self._start()
 
 
