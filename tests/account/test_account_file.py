@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable
 from decimal import Decimal
@@ -101,6 +102,8 @@ def fork(work: Callable[[], None]) -> int:
         try:
             work()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     return child

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 from postgres import CAREFUL, PASSWORD, Postgres, execute
 from postgres_proxy import PostgresProxy, When
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from langchain_qwen_image.account import Account, Budget, postgres_connection
 from langchain_qwen_image.account import postgres as store_module
@@ -495,8 +495,10 @@ def test_a_fork_amid_jobs_of_others_hangs_nobody(store: PostgresStore):
     if not child:
         status = 1
         try:
-            store.submit(_adding("b")).result(timeout=60)
+            store.submit(_adding("b")).result(timeout=PATIENCE)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
