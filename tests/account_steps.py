@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from waiting import PATIENCE
+
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.keys import NewCall
 from langchain_qwen_image.account.records import LedgerCall
@@ -50,7 +52,7 @@ STEPS: Mapping[str, Callable[[Account, str], Commit[Any]]] = {
 def walk(account: Account, steps: str, call_id: str = "c1") -> None:
     """Take the steps named, each on the disk before the next."""
     for step in steps.split():
-        STEPS[step](account, call_id).result(30)
+        STEPS[step](account, call_id).result(PATIENCE)
 
 
 def call_of(account: Account, call_id: str = "c1") -> LedgerCall:

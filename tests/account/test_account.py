@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from account_steps import DIES, GATEWAY, LEASE, LINK, PRICE, call_of, entry, walk
+from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.store import Commit
@@ -82,7 +83,7 @@ def test_illegal_steps_fail_and_change_nothing(account: Account, steps: str, ill
 async def test_a_task_awaits_the_commit_that_a_thread_waits_for(account: Account) -> None:
     """A step is one commit for both worlds: `await` it or ask for its result."""
     await account.asked(entry())
-    account.sent("c1", lease_seconds=LEASE).result(30)
+    account.sent("c1", lease_seconds=LEASE).result(PATIENCE)
     with pytest.raises(AccountError, match="comes first"):
         await account.sent("nobody", lease_seconds=LEASE)
     call = call_of(account)
@@ -93,10 +94,14 @@ def test_a_call_comes_back_as_it_was_entered(account: Account) -> None:
     """Every fact of a call and its images comes back unchanged."""
     before = datetime.now(UTC) - timedelta(seconds=1)
     prompt = "红狐狸 🦊\n\x00'"
-    account.asked(entry(prompt=prompt, cost_usd=Decimal("0.0450"), key="k", run="r")).result(30)
+    account.asked(entry(prompt=prompt, cost_usd=Decimal("0.0450"), key="k", run="r")).result(
+        PATIENCE
+    )
     walk(account, "sent")
     images = [("c1-2", LINK, None), ("c1-image", "https://h/q.png", DIES)]
-    account.answered("c1", request_id="r1", cost_usd=Decimal("0.09"), images=images).result(30)
+    account.answered("c1", request_id="r1", cost_usd=Decimal("0.09"), images=images).result(
+        PATIENCE
+    )
     call = call_of(account)
     assert (call.prompt, call.parameters) == (
         "红狐狸 🦊\n\x00'",
@@ -112,7 +117,7 @@ def test_a_call_comes_back_as_it_was_entered(account: Account) -> None:
 def test_a_queued_call_says_where_to_ask(account: Account) -> None:
     """The newest polling address and the request's name come back, and no repr has the address."""
     walk(account, "asked sent queued")
-    account.queued("c1", polling_path="/v2/status/2?x=%2F", request_id=None).result(30)
+    account.queued("c1", polling_path="/v2/status/2?x=%2F", request_id=None).result(PATIENCE)
     call = call_of(account)
     assert (call.polling_path, call.request_id) == ("/v2/status/2?x=%2F", "q1")
     assert "/v2/status" not in repr(call)
@@ -123,7 +128,7 @@ def test_an_error_keeps_its_class_text_and_request(account: Account, step: str) 
     """A call without an image says what happened to it."""
     walk(account, "asked sent")
     end = account.refused if step == "refused" else account.unknown
-    end("c1", error="ServerError", message="it fell \ud800 over", request_id="r9").result(30)
+    end("c1", error="ServerError", message="it fell \ud800 over", request_id="r9").result(PATIENCE)
     call = call_of(account)
     assert (call.error, call.message, call.request_id) == (
         "ServerError",
@@ -140,7 +145,7 @@ def test_a_call_is_saved_when_all_its_images_are(account: Account) -> None:
     walk(account, "saved")
     call = call_of(account)
     assert (call.state, call.images[0].path, call.images[1].url) == ("answered", "a.png", LINK)
-    account.saved("c1-2", path=Path("b.png"), sha256="cd", size_bytes=9).result(30)
+    account.saved("c1-2", path=Path("b.png"), sha256="cd", size_bytes=9).result(PATIENCE)
     call = call_of(account)
     assert call.state == "saved"
 
@@ -168,7 +173,7 @@ def test_a_image_inside_the_answer_is_not_stored(account: Account) -> None:
     link = "DATA:image/png;base64," + "A" * 1000
     account.answered(
         "c1", request_id=None, cost_usd=PRICE, images=[("c1-image", link, None)]
-    ).result(30)
+    ).result(PATIENCE)
     image = account.find_image("c1-image")
     assert image is not None
     assert image.url == "data:"
@@ -190,7 +195,7 @@ def test_an_image_belongs_to_one_call(account: Account) -> None:
     with pytest.raises(AccountError, match="could not be written"):
         account.answered(
             "c2", request_id="r2", cost_usd=PRICE, images=[("c1-image", LINK, None)]
-        ).result(30)
+        ).result(PATIENCE)
     call = account.get("c2")
     assert call is not None
     assert call.state == "sent"
@@ -200,7 +205,7 @@ def test_a_call_id_names_one_request(account: Account) -> None:
     """Asking under a used id for something else is an error."""
     walk(account, "asked")
     with pytest.raises(AccountError, match="another request"):
-        account.asked(entry(prompt="a blue fox")).result(30)
+        account.asked(entry(prompt="a blue fox")).result(PATIENCE)
 
 
 def test_a_failing_step_spares_its_neighbours(account: Account) -> None:
@@ -216,7 +221,7 @@ def test_a_commit_cannot_be_cancelled(account: Account) -> None:
     """A step handed over is written, whoever stops waiting for it."""
     commit = account.asked(entry())
     assert not commit.cancel()
-    commit.result(30)
+    commit.result(PATIENCE)
 
 
 def test_no_link_in_what_is_shown(account: Account) -> None:

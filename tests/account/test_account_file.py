@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 import warm
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from langchain_qwen_image.account import opening as _opening
 from langchain_qwen_image.account.account import Account
@@ -60,8 +60,8 @@ def keep_one(ledger: Account, name: str = "1") -> None:
     ledger.sent(f"c{name}", lease_seconds=300)
     ledger.answered(
         f"c{name}", request_id="r", cost_usd=PRICE, images=[(f"i{name}", LINK, None)]
-    ).result(30)
-    ledger.saved(f"i{name}", path=f"{name}.png", sha256="ab", size_bytes=7).result(30)
+    ).result(PATIENCE)
+    ledger.saved(f"i{name}", path=f"{name}.png", sha256="ab", size_bytes=7).result(PATIENCE)
 
 
 # Not by import: this module's own imports would take most of the time.
@@ -73,7 +73,7 @@ from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.account.store import Commit
 from langchain_qwen_image.account.database import Database
 from langchain_qwen_image.account.keys import NewCall
-PRICE, LINK, FACTS = {PRICE!r}, {LINK!r}, {FACTS!r}
+PRICE, LINK, FACTS, PATIENCE = {PRICE!r}, {LINK!r}, {FACTS!r}, {PATIENCE!r}
 {inspect.getsource(ask)}
 {inspect.getsource(keep_one)}
 """
@@ -135,7 +135,7 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
     before = os.umask(0)
     try:
         ledger = Account(path)
-        ask(ledger).result(30)
+        ask(ledger).result(PATIENCE)
     finally:
         os.umask(before)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
@@ -144,10 +144,10 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
 
 def test_an_open_mode_is_closed(path: Path) -> None:
     """A ledger that others could read becomes its owner's at the next use."""
-    ask(Account(path)).result(30)
+    ask(Account(path)).result(PATIENCE)
     Account(path).close()
     path.chmod(0o644)
-    ask(Account(path), "c2").result(30)
+    ask(Account(path), "c2").result(PATIENCE)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -166,7 +166,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     """Put a ledger of a later version at the path."""
     ledger = Account(path)
-    ask(ledger).result(30)
+    ask(ledger).result(PATIENCE)
     ledger.close()
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
@@ -194,7 +194,7 @@ def test_what_is_no_ledger_is_left_alone(
     before = path.read_bytes() if path.is_file() else b""
     ledger = Account(path)
     with pytest.raises(ConfigurationError, match=says):
-        ask(ledger).result(30)
+        ask(ledger).result(PATIENCE)
     with pytest.raises(ConfigurationError, match=says):
         ledger.get("c1")
     assert (path.read_bytes() if path.is_file() else b"") == before
@@ -205,7 +205,7 @@ def test_a_file_left_empty_by_a_kill_is_filled(path: Path) -> None:
     path.parent.mkdir()
     path.touch()
     assert Account(path).get("c1") is None
-    ask(Account(path)).result(30)
+    ask(Account(path)).result(PATIENCE)
 
 
 def test_a_disk_that_does_not_work_fails_the_step(tmp_path: Path) -> None:
@@ -213,13 +213,13 @@ def test_a_disk_that_does_not_work_fails_the_step(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     ledger = Account(tmp_path / "file" / "books.db")
     with pytest.raises(AccountError, match="could not be written"):
-        ask(ledger).result(30)
+        ask(ledger).result(PATIENCE)
 
 
 def test_a_full_disk_fails_every_step_of_the_transaction(path: Path) -> None:
     """When the file cannot grow, every caller is told, and the books before it are whole."""
     ledger = Account(path)
-    ask(ledger, "before").result(30)
+    ask(ledger, "before").result(PATIENCE)
     database = Database.at(path)
     with database._committer.writing:
         database._connections._to_write().execute("PRAGMA max_page_count = 1")
@@ -229,10 +229,10 @@ def test_a_full_disk_fails_every_step_of_the_transaction(path: Path) -> None:
     ]
     for commit in commits:
         with pytest.raises(AccountError, match="full"):
-            commit.result(30)
+            commit.result(PATIENCE)
     assert [call.id for call in ledger.calls()] == ["before"]
     ledger.close()
-    ask(ledger, "after").result(30)
+    ask(ledger, "after").result(PATIENCE)
 
 
 def test_a_damaged_file_is_an_error_to_read(path: Path) -> None:
@@ -253,10 +253,12 @@ def test_a_saved_images_link_is_gone_from_the_files(path: Path) -> None:
     keep_one(ledger, "1")
     ask(ledger, "c2")
     ledger.sent("c2", lease_seconds=300)
-    ledger.answered("c2", request_id="r", cost_usd=PRICE, images=[("i2", LINK, None)]).result(30)
+    ledger.answered("c2", request_id="r", cost_usd=PRICE, images=[("i2", LINK, None)]).result(
+        PATIENCE
+    )
     ledger.close()
     assert SECRET.encode() in bytes_beside(path)
-    ledger.saved("i2", path="2.png", sha256="ab", size_bytes=7).result(30)
+    ledger.saved("i2", path="2.png", sha256="ab", size_bytes=7).result(PATIENCE)
     ledger.close()
     assert SECRET.encode() not in bytes_beside(path)
 
@@ -302,7 +304,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_reader_keeps_the_log_until_the_next_time(path: Path) -> None:
     """While another program reads, the log waits; writing goes on and does not."""
     ledger = Account(path)
-    ask(ledger, "c0").result(30)
+    ask(ledger, "c0").result(PATIENCE)
     reader = sqlite3.connect(path, isolation_level=None)
     try:
         reader.execute("BEGIN")
@@ -317,9 +319,9 @@ def test_a_reader_keeps_the_log_until_the_next_time(path: Path) -> None:
 
 def test_two_ledgers_on_one_path_share_the_books(path: Path) -> None:
     """Two objects on the same path, however it is spelled, see each other's steps."""
-    ask(Account(path)).result(30)
+    ask(Account(path)).result(PATIENCE)
     other = Account(path.parent / ".." / path.parent.name / path.name)
-    other.sent("c1", lease_seconds=300).result(30)
+    other.sent("c1", lease_seconds=300).result(PATIENCE)
     call = Account(path).get("c1")
     assert call is not None
     assert call.state == "sent"
@@ -332,18 +334,18 @@ def test_a_relative_path_is_fixed_when_given(
     monkeypatch.chdir(tmp_path)
     ledger = Account("books.db")
     monkeypatch.chdir("/")
-    ask(ledger).result(30)
+    ask(ledger).result(PATIENCE)
     assert (tmp_path / "books.db").exists()
 
 
 def test_a_deleted_file_is_made_anew(path: Path) -> None:
     """After the folder was deleted, as in a notebook, the next step makes it again."""
     ledger = Account(path)
-    ask(ledger).result(30)
+    ask(ledger).result(PATIENCE)
     for file in path.parent.iterdir():
         file.unlink()
     path.parent.rmdir()
-    ask(ledger, "c2").result(30)
+    ask(ledger, "c2").result(PATIENCE)
     assert [call.id for call in ledger.calls()] == ["c2"]
 
 
@@ -353,7 +355,7 @@ def test_threads_write_at_once(path: Path) -> None:
 
     def work(name: int) -> None:
         for number in range(25):
-            ask(ledger, f"{name}-{number}").result(30)
+            ask(ledger, f"{name}-{number}").result(PATIENCE)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
     for thread in threads:
@@ -475,7 +477,7 @@ def test_a_forked_child_writes_to_the_same_books(path: Path) -> None:
         while not stop.is_set():
             # Some wait in the queue at a fork: a child that wrote them too would refuse them here.
             for commit in [ask(ledger, f"thread-{number}") for number in islice(numbers, 20)]:
-                commit.result(30)
+                commit.result(PATIENCE)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -492,7 +494,7 @@ def test_a_forked_child_writes_to_the_same_books(path: Path) -> None:
 def test_a_step_that_comes_as_the_writer_ends_is_written(path: Path) -> None:
     """Steps handed over while the file is another's, or as the one before is done, are written."""
     ledger = Account(path)
-    ask(ledger, "first").result(30)
+    ask(ledger, "first").result(PATIENCE)
     other = sqlite3.connect(path, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -501,20 +503,20 @@ def test_a_step_that_comes_as_the_writer_ends_is_written(path: Path) -> None:
         other.execute("ROLLBACK")
     finally:
         other.close()
-    assert [commit.result(30).id for commit in waiting] == ["a", "b"]
+    assert [commit.result(PATIENCE).id for commit in waiting] == ["a", "b"]
     for number in range(50):
         follower: queue.SimpleQueue[Commit[LedgerCall]] = queue.SimpleQueue()
         commit = ask(ledger, f"before-{number}")
         commit.add_done_callback(
             lambda _, put=follower.put, name=f"after-{number}": put(ask(ledger, name))
         )
-        follower.get(timeout=30).result(30)
+        follower.get(timeout=30).result(PATIENCE)
 
 
 def test_an_unused_ledger_is_closed_when_forgotten(path: Path) -> None:
     """A forgotten ledger closes its file, so that SQLite's files beside it are gone."""
     ledger = Account(path)
-    ask(ledger).result(30)
+    ask(ledger).result(PATIENCE)
     del ledger
     wait_until(lambda: [file.name for file in path.parent.iterdir()] == [path.name])
 

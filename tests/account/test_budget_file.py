@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from waiting import PATIENCE
 
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.errors import BudgetExceededError, ConfigurationError
@@ -179,7 +180,7 @@ def test_what_a_killed_process_reserved_counts_as_spent(
         assert (budget.spent_usd, budget.images, budget.reserved_usd) == (Decimal(spent), images, 0)
         assert budget.remaining_usd == 1 - Decimal(spent)
         assert budget.account is not None
-        budget.account.expire().result(30)
+        budget.account.expire().result(PATIENCE)
 
 
 def test_what_another_process_reserved_is_reserved(path: Path) -> None:

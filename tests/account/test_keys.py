@@ -10,6 +10,7 @@ from account_steps import GATEWAY, LEASE, PRICE, call_of, entry, walk
 from accounts import Clock
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.keys import check_key, fingerprint
@@ -37,7 +38,7 @@ every_state = pytest.mark.parametrize("state", STATES)
 
 def in_state(account: Account, state: str) -> None:
     """Bring call c1, of the key `k`, into a state."""
-    account.asked(entry(key="k")).result(30)
+    account.asked(entry(key="k")).result(PATIENCE)
     walk(account, STATES[state])
 
 
@@ -46,7 +47,7 @@ def test_a_key_has_one_call(account: Account, state: str) -> None:
     """Asking again enters nothing, and returns the call of the key as it stands."""
     in_state(account, state)
     for call_id in ("c1", "c2"):
-        found = account.asked(entry(call_id, key="k")).result(30)
+        found = account.asked(entry(call_id, key="k")).result(PATIENCE)
         assert found == call_of(account)
         assert (found.id, found.state) == ("c1", state)
     assert len(list(account.calls())) == 1
@@ -66,7 +67,7 @@ def test_a_key_has_one_call(account: Account, state: str) -> None:
 def test_a_key_is_valid_for_one_gateway_and_run(account: Account, other: dict[str, Any]) -> None:
     """The same key elsewhere is another key, and another payment."""
     in_state(account, "saved")
-    found = account.asked(entry("c2", **({"key": "k"} | other))).result(30)
+    found = account.asked(entry("c2", **({"key": "k"} | other))).result(PATIENCE)
     assert (found.id, found.state) == ("c2", "asked")
 
 
@@ -87,14 +88,14 @@ def test_a_key_stands_for_one_request(account: Account, state: str, other: dict[
     before = call_of(account)
     for replacing in (None, "c1"):
         with pytest.raises(IdempotencyError, match=r"'k' was used .* Nothing was sent"):
-            account.asked(entry("c2", key="k", **other), replacing=replacing).result(30)
+            account.asked(entry("c2", key="k", **other), replacing=replacing).result(PATIENCE)
     assert (call_of(account), account.get("c2")) == (before, None)
 
 
 def test_the_price_is_no_part_of_the_request(account: Account) -> None:
     """A price that changed meanwhile does not make it another request."""
     in_state(account, "saved")
-    assert account.asked(entry("c2", key="k", cost_usd=Decimal(1))).result(30).id == "c1"
+    assert account.asked(entry("c2", key="k", cost_usd=Decimal(1))).result(PATIENCE).id == "c1"
 
 
 @every_state
@@ -104,7 +105,7 @@ def test_a_call_is_replaced_once(account: Account, state: str) -> None:
     before = account.totals()
     may = state in ("answered", "saved", "unknown")
     for call_id in ("c2", "c3", "c2"):  # compare and swap: of two who saw c1, one takes its place
-        found = account.asked(entry(call_id, key="k"), replacing="c1").result(30)
+        found = account.asked(entry(call_id, key="k"), replacing="c1").result(PATIENCE)
         assert found.id == ("c2" if may else "c1")
     assert call_of(account).replaced_by == ("c2" if may else None)
     assert account.totals() == before
@@ -115,7 +116,7 @@ def test_a_call_is_replaced_once(account: Account, state: str) -> None:
 
 def test_replacing_what_is_not_there_enters_the_call(account: Account) -> None:
     """Of a key without a call there is nothing to replace."""
-    assert account.asked(entry("c2", key="k"), replacing="c1").result(30).id == "c2"
+    assert account.asked(entry("c2", key="k"), replacing="c1").result(PATIENCE).id == "c2"
 
 
 @pytest.mark.parametrize("state", sorted(set(STATES) - {"asked", "refused"}))
@@ -124,7 +125,7 @@ def test_what_is_sent_cannot_be_sent_again(account: Account, state: str) -> None
     in_state(account, state)
     before = account.totals()
     with pytest.raises(CallTakenError, match="nothing was sent") as caught:
-        account.sent("c1", lease_seconds=LEASE).result(30)
+        account.sent("c1", lease_seconds=LEASE).result(PATIENCE)
     assert (caught.value.call, account.totals()) == (call_of(account), before)
 
 
@@ -144,10 +145,10 @@ def test_who_comes_first_sends(account: Account, state: str) -> None:
 def test_a_replaced_call_does_not_send(account: Account) -> None:
     """It says which call has the key now, and the late answer of its first POST is booked."""
     in_state(account, "unknown")
-    account.asked(entry("c2", key="k"), replacing="c1").result(30)
+    account.asked(entry("c2", key="k"), replacing="c1").result(PATIENCE)
     walk(account, "waiting")
     with pytest.raises(CallTakenError) as caught:
-        account.sent("c1", lease_seconds=LEASE).result(30)
+        account.sent("c1", lease_seconds=LEASE).result(PATIENCE)
     assert caught.value.call == call_of(account, "c2")
     assert account.totals() == Totals()
 
@@ -155,7 +156,7 @@ def test_a_replaced_call_does_not_send(account: Account) -> None:
 def test_an_answer_to_a_replaced_call_is_booked(account: Account) -> None:
     """What was paid for is known, also where another call stands for the key by now."""
     in_state(account, "unknown")
-    account.asked(entry("c2", key="k"), replacing="c1").result(30)
+    account.asked(entry("c2", key="k"), replacing="c1").result(PATIENCE)
     walk(account, "answered saved")
     assert call_of(account).images[0].path == "a.png"
     assert (account.images, account.totals().reserved_images) == (1, 0)
@@ -165,7 +166,7 @@ def test_an_id_is_no_key(account: Account) -> None:
     """A second call of an id is the first one without a key, and an error under another key."""
     in_state(account, "sent")
     with pytest.raises(AccountError, match="in the account already"):
-        account.asked(entry("c1", key="other")).result(30)
+        account.asked(entry("c1", key="other")).result(PATIENCE)
     walk(account, "asked asked", "c2")
     assert account.find_key(GATEWAY, "", "other") is None
 
@@ -207,16 +208,16 @@ def test_the_fingerprint_of_a_request_is_fixed() -> None:
 def test_a_late_repeat_of_a_step_leaves_anothers_attempt_alone(account: Account) -> None:
     """What was booked and is booked once more, after somebody else has sent, changes nothing."""
     in_state(account, "asked")
-    first = account.sent("c1", lease_seconds=LEASE).result(30)
-    account.waiting("c1", "RateLimitError", attempt=first.attempt).result(30)
-    second = account.sent("c1", lease_seconds=LEASE).result(30)
+    first = account.sent("c1", lease_seconds=LEASE).result(PATIENCE)
+    account.waiting("c1", "RateLimitError", attempt=first.attempt).result(PATIENCE)
+    second = account.sent("c1", lease_seconds=LEASE).result(PATIENCE)
     assert (first.attempt, second.attempt) == (1, 2)
-    account.waiting("c1", "RateLimitError", attempt=first.attempt).result(30)
-    account.refused("c1", error="E", message="m", attempt=first.attempt).result(30)
-    account.unknown("c1", error="E", message="m", attempt=first.attempt).result(30)
+    account.waiting("c1", "RateLimitError", attempt=first.attempt).result(PATIENCE)
+    account.refused("c1", error="E", message="m", attempt=first.attempt).result(PATIENCE)
+    account.unknown("c1", error="E", message="m", attempt=first.attempt).result(PATIENCE)
     assert call_of(account).state == "sent"
     assert account.totals() == Totals(reserved_usd=PRICE, reserved_images=1)
-    account.waiting("c1", "RateLimitError", attempt=second.attempt).result(30)
+    account.waiting("c1", "RateLimitError", attempt=second.attempt).result(PATIENCE)
     assert (call_of(account).state, account.totals()) == ("asked", Totals())
 
 
@@ -228,7 +229,7 @@ def test_what_runs_before_a_call_is_sent_can_stop_it(account: Account) -> None:
         raise RateLimitError("not yet")
 
     with pytest.raises(RateLimitError, match="not yet"):
-        account.sent("c1", lease_seconds=LEASE, before=not_yet).result(30)
+        account.sent("c1", lease_seconds=LEASE, before=not_yet).result(PATIENCE)
     assert (call_of(account).state, account.totals()) == ("asked", Totals())
 
 
@@ -238,12 +239,12 @@ def test_progress_counts_the_current_calls_of_a_run(
     """Each state of a run's requests is counted once, its money as a whole; the sandbox apart."""
     account = accounts()
     for number, steps in enumerate(STATES.values()):
-        account.asked(entry(f"c{number}", key=f"k{number}", run="bulk")).result(30)
+        account.asked(entry(f"c{number}", key=f"k{number}", run="bulk")).result(PATIENCE)
         walk(account, steps, f"c{number}")
     free = {"run": "bulk", "base_url": SANDBOX_URL, "cost_usd": Decimal(0)}
-    account.asked(entry("free", key="k1", **free)).result(30)
-    account.asked(entry("other", key="k1", run="other")).result(30)
-    account.asked(entry("again", key="k6", run="bulk"), replacing="c6").result(30)
+    account.asked(entry("free", key="k1", **free)).result(PATIENCE)
+    account.asked(entry("other", key="k1", run="other")).result(PATIENCE)
+    account.asked(entry("again", key="k6", run="bulk"), replacing="c6").result(PATIENCE)
     progress = account.progress("bulk")
     assert (progress.waiting, progress.under_way, progress.saved) == (2, 2, 1)
     assert (progress.unsaved, progress.refused, progress.unknown) == (1, 1, 0)

@@ -10,6 +10,7 @@ from account_steps import LEASE, LINK, PRICE, STEPS, call_of, entry, walk
 from accounts import Clock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.leases import Lease
@@ -62,7 +63,7 @@ def test_an_answer_says_what_it_cost(account: Account) -> None:
     walk(account, "asked sent")
     images = [("a", LINK, None), ("b", LINK, None)]
     account.answered("c1", request_id=None, cost_usd=PRICE * 3, images=images, billed_images=3)
-    account.answered("c1", request_id=None, cost_usd=PRICE * 9, images=images).result(30)
+    account.answered("c1", request_id=None, cost_usd=PRICE * 9, images=images).result(PATIENCE)
     assert account.totals() == Totals(spent_usd=PRICE * 3, spent_images=3)
 
 
@@ -70,7 +71,7 @@ def test_the_sandbox_has_a_purse_of_its_own(accounts: Callable[..., Account]) ->
     """Its images count against a limit of images only among themselves."""
     account = accounts(max_images=1)
     for call_id in ("c1", "c2"):
-        account.asked(entry(call_id, base_url=SANDBOX_URL, cost_usd=Decimal(0))).result(30)
+        account.asked(entry(call_id, base_url=SANDBOX_URL, cost_usd=Decimal(0))).result(PATIENCE)
     walk(account, "sent answered")
     assert account.totals(sandbox=True) == SPENT
     assert account.totals() == NOTHING
@@ -89,17 +90,17 @@ def test_a_limit_holds_and_what_is_refused_leaves_nothing(
     account, other = accounts(**limits), accounts()
     walk(other, "asked sent", "c1")
     walk(other, "asked sent unknown", "c2")
-    account.asked(entry("c3", key="k")).result(30)
+    account.asked(entry("c3", key="k")).result(PATIENCE)
     before = account.totals()
     with pytest.raises(BudgetExceededError, match="Nothing was sent"):
         account.check_budget("https://gateway.example", PRICE)
     with pytest.raises(BudgetExceededError, match="Nothing was sent"):
-        account.sent("c3", lease_seconds=LEASE).result(30)
+        account.sent("c3", lease_seconds=LEASE).result(PATIENCE)
     assert (account.totals(), call_of(account, "c3").state) == (before, "asked")
     assert 0 in (account.remaining_usd, account.remaining_images)
     walk(other, "refused", "c1")
     account.check_budget("https://gateway.example", PRICE)
-    account.sent("c3", lease_seconds=LEASE).result(30)
+    account.sent("c3", lease_seconds=LEASE).result(PATIENCE)
     assert account.totals() == Totals(PRICE, PRICE, 1, 1)
 
 
@@ -110,7 +111,7 @@ def test_the_limits_of_a_budget_hold_beside_the_accounts(accounts: Callable[...,
     none = Limits(max_usd=None, max_images=0)
     for wide, narrow in ((none, account.limits), (account.limits, none)):
         with pytest.raises(BudgetExceededError):
-            account.sent("c1", lease_seconds=LEASE, limits=(wide, narrow)).result(30)
+            account.sent("c1", lease_seconds=LEASE, limits=(wide, narrow)).result(PATIENCE)
     with pytest.raises(BudgetExceededError):
         account.check_budget("https://gateway.example", PRICE, [none])
     assert account.totals() == NOTHING
@@ -145,12 +146,12 @@ def test_a_lease_ends(account: Account, clock: Clock, seconds: float, is_over: b
     walk(account, "asked sent")
     clock.move(seconds)
     assert account.totals() == (SPENT if is_over else RESERVED)
-    assert account.expire().result(30) == is_over
+    assert account.expire().result(PATIENCE) == is_over
     assert account.totals() == (SPENT if is_over else RESERVED)
     call = call_of(account)
     assert call.state == ("unknown" if is_over else "sent")
     assert call.error == ("RequestTimeoutError" if is_over else None)
-    assert account.expire().result(30) == 0
+    assert account.expire().result(PATIENCE) == 0
 
 
 def test_only_what_is_sent_expires(account: Account, clock: Clock) -> None:
@@ -160,7 +161,7 @@ def test_only_what_is_sent_expires(account: Account, clock: Clock) -> None:
     walk(account, "asked sent", "sent")
     before = [call.state for call in account.calls()][:4]
     clock.move(1e6)
-    assert account.expire().result(30) == 1
+    assert account.expire().result(PATIENCE) == 1
     assert [call.state for call in account.calls()] == [*before, "unknown"]
 
 
@@ -168,15 +169,15 @@ def test_a_second_attempt_has_its_own_lease(account: Account, clock: Clock) -> N
     """Its time begins when it is sent, and its length is its own."""
     walk(account, "asked sent waiting")
     clock.move(LEASE * 2)
-    account.sent("c1", lease_seconds=10).result(30)
+    account.sent("c1", lease_seconds=10).result(PATIENCE)
     clock.move(9)
-    assert account.expire().result(30) == 0
+    assert account.expire().result(PATIENCE) == 0
     call = call_of(account)
     assert call.lease_seconds == 10
     assert call.lease_until is not None
     assert (call.lease_until - call.updated_at).total_seconds() == 10
     clock.move(1)
-    assert account.expire().result(30) == 1
+    assert account.expire().result(PATIENCE) == 1
 
 
 @pytest.mark.parametrize("step", ["waiting", "refused", "queued", "answered", "unknown"])
@@ -186,7 +187,7 @@ def test_what_comes_after_the_lease_is_booked_once(
     """A late answer, refusal or 429 moves the money from where the expiry has put it."""
     walk(account, "asked sent")
     clock.move(LEASE)
-    account.expire().result(30)
+    account.expire().result(PATIENCE)
     walk(account, step)
     walk(account, step)
     moved = {"answered": SPENT, "unknown": SPENT, "queued": RESERVED}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from account_steps import GATEWAY, LEASE, PRICE, entry, walk
+from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.spend import spend_by_day
@@ -50,7 +51,7 @@ def prepare(path: Path, statement: str) -> None:
     """Change a file with an answered call, and one that is out."""
     account = Account(path)
     walk(account, "asked sent answered", "c1")
-    account.asked(entry("c2", key="k")).result(30)
+    account.asked(entry("c2", key="k")).result(PATIENCE)
     walk(account, "sent", "c2")
     account.close()
     with closing(sqlite3.connect(path)) as file:
@@ -67,13 +68,13 @@ READINGS: dict[str, Callable[[Account], object]] = {
     "progress": lambda account: account.progress("bulk"),
     "spend": lambda account: spend_by_day(account.location),
     "check": lambda account: account.check_budget(GATEWAY, PRICE),
-    "expire": lambda account: account.expire().result(30),
-    "asked": lambda account: account.asked(entry("c9", key="k")).result(30),
-    "sent": lambda account: account.sent("c2", lease_seconds=LEASE).result(30),
+    "expire": lambda account: account.expire().result(PATIENCE),
+    "asked": lambda account: account.asked(entry("c9", key="k")).result(PATIENCE),
+    "sent": lambda account: account.sent("c2", lease_seconds=LEASE).result(PATIENCE),
     "answered": lambda account: walk(account, "answered", "c2"),
     "saved": lambda account: walk(account, "saved", "c1"),
-    "reserve": lambda account: account.reserve("t9", PRICE, 1).result(30),
-    "settle": lambda account: account.settle("t", PRICE, 1).result(30),
+    "reserve": lambda account: account.reserve("t9", PRICE, 1).result(PATIENCE),
+    "settle": lambda account: account.settle("t", PRICE, 1).result(PATIENCE),
 }
 
 
@@ -102,7 +103,7 @@ def test_a_limit_holds_in_a_prepared_file(tmp_path: Path, name: str) -> None:
     prepare(path, STATEMENTS[name])
     account = Account(path, max_images=1)
     for number in range(3):
-        account.asked(entry(f"new-{number}")).result(30)
+        account.asked(entry(f"new-{number}")).result(PATIENCE)
         with pytest.raises((AccountError, BudgetExceededError)):
-            account.sent(f"new-{number}", lease_seconds=LEASE).result(30)
+            account.sent(f"new-{number}", lease_seconds=LEASE).result(PATIENCE)
     account.close()

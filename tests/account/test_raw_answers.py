@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.keys import NewCall
@@ -32,24 +33,24 @@ def ask(
     """Enter a call and note that it was sent."""
     base_url = "https://gateway.example"
     call = NewCall(call_id, "a fox", {}, "qwen-image", base_url, PRICE, key=key)
-    ledger.asked(call, replacing=replacing).result(30)
-    ledger.sent(call_id, lease_seconds=300).result(30)
+    ledger.asked(call, replacing=replacing).result(PATIENCE)
+    ledger.sent(call_id, lease_seconds=300).result(PATIENCE)
 
 
 def answer(ledger: Account, call_id: str = "c1") -> None:
     """Note one image."""
     images = [(f"{call_id}-image", "https://h/p.png?s=1", None)]
-    ledger.answered(call_id, request_id="r", cost_usd=PRICE, images=images).result(30)
+    ledger.answered(call_id, request_id="r", cost_usd=PRICE, images=images).result(PATIENCE)
 
 
 def save(ledger: Account, call_id: str = "c1") -> None:
     """Note that the image is on disk."""
-    ledger.saved(f"{call_id}-image", path="a.png", sha256="ab", size_bytes=7).result(30)
+    ledger.saved(f"{call_id}-image", path="a.png", sha256="ab", size_bytes=7).result(PATIENCE)
 
 
 def keep(ledger: Account, body: bytes, call_id: str = "c1") -> None:
     """Keep an answer."""
-    ledger.raw_answer(call_id, body=body, content_type="application/json").result(30)
+    ledger.raw_answer(call_id, body=body, content_type="application/json").result(PATIENCE)
 
 
 def has(ledger: Account, call_id: str = "c1") -> bool:
@@ -67,17 +68,17 @@ def bytes_beside(ledger: Account) -> bytes:
 
 def refuse(ledger: Account) -> None:
     """Find out that the call bought nothing."""
-    ledger.refused("c1", error="ServerError", message="not charged").result(30)
+    ledger.refused("c1", error="ServerError", message="not charged").result(PATIENCE)
 
 
 def mark_unknown(ledger: Account) -> None:
     """Give up waiting."""
-    ledger.unknown("c1", error="MalformedResponseError", message="no image").result(30)
+    ledger.unknown("c1", error="MalformedResponseError", message="no image").result(PATIENCE)
 
 
 def queue(ledger: Account) -> None:
     """Be told to come again."""
-    ledger.queued("c1", polling_path="/v2/status/1", request_id="q").result(30)
+    ledger.queued("c1", polling_path="/v2/status/1", request_id="q").result(PATIENCE)
 
 
 @SIZES

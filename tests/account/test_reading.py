@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.budget import Budget
@@ -76,7 +77,7 @@ def test_reading_streams_while_others_write(many: Account) -> None:
     """A reader that pauses holds no lock, and does not wait for what is asked later."""
     calls = many.calls()
     assert next(calls).id == "0"
-    many.sent("1202", lease_seconds=300).result(30)
+    many.sent("1202", lease_seconds=300).result(PATIENCE)
     ask(many, "later")
     assert sum(1 for _ in calls) == MANY - 1
 
@@ -106,7 +107,7 @@ def test_spend_adds_up_what_became_of_each_image(path: Path) -> None:
     buy(ledger, "alive", ("https://h/p?s", alive), ("https://h/p?s", None))
     buy(ledger, "dead", ("https://h/p?s", dead), ("data:image/png;base64,AA", None))
     buy(ledger, "saved", ("https://h/p?s", dead))
-    ledger.saved("saved-0", path="p.png", sha256="ab", size_bytes=7).result(30)
+    ledger.saved("saved-0", path="p.png", sha256="ab", size_bytes=7).result(PATIENCE)
     ask(ledger, "yesterday")
     ledger.close()
     move_to_day(path, "yesterday", NOW - timedelta(days=1))

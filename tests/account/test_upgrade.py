@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from account_steps import GATEWAY, LEASE, LINK, PRICE, call_of, entry, walk
 from old_accounts import make_old
+from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.limits import Totals
@@ -59,7 +60,7 @@ def test_an_upgraded_account_goes_on(path: Path, version: int) -> None:
     make_old(path, version, [BOUGHT])
     account = Account(path)
     walk(account, "asked sent queued answered saved", "c9")
-    account.raw_answer("c1", body=b"{}", content_type=None).result(30)
+    account.raw_answer("c1", body=b"{}", content_type=None).result(PATIENCE)
     assert call_of(account).has_raw_answer
     assert call_of(account, "c9").state == "saved"
     account.close()
@@ -94,7 +95,7 @@ def test_the_money_of_a_call_is_where_its_state_says(path: Path, state: str, mon
     account = Account(path)
     assert account.totals() == money
     assert account.totals(sandbox=True) == Totals(spent_images=1)
-    account.expire().result(30)
+    account.expire().result(PATIENCE)
     assert account.totals() == money
     account.close()
 
@@ -133,9 +134,9 @@ def test_what_an_old_budget_counted_stays_counted(
     make_old(path, 2, calls, spent, reservations)
     account = Account(path, max_usd=usd)
     assert account.totals() == Totals(Decimal(usd), Decimal(0), images, 0)
-    account.asked(entry("c99")).result(30)
+    account.asked(entry("c99")).result(PATIENCE)
     with pytest.raises(BudgetExceededError):
-        account.sent("c99", lease_seconds=LEASE).result(30)
+        account.sent("c99", lease_seconds=LEASE).result(PATIENCE)
     account.close()
 
 
@@ -156,11 +157,11 @@ def test_an_old_runs_items_are_keys(path: Path) -> None:
     item = {"batch": "bulk", "batch_item": "d-1"}
     make_old(path, 2, [{"state": "unknown", "replaced_by": "c2"} | item, SAVED | item])
     account = Account(path)
-    found = account.asked(entry("c9", run="bulk", key="d-1")).result(30)
+    found = account.asked(entry("c9", run="bulk", key="d-1")).result(PATIENCE)
     assert (found.id, found.state) == ("c2", "saved")
     assert account.find_key(GATEWAY, "bulk", "d-1") == found
     with pytest.raises(IdempotencyError):
-        account.asked(entry("c9", run="bulk", key="d-1", prompt="a hare")).result(30)
+        account.asked(entry("c9", run="bulk", key="d-1", prompt="a hare")).result(PATIENCE)
     account.close()
 
 
@@ -185,7 +186,7 @@ def test_an_old_file_that_was_prepared_is_not_upgraded(
     with pytest.raises(ConfigurationError, match="tables that this package"):
         account.get("c1")
     with pytest.raises(ConfigurationError, match="tables that this package"):
-        account.asked(entry("c9")).result(30)
+        account.asked(entry("c9")).result(PATIENCE)
     assert path.read_bytes() == before
 
 
