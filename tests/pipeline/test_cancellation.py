@@ -318,10 +318,14 @@ def test_a_call_state_says_whether_a_call_is_out() -> None:
 
 
 def test_whether_an_ended_call_may_be_billed() -> None:
-    """Our own errors know; with any other it may be, while a POST is out."""
+    """Our own errors know; with any other it may be, when a byte of a POST may have left."""
     call_state = CallState()
     assert not call_state.may_be_billed(KeyboardInterrupt())
-    call_state.start_post(1, 2)
+    call = call_state.start_post(1, 2)
+    assert not call_state.may_be_billed(KeyboardInterrupt())
+    call.leave()
     assert call_state.may_be_billed(KeyboardInterrupt())
     assert call_state.may_be_billed(RequestTimeoutError("x"))
+    call_state.start_post(1, 2).is_unseen = True
+    assert call_state.may_be_billed(KeyboardInterrupt())
     assert not call_state.may_be_billed(QwenImageError("x"))
