@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -48,8 +49,11 @@ class Program:
         """Run the graph on the running loop."""
         if self._file is None:
             return await self.graph(self._memory).ainvoke(given, config, **options)
-        async with AsyncSqliteSaver.from_conn_string(str(self._file)) as saver:
-            return await self.graph(saver).ainvoke(given, config, **options)
+        # In autocommit: LangGraph may cancel a write, whose transaction would lock the file as long
+        # as a traceback holds its cursor.
+        async with aiosqlite.connect(self._file, isolation_level=None) as connection:
+            graph = self.graph(AsyncSqliteSaver(connection))
+            return await graph.ainvoke(given, config, **options)
 
     def before(self, node: str) -> Any:
         """Return the latest checkpoint from which that node runs next."""

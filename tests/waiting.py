@@ -36,6 +36,15 @@ def press_ctrl_c(process: subprocess.Popen[Any]) -> None:
     wait_until(lambda: process.poll() is not None or not _is_pending(status, signal.SIGINT))
 
 
+def wait_until_asleep(process: subprocess.Popen[Any]) -> None:
+    """Wait until the main thread of a process waits for something, and runs no Python."""
+    status = Path(f"/proc/{process.pid}/stat")
+    if not status.exists():  # no Linux
+        time.sleep(1)
+        return
+    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "S")
+
+
 def _is_pending(status: Path, number: int) -> bool:
     if not status.exists():  # no Linux
         time.sleep(1)
