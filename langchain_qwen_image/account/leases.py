@@ -14,7 +14,7 @@ OVER = "(lease_until <= :now OR lease_until - lease_micros > :now)"
 
 
 class CallTakenError(AccountError):
-    """The call cannot be sent: another one has sent it, or stands in its place; nothing was sent.
+    """Another process has sent the call or replaced it, so it was not sent again.
 
     Attributes:
         call: The call that has the key now, as it stands.

@@ -46,7 +46,7 @@ def send(tx: Transaction, call_id: str, lease_seconds: float, limits: Iterable[L
     """Take key and money just before a POST leaves; return which attempt of the call it is.
 
     Raises:
-        CallTakenError: Another one has sent it, or stands in its place.
+        CallTakenError: Another process has sent it or replaced it.
         BudgetExceededError: It would go over a limit.
     """
     call = get_call(tx, call_id)

@@ -39,7 +39,7 @@ class Money:
         return purchase
 
     def end(self, purchase: Purchase, came_to: PriorState | None) -> None:
-        """Note what became of it; None for nothing."""
+        """Note its outcome; None if nothing was sent."""
         self._open.discard(purchase)
         if came_to is None or (came_to.result is not None and came_to.result.replayed):
             return

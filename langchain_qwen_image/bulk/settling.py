@@ -1,4 +1,4 @@
-"""Takes one request of a bulk run to its end, from wherever its key stands in the account."""
+"""Completes one request of a bulk run, from the state that its key has in the account."""
 
 import asyncio
 import time

@@ -218,7 +218,7 @@ def test_a_failing_step_spares_its_neighbours(account: Account) -> None:
 
 
 def test_a_commit_cannot_be_cancelled(account: Account) -> None:
-    """A step handed over is written, whoever stops waiting for it."""
+    """A step that was handed over is written, even if its caller stops waiting."""
     commit = account.asked(entry())
     assert not commit.cancel()
     commit.result(PATIENCE)

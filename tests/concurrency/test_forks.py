@@ -67,7 +67,7 @@ from langchain_qwen_image.concurrency.runtime import BLOCKING, run_blocking
 held, go_on = threading.Event(), threading.Event()
 
 class Slow(MemoryPaceStore):
-    "Holds up whoever looks at it first, who has the lock of the pace then."
+    "Blocks the first reader, which holds the lock of the pace."
     def peek(self):
         if not held.is_set():
             held.set()

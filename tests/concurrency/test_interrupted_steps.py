@@ -40,7 +40,7 @@ def budget(request: pytest.FixtureRequest, tmp_path: Path) -> Budget:
 def test_a_handler_uses_the_budget_that_the_main_thread_uses(
     budget: Budget, handler: Callable[[Budget], object]
 ) -> None:
-    """A signal handler that prints a budget, or spends, waits for nothing that waits for it."""
+    """A signal handler can print a budget and spend from it, without a deadlock."""
     number = 0
 
     def use() -> None:

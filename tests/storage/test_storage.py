@@ -495,7 +495,7 @@ def test_the_same_image_is_there_once(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("overtaken_at", [1, 2, 3])
-def test_the_same_image_is_there_once_whoever_is_first(
+def test_two_writers_save_the_same_image_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overtaken_at: int
 ) -> None:
     """Another process may save it before sidecar or image gets its name here, or after."""
