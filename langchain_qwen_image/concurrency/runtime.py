@@ -10,8 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from langchain_qwen_image.concurrency.helper_threads import current_work, finished
+from langchain_qwen_image.concurrency.helper_threads import finished
 from langchain_qwen_image.concurrency.threads import in_thread
+from langchain_qwen_image.concurrency.work import current_work
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

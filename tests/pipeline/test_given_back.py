@@ -21,8 +21,8 @@ from waiting import PATIENCE, wait_until
 from langchain_qwen_image import Budget, QwenImageGenerator
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.pace import Pace
-from langchain_qwen_image.concurrency.helper_threads import current_work
 from langchain_qwen_image.concurrency.runtime import BLOCKING, Blocking, run_blocking
+from langchain_qwen_image.concurrency.work import current_work
 from langchain_qwen_image.errors import BudgetExceededError, ResultUnknownError
 from langchain_qwen_image.sandbox import SandboxServer
 
