@@ -18,8 +18,8 @@ QUICK := -m 'not slow and not long and not hosts' -W ignore::DeprecationWarning 
 	-W ignore::PendingDeprecationWarning --ignore=tests/docs --ignore=tests/project \
 	--ignore=tests/gallery/test_gallery_browser.py
 
-.PHONY: help demo test coverage test-all test-long test-browser test-docs test-lowest lint format type \
-	check browser docs dist bench record record-live
+.PHONY: help demo test coverage test-all test-long test-browser test-docs hosts test-lowest lint format \
+	type check browser docs dist bench record record-live
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-browser: $(VENV)/.dev ## run the tests of the gallery in Chromium
 
 test-docs: $(VENV)/.dev ## run what the README, the pages and the examples show
 	@$(PYTEST) $(ALL) tests/docs
+
+hosts: .venv-hosts/.hosts ## run the tests with the real frameworks and clients of others
+	@.venv-hosts/bin/pytest -q -n 2 -m hosts tests/hosts
 
 test-lowest: .venv-lowest/.lowest ## run the quick tests with the lowest versions that are allowed
 	@.venv-lowest/bin/pytest -q -n 2 $(QUICK)
@@ -118,6 +121,12 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.pip
 	@.venv-lowest/bin/python -m pip install --quiet --group lowest
 	@.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --group test \
 		--resolution lowest-direct --editable '.[cli,view]'
+	@touch $@
+
+.venv-hosts/.hosts: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=.venv-hosts .venv-hosts/.pip
+	@echo 'Installing the frameworks and clients of others into .venv-hosts …'
+	@.venv-hosts/bin/python -m pip install --quiet --group test --group hosts --editable '.[cli,view]'
 	@touch $@
 
 .venv-dist/.dist: pyproject.toml

@@ -26,6 +26,8 @@ class Illustrator(BaseChatModel):
 
     def _next(self, messages: list[BaseMessage]) -> AIMessage:
         wish = next(one for one in reversed(messages) if isinstance(one, HumanMessage)).text
+        if isinstance(messages[-1], HumanMessage) and isinstance(messages[-1].content, list):
+            return AIMessage("Here you are.")  # it has seen the image
         if isinstance(messages[-1], HumanMessage):
             things = wish.removeprefix("Draw ").partition(".")[0].split(", ")
             return AIMessage(
