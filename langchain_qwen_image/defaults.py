@@ -13,6 +13,8 @@ TIMEOUT = 240.0
 """Seconds for the whole answer: 20 to 30 are usual, the front end gives up at 240 to 300."""
 MAX_RETRIES = 2
 """Extra attempts, made only where the request provably bought nothing."""
+GENERATE_TOOL = "generate_image"
+VIEW_TOOL = "view_image"
 CONCURRENCY = 32
 """Requests of a bulk run at once: at 20 to 30 s each, they make a little more than one a second."""
 MAX_IMAGE_BYTES = 32 * 1024 * 1024

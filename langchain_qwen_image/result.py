@@ -90,7 +90,7 @@ class ImageGenerationResult(BaseModel):
         except ValidationError as error:
             problem = explain(error)
         raise InvalidRequestError(
-            f"Expected the artifact of a generate_image message, got something else: {problem}"
+            f"Expected the artifact of an image tool's message, got something else: {problem}"
         )
 
     @property

@@ -8,6 +8,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import Field, model_validator
 
+from langchain_qwen_image.defaults import GENERATE_TOOL
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.integration.batch import ThreadedBatches
 from langchain_qwen_image.integration.tool_errors import message_or_raise
@@ -94,7 +95,7 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
 
     model_config = QwenImageSettings.model_config  # LangChain's own would take unknown settings
 
-    name: str = "generate_image"
+    name: str = GENERATE_TOOL
     description: str = ""
     args_schema: ArgsSchema | None = QwenImageInput
     response_format: Any = "content_and_artifact"
@@ -193,10 +194,11 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
 
         if not self.idempotency or not tool_call_id:
             return {}
-        key = tool_call_key(var_child_runnable_config.get(), tool_call_id, arguments)
+        config = var_child_runnable_config.get()
+        key = tool_call_key(config, tool_call_id, arguments, tool=self.name)
         is_kept = key is not None and self.pipeline.account is not None
         return {
-            "known_as": key or (tool_call_id, arguments),
+            "known_as": key or (self.name, tool_call_id, arguments),
             "key": CallKey(
                 key if is_kept else None,
                 retry_unknown=self.retry_unknown,

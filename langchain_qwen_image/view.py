@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -10,9 +11,10 @@ from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackMan
 from langchain_core.messages import ContentBlock, ToolMessage
 from langchain_core.messages.content import create_image_block, create_text_block
 from langchain_core.tools import ArgsSchema, BaseTool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from langchain_qwen_image.concurrency.threads import in_thread
+from langchain_qwen_image.defaults import GENERATE_TOOL, VIEW_TOOL
 from langchain_qwen_image.errors import (
     ConfigurationError,
     DownloadError,
@@ -34,12 +36,27 @@ _SHOWN = 80
 _Outcome = list[ContentBlock] | ToolMessage
 
 
+def _describe_image(generated_by: str) -> str:
+    return (
+        "Short id of the image, such as k3v9q2xd, or its path, as in the sentence 'Saved as … "
+        f"(id …)' that {generated_by} answered with."
+    )
+
+
 class ViewImageInput(BaseModel):
     """Argument of `view_image`."""
 
-    image: str = Field(
-        description="Short id of the image, such as k3v9q2xd, or its path, as in the sentence "
-        "'Saved as … (id …)' that generate_image answered with."
+    image: str = Field(description=_describe_image(GENERATE_TOOL))
+
+
+@cache
+def _input_for(generated_by: str) -> type[BaseModel]:
+    """Return the schema that names the tool whose sentences have the ids."""
+    if generated_by == GENERATE_TOOL:
+        return ViewImageInput
+    image = (str, Field(description=_describe_image(generated_by)))
+    return create_model(
+        ViewImageInput.__name__, __doc__=ViewImageInput.__doc__, __module__=__name__, image=image
     )
 
 
@@ -55,12 +72,8 @@ class ViewImageTool(BaseTool):
         arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
     )
 
-    name: str = "view_image"
-    description: str = (
-        "Shows you an image that generate_image made, scaled down, so that you can judge it. "
-        "Free of charge. Use it when the user wants the image checked, described or improved; "
-        "it opens no other files and no links."
-    )
+    name: str = VIEW_TOOL
+    description: str = ""
     args_schema: ArgsSchema | None = ViewImageInput
     handle_tool_error: Any = Field(
         default=None,
@@ -70,6 +83,19 @@ class ViewImageTool(BaseTool):
     max_side: int = Field(
         default=MAX_SIDE, gt=0, description="Longest side that a model is shown, in pixels."
     )
+    generated_by: str = Field(
+        default=GENERATE_TOOL,
+        description="Name of the tool that made the images; what the model reads names it.",
+    )
+
+    @model_validator(mode="after")
+    def _name_the_other_tool(self) -> "ViewImageTool":
+        values = self.__dict__
+        if "description" not in self.model_fields_set:
+            values["description"] = _describe(self.generated_by)
+        if "args_schema" not in self.model_fields_set:
+            values["args_schema"] = _input_for(self.generated_by)
+        return self
 
     def _to_args_and_kwargs(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
@@ -86,7 +112,7 @@ class ViewImageTool(BaseTool):
         run_manager: CallbackManagerForToolRun | None = None,
     ) -> _Outcome:
         try:
-            return _show(open_store(self.save_to), image, self.max_side)
+            return self._show(open_store(self.save_to), image)
         except QwenImageError as error:
             return message_or_raise(error, self, tool_call_id)
 
@@ -99,33 +125,41 @@ class ViewImageTool(BaseTool):
     ) -> _Outcome:
         return await in_thread(self._run, image, tool_call_id=tool_call_id)
 
+    def _show(self, store: ImageStore, image: object) -> list[ContentBlock]:
+        name = _AS_QUOTED.sub("", image) if isinstance(image, str) else ""
+        try:
+            image_id, content = _look_up(store, name, self.generated_by)
+        except QwenImageError:
+            raise
+        except Exception as error:  # a store of the caller's raises what it likes
+            problem = type(error).__name__
+            raise DownloadError(f"The store of the images cannot be read ({problem}).") from None
+        small, mime_type = _small_copy(content, self.max_side, self.name)
+        said = (
+            f"This is image {image_id}, its longest side scaled to {self.max_side} pixels at most."
+        )
+        return [
+            create_text_block(said, id=f"{image_id}-text"),
+            create_image_block(
+                base64=b64encode(small).decode("ascii"), mime_type=mime_type, id=f"{image_id}-image"
+            ),
+        ]
 
-def _show(store: ImageStore, image: object, max_side: int) -> list[ContentBlock]:
-    name = _AS_QUOTED.sub("", image) if isinstance(image, str) else ""
-    try:
-        image_id, content = _look_up(store, name)
-    except QwenImageError:
-        raise
-    except Exception as error:  # a store of the caller's raises what it likes
-        problem = type(error).__name__
-        raise DownloadError(f"The store of the images cannot be read ({problem}).") from None
-    small, mime_type = _small_copy(content, max_side)
-    said = f"This is image {image_id}, its longest side scaled to {max_side} pixels at most."
-    return [
-        create_text_block(said, id=f"{image_id}-text"),
-        create_image_block(
-            base64=b64encode(small).decode("ascii"), mime_type=mime_type, id=f"{image_id}-image"
-        ),
-    ]
+
+def _describe(generated_by: str) -> str:
+    return (
+        f"Shows you an image that {generated_by} made, scaled down, so that you can judge it. "
+        "Free of charge. Use it when the user wants the image checked, described or improved; "
+        "it opens no other files and no links."
+    )
 
 
-def _small_copy(content: bytes, max_side: int) -> tuple[bytes, str]:
+def _small_copy(content: bytes, max_side: int, tool: str) -> tuple[bytes, str]:
     try:
         return thumbnail(content, max_side=max_side)
     except ImportError:
         problem: QwenImageError = ConfigurationError(
-            "view_image needs Pillow, which is not installed: "
-            "pip install 'langchain-qwen-image[view]'"
+            f"{tool} needs Pillow, which is not installed: pip install 'langchain-qwen-image[view]'"
         )
     except ValueError as error:
         problem = _not_to_be_shown(error)
@@ -136,7 +170,7 @@ def _not_to_be_shown(error: ValueError) -> InvalidRequestError:
     return InvalidRequestError(f"The image cannot be shown: {error}.")
 
 
-def _look_up(store: ImageStore, name: str) -> tuple[str, bytes]:
+def _look_up(store: ImageStore, name: str, generated_by: str) -> tuple[str, bytes]:
     """Return id and bytes of a saved image.
 
     Raises:
@@ -154,7 +188,7 @@ def _look_up(store: ImageStore, name: str) -> tuple[str, bytes]:
             return str(sidecar.image_id), content
     raise InvalidRequestError(
         f"There is no saved image {name[:_SHOWN]!r}. Give the short id or the path from a "
-        "sentence 'Saved as … (id …)' of generate_image; other files and links are not opened."
+        f"sentence 'Saved as … (id …)' of {generated_by}; other files and links are not opened."
     )
 
 

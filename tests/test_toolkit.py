@@ -18,13 +18,17 @@ from typing import Any
 
 import pytest
 from conftest import Call
-from langchain_core.messages import ToolMessage
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.stores import InMemoryByteStore
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langgraph.checkpoint.memory import InMemorySaver
 from PIL import Image
 from pydantic import ValidationError
+from scripted_model import ScriptedModel
 from waiting import PATIENCE, await_until
 
-from langchain_qwen_image import QwenImageToolkit
+from langchain_qwen_image import QwenImageTool, QwenImageToolkit
 from langchain_qwen_image.errors import ConfigurationError, InvalidRequestError
 from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.view import ViewImageTool
@@ -69,6 +73,11 @@ def shown(message: ToolMessage) -> Image.Image:
     return image
 
 
+def posts(server: SandboxServer) -> int:
+    """Return how many POSTs the gateway got."""
+    return sum(request.method == "POST" for request in server.requests)
+
+
 def put(folder: Path, name: str, image: Image.Image) -> str:
     """Put an image into a folder as the package would, with its sidecar; return its id."""
     file = folder / f"2026-11-23-{name}-k3v9q2xd.png"
@@ -97,6 +106,111 @@ def test_home_is_found_without_save_to() -> None:
     for copied in (copy.deepcopy(toolkit), pickle.loads(pickle.dumps(toolkit))):
         assert copied.save_to == toolkit.save_to
     Path(toolkit.save_to).rmdir()
+
+
+NAMES = {"generate_image": "draw_logo", "view_image": "view_logo"}
+
+
+def test_renamed_tools_name_each_other(tmp_path: Path, call: Call) -> None:
+    """Descriptions, the argument's too, and errors name the other tool as it is called here."""
+    toolkit = QwenImageToolkit(sandbox=True, save_to=tmp_path, names=NAMES)
+    generate, view = toolkit.get_tools()
+    assert [generate.name, view.name] == ["draw_logo", "view_logo"]
+    texts = [str(convert_to_openai_tool(tool)) for tool in (generate, view)]
+    message = call(view, "invoke", {"name": "x", "args": {}, "id": "1", "type": "tool_call"})
+    assert [text.count("draw_logo") for text in (*texts, message.text)] == [1, 2, 1]
+    assert all(name not in text for text in (*texts, message.text) for name in NAMES)
+    assert message.name == "view_logo"
+
+
+@pytest.mark.parametrize("toolkit_of", [copy.copy, copy.deepcopy, lambda it: it.model_copy()])
+def test_copies_have_the_same_names(toolkit_of: Any, tmp_path: Path) -> None:
+    """A copy of a toolkit has tools of the same names."""
+    toolkit = toolkit_of(QwenImageToolkit(sandbox=True, save_to=tmp_path, names=NAMES))
+    assert [tool.name for tool in toolkit.get_tools()] == list(NAMES.values())
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        pytest.param({"draw": "x"}, "'draw'.*generate_image and view_image", id="unknown"),
+        pytest.param({"generate_image": "view_image"}, "Both.*'view_image'", id="the other's"),
+        pytest.param({"generate_image": "x", "view_image": "x"}, "Both tools.*'x'", id="equal"),
+        pytest.param({"view_image": ""}, "'' cannot be the name", id="empty"),
+        pytest.param({"view_image": "see it"}, "letters", id="space"),
+        pytest.param({"view_image": "sieh_ähnlich"}, "ASCII", id="not ASCII"),
+        pytest.param({"view_image": "x" * 65}, "64", id="too long"),
+        pytest.param({"view_image": "3d"}, "beginning with a letter", id="digit first"),
+    ],
+)
+def test_names_that_cannot_work_are_refused(names: dict[str, str], says: str) -> None:
+    """An unknown tool, two equal names, and what an API would refuse are errors that say so."""
+    with pytest.raises(ConfigurationError, match=says):
+        QwenImageToolkit(sandbox=True, save_to=".", names=names)
+
+
+def test_two_toolkits_in_one_agent(server: SandboxServer, tmp_path: Path, call: Call) -> None:
+    """Each tool has its settings, each view_image its images; one call id pays for both images."""
+    gateway: Any = {"base_url": server.base_url, "api_key": KEY}
+    photos = QwenImageToolkit(**gateway, save_to=tmp_path / "photos", size="1024*1024")
+    logos = QwenImageToolkit(**gateway, save_to=tmp_path / "logos", size="512*512", names=NAMES)
+    same: Any = {"args": {"prompt": "a fox"}, "id": "0", "type": "tool_call"}
+    turns = [
+        AIMessage(
+            "", tool_calls=[{"name": name, **same} for name in ("generate_image", "draw_logo")]
+        ),
+        lambda messages: AIMessage(
+            "",
+            tool_calls=[
+                {
+                    "name": name,
+                    "args": {"image": one.artifact["images"][0]["id"]},
+                    "id": f"{name}{n}",
+                }
+                for n, one in enumerate(messages[-2:])
+                for name in ("view_image", "view_logo")
+            ],
+        ),
+    ]
+    agent = create_agent(
+        ScriptedModel(turns=turns),
+        tools=[*photos.get_tools(), *logos.get_tools()],
+        checkpointer=InMemorySaver(),
+    )
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    messages = call(agent, "invoke", {"messages": [("user", "Two.")]}, thread)["messages"]
+    made, looks = messages[2:4], messages[5:9]
+    assert [one.artifact["images"][0]["width"] for one in made] == [1024, 512]
+    assert posts(server) == 2
+    assert [(one.name, one.status) for one in looks] == [
+        ("view_image", "success"),
+        ("view_logo", "error"),
+        ("view_image", "error"),
+        ("view_logo", "success"),
+    ]
+    assert "of draw_logo" in looks[1].text
+    assert "of generate_image" in looks[2].text
+
+
+@pytest.mark.parametrize("with_checkpoints", [True, False])
+def test_two_tools_of_one_account_called_by_one_id(
+    with_checkpoints: bool, server: SandboxServer, tmp_path: Path, call: Call
+) -> None:
+    """Tools that differ in their name alone buy two images, also with equal id and arguments."""
+    tools = [
+        QwenImageTool(name=name, base_url=server.base_url, api_key=KEY, save_to=tmp_path)
+        for name in ("draw", "paint")
+    ]
+    same: Any = {"args": {"prompt": "a fox"}, "id": "0", "type": "tool_call"}
+    model = ScriptedModel(
+        turns=[AIMessage("", tool_calls=[{"name": tool.name, **same} for tool in tools])]
+    )
+    saver = InMemorySaver() if with_checkpoints else None
+    agent = create_agent(model, tools=tools, checkpointer=saver)
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    made = call(agent, "invoke", {"messages": [("user", "Two.")]}, thread)["messages"][2:4]
+    assert len({one.artifact["images"][0]["id"] for one in made}) == 2
+    assert posts(server) == 2
 
 
 @pytest.mark.parametrize("given", [{"nmae": 1}, {"max_side": 0}, {"size": "9*9"}])

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langchain_qwen_image.defaults import GENERATE_TOOL
 from langchain_qwen_image.gateway_schemas import TextToImageRequest
 from langchain_qwen_image.schemas import QwenImageInput
 
@@ -14,7 +15,11 @@ _SENT = "__pregel_push"
 
 
 def tool_call_key(
-    config: Mapping[str, Any] | None, tool_call_id: str | None, arguments: QwenImageInput
+    config: Mapping[str, Any] | None,
+    tool_call_id: str | None,
+    arguments: QwenImageInput,
+    *,
+    tool: str = GENERATE_TOOL,
 ) -> str | None:
     """Return the idempotency key of a tool call; None where it could not be known again.
 
@@ -26,6 +31,8 @@ def tool_call_key(
         config: The run's configuration, as LangGraph filled it.
         tool_call_id: The model's name of the call.
         arguments: What is sent.
+        tool: Name of the tool. Some models count the calls of each tool from the start, so that
+            two tools are called by one id.
     """
     step = _step_of(config or {}) if tool_call_id else None
     if step is None:
@@ -36,6 +43,8 @@ def tool_call_key(
         "tool_call_id": tool_call_id,
         "sent": TextToImageRequest.from_input(arguments).model_dump(mode="json"),
     }
+    if tool != GENERATE_TOOL:  # keys from before tools had other names stay good
+        record["tool"] = tool
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return f"tool-{hashlib.sha256(text.encode()).hexdigest()}"
 

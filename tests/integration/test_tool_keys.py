@@ -59,6 +59,12 @@ def test_each_part_makes_another_key(
     )
 
 
+def test_each_tool_has_its_own_keys() -> None:
+    """Models that count the calls of each tool from the start call two tools by one id."""
+    keys = {tool_call_key(config_of(), "call_1", FOX, tool=name) for name in ("draw", "paint")}
+    assert len(keys | {tool_call_key(config_of(), "call_1", FOX)}) == 3
+
+
 def test_what_is_left_out_is_as_sent() -> None:
     """A default that a model spells out makes no other image."""
     spelled = QwenImageInput(prompt="a fox", negative_prompt="", size="1328*1328", watermark=True)
