@@ -8,7 +8,6 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-import httpx
 from pydantic import SecretStr
 
 from langchain_qwen_image.account.account_setting import checked_account
@@ -29,6 +28,7 @@ from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
 from langchain_qwen_image.storage.reader import make_fetcher
 from langchain_qwen_image.transport.gateway import GatewayConnection
+from langchain_qwen_image.transport.http_libraries import AsyncHttpClient, HttpClient
 from langchain_qwen_image.wire.arguments import check_prompt
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class QwenImageClient:
         price_usd: float = PRICE_USD,
         account: "str | PathLike[str] | Account | None" = None,
         pace: "Pace | Literal[False] | None" = None,
-        http_client: httpx.Client | None = None,
-        http_async_client: httpx.AsyncClient | None = None,
+        http_client: HttpClient | None = None,
+        http_async_client: AsyncHttpClient | None = None,
         sleep: Callable[[float], None] = time.sleep,
         asleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -78,8 +78,8 @@ class QwenImageClient:
                 or an `Account`. By default what `QWEN_IMAGE_DATABASE` names, else none.
             pace: How fast requests leave, found out together. By default the account's pace, or
                 this process's for gateway and key; False for none.
-            http_client: Your own client for the POST; never closed here. Its certificates and its
-                proxy, and nothing else of it, serve to download images too.
+            http_client: Your own client for the POST, of httpx or httpx2; never closed here. Its
+                certificates and its proxy, and nothing else of it, serve to download images too.
             http_async_client: The same for asyncio, bound to your event loop.
             sleep: Waits between attempts, in seconds; tests put their own here.
             asleep: The same for asyncio.

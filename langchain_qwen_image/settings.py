@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import httpx
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import (
     ConfigDict,
@@ -40,6 +39,7 @@ from langchain_qwen_image.integration.tracing import report_cost
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import PARAMETERS, Size
 from langchain_qwen_image.storage.opening import SaveTo
+from langchain_qwen_image.transport.http_libraries import AsyncHttpClient, HttpClient
 
 if TYPE_CHECKING:
     from langchain_qwen_image.pipeline.pipeline import Pipeline
@@ -142,14 +142,14 @@ class QwenImageSettings(CopiedSettings):
         description="Price of one image in US dollars, for budgets, costs and the account. The "
         "default is the price in the API document.",
     )
-    http_client: httpx.Client | None = Field(
+    http_client: HttpClient | None = Field(
         default=None,
         exclude=True,
         repr=False,
-        description="Your own HTTP client for the POST; it is never closed. Image downloads use "
-        "its certificates and its proxy, and nothing else of it.",
+        description="Your own `httpx` or `httpx2` client for the POST; it is never closed. Image "
+        "downloads use its certificates and its proxy, and nothing else of it.",
     )
-    http_async_client: httpx.AsyncClient | None = Field(
+    http_async_client: AsyncHttpClient | None = Field(
         default=None, exclude=True, repr=False, description="`http_client` for asyncio."
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from accounts import account, accounts, clock, location, new_location
 from built_site import site
+from http_libraries import library
 from hypothesis import HealthCheck, settings
 from keyed_tools import held, keyed_tool, make_tool, program_of, stores
 from odd_folders import as_nobody, mounted, open_folder
@@ -30,6 +31,7 @@ __all__ = [
     "database_url",
     "held",
     "keyed_tool",
+    "library",
     "location",
     "make_tool",
     "mounted",

@@ -317,7 +317,7 @@ def test_the_deadline_holds_for_headers(open_client: Open, call: Call) -> None:
 
 @pytest.mark.parametrize("twin", ["sync", "async"])
 def test_the_deadline_holds_for_a_body_through_the_callers_client(
-    twin: str, monkeypatch: pytest.MonkeyPatch
+    twin: str, library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the caller's own client a dripping body ends soon after the deadline as well."""
     monkeypatch.setattr("langchain_qwen_image.pipeline.sender.CONNECT_SECONDS", 1.0)
@@ -326,11 +326,11 @@ def test_the_deadline_holds_for_a_body_through_the_callers_client(
         settings: Any = {"api_key": KEY, "base_url": gateway.base_url, "timeout": 0.3}
 
         def run() -> None:
-            with httpx.Client() as own:
+            with library.Client() as own:
                 QwenImageClient(http_client=own, **settings).generate("a fox")
 
         async def arun() -> None:
-            async with httpx.AsyncClient() as own:
+            async with library.AsyncClient() as own:
                 await QwenImageClient(http_async_client=own, **settings).agenerate("a fox")
 
         with pytest.raises(tree.RequestTimeoutError):

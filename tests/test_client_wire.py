@@ -3,17 +3,28 @@
 import asyncio
 import socket
 import ssl
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
+import warm
 from conftest import Call
-from loopback import LINK, LoopbackServer, answer, self_signed
+from loopback import LINK, LoopbackServer, answer, free_port, self_signed
+from waiting import wait_until
 
-from langchain_qwen_image import QwenImageClient, QwenImageGenerator, __version__
+from langchain_qwen_image import (
+    QwenImageClient,
+    QwenImageGenerator,
+    QwenImageTool,
+    __version__,
+)
 from langchain_qwen_image import errors as tree
 from langchain_qwen_image.pipeline import cancellation
+from langchain_qwen_image.sandbox import SandboxServer
 
 KEY = "test-key-0123456789abcdef"
 PATH = b"/qwen-image/v1/generateMultimodeTextToImageRequest"
@@ -300,12 +311,12 @@ def test_plain_http_needs_no_certificates(
 
 
 @pytest.mark.parametrize("twin", ["sync", "async", "async with only a blocking one"])
-def test_the_callers_client_is_used_and_stays_open(twin: str) -> None:
+def test_the_callers_client_is_used_and_stays_open(twin: str, library: Any) -> None:
     """The POST goes through the caller's client, with what it adds, and that is not closed."""
     with LoopbackServer() as gateway:
 
         def run() -> bool:
-            with httpx.Client(headers={"X-Team": "art"}) as own:
+            with library.Client(headers={"X-Team": "art"}) as own:
                 with at(gateway.base_url, http_client=own) as client:
                     if twin == "sync":
                         client.generate("a fox")
@@ -314,7 +325,7 @@ def test_the_callers_client_is_used_and_stays_open(twin: str) -> None:
                 return own.is_closed
 
         async def arun() -> bool:
-            async with httpx.AsyncClient(headers={"X-Team": "art"}) as own:
+            async with library.AsyncClient(headers={"X-Team": "art"}) as own:
                 async with at(gateway.base_url, http_async_client=own) as client:
                     await client.agenerate("a fox")
                 return own.is_closed
@@ -327,18 +338,18 @@ def test_the_callers_client_is_used_and_stays_open(twin: str) -> None:
     assert request.partition(b"\r\n\r\n")[2] == BODY
 
 
-async def test_a_cancelled_call_does_not_leave_the_callers_client() -> None:
+async def test_a_cancelled_call_does_not_leave_the_callers_client(library: Any) -> None:
     """A call that is cancelled before it left is not sent through the caller's client either."""
     connecting, go_on = asyncio.Event(), asyncio.Event()
 
-    class Slow(httpx.AsyncHTTPTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    class Slow(library.AsyncHTTPTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any:
             connecting.set()
             await go_on.wait()
             return await super().handle_async_request(request)
 
     with LoopbackServer() as gateway:
-        async with httpx.AsyncClient(transport=Slow()) as own:
+        async with library.AsyncClient(transport=Slow()) as own:
             client = at(gateway.base_url, http_async_client=own)
             task = asyncio.create_task(client.agenerate("a fox"))
             await connecting.wait()
@@ -352,19 +363,168 @@ async def test_a_cancelled_call_does_not_leave_the_callers_client() -> None:
         assert len(gateway.posts) == 1
 
 
-def test_the_callers_transport_is_used(call: Call) -> None:
+@pytest.fixture(params=["sync", "async"])
+def through(request: pytest.FixtureRequest, library: Any) -> Callable[..., Any]:
+    """Make a call through a client of the caller's, made with `client`; that is closed then."""
+
+    def run(base_url: str, *, client: dict[str, Any] | None = None, **settings: Any) -> Any:
+        with library.Client(**client or {}) as own:
+            return at(base_url, http_client=own, **settings).generate("a fox")
+
+    async def arun(base_url: str, *, client: dict[str, Any] | None = None, **settings: Any) -> Any:
+        async with library.AsyncClient(**client or {}) as own:
+            return await at(base_url, http_async_client=own, **settings).agenerate("a fox")
+
+    if request.param == "sync":
+        return run
+    return lambda *args, **settings: asyncio.run(arun(*args, **settings))
+
+
+def test_what_never_left_through_the_callers_client(through: Callable[..., Any]) -> None:
+    """Refused, by the gateway's port or by the proxy: nothing was sent, so it is tried again."""
+    with LoopbackServer(answer(502, b"No.")) as proxy:
+        nobody = f"http://127.0.0.1:{free_port()}"
+        for url, by in ((nobody, {}), ("https://gateway.test", {"proxy": proxy.base_url})):
+            with pytest.raises(tree.ConnectionFailedError, match="nothing was sent") as caught:
+                through(url, client=by)
+            assert caught.value.is_retryable
+            assert not caught.value.may_have_been_billed
+        assert [request[:8] for request in proxy.requests] == [b"CONNECT "] * 3
+
+
+def test_a_timeout_before_the_request_leaves(
+    through: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake that takes too long is neither a lost answer nor a lasting failure of TLS."""
+    monkeypatch.setattr("langchain_qwen_image.transport.routes.CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections, and says nothing
+        with pytest.raises(tree.ConnectionFailedError, match="ConnectTimeout") as caught:
+            through(f"https://127.0.0.1:{mute.getsockname()[1]}", max_retries=0)
+    assert caught.value.is_retryable
+    assert not caught.value.may_have_been_billed
+
+
+LOST = {
+    "closed": b"",
+    "cut": answer()[:-20],
+    "no answer in time": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_what_may_have_left_is_sent_once_through_the_callers_client(
+    through: Callable[..., Any], how: str
+) -> None:
+    """Once the request has left, whatever is lost: one POST, perhaps billed, never repeated."""
+    stays_open = how == "no answer in time"
+    with LoopbackServer(LOST[how], hangs_up=not stays_open) as gateway:
+        with pytest.raises(tree.RequestTimeoutError) as caught:
+            through(gateway.base_url, timeout=0.5 if stays_open else 60)
+        wait_until(lambda: gateway.posts)
+        assert len(gateway.posts) == 1
+    assert caught.value.may_have_been_billed
+    assert not caught.value.is_retryable
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("face", [QwenImageGenerator, QwenImageTool])
+@pytest.mark.parametrize("twin", ["sync", "async"])
+def test_a_paid_image_is_saved_through_the_callers_client(
+    server: SandboxServer, twin: str, library: Any, face: Any, tmp_path: Path
+) -> None:
+    """Both faces take such clients, pay once, and save the image."""
+    settings: Any = {"api_key": KEY, "base_url": server.base_url, "save_to": tmp_path / "images"}
+
+    def run() -> None:
+        with library.Client() as own:
+            face(http_client=own, **settings).invoke("a fox")
+
+    async def arun() -> None:
+        async with library.AsyncClient() as own:
+            await face(http_async_client=own, **settings).ainvoke("a fox")
+
+    run() if twin == "sync" else asyncio.run(arun())
+    assert server.gateway.post_count == len(list((tmp_path / "images").glob("*.png"))) == 1
+
+
+def test_answers_headers_are_not_logged(
+    server: SandboxServer, through: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the library notes at DEBUG of an answer's headers is kept out of the logs."""
+    caplog.set_level("DEBUG")
+    through(server.base_url)
+    assert "send_request_headers" in caplog.text
+    assert "receive_response" not in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_a_transport_of_the_other_library_is_refused(
+    through: Callable[..., Any], library: Any
+) -> None:
+    """A client with a transport of the other library would fail after the POST: not sent."""
+    other: Any = httpx2 if library is httpx else httpx
+    seen: list[Any] = []
+    transport = other.MockTransport(lambda request: seen.append(request) or other.Response(200))
+    with pytest.raises(tree.ConfigurationError, match="Make both with one library"):
+        through("https://gateway.example", client={"transport": transport})
+    assert seen == []
+
+
+NO_CLIENTS = {
+    "another kind": lambda library: library.AsyncClient(transport=library.MockTransport(str)),
+    "a class": lambda library: library.Client,
+    "an address": lambda library: "http://proxy.example:3128",
+    "the module": lambda library: library,
+}
+
+
+@pytest.mark.parametrize("what", NO_CLIENTS)
+@pytest.mark.parametrize("face", [QwenImageClient, QwenImageGenerator, QwenImageTool])
+def test_what_is_no_client_is_refused(face: Any, what: str, library: Any) -> None:
+    """What cannot send is refused at once, and the message names what can."""
+    with pytest.raises(
+        tree.ConfigurationError, match=r"http_client takes an httpx\.Client or an httpx2\.Client"
+    ):
+        face(api_key=KEY, http_client=NO_CLIENTS[what](library))
+
+
+def test_httpx2_is_not_required() -> None:
+    """Where httpx2 cannot be imported, everything works with httpx, and errors are understood."""
+    program = f"""
+import sys
+sys.modules["httpx2"] = sys.modules["httpcore2"] = None
+import httpx
+from langchain_qwen_image import QwenImageClient, QwenImageTool, errors
+address = "http://127.0.0.1:{free_port()}"
+client = QwenImageClient(
+    api_key="k", base_url=address, max_retries=0, http_client=httpx.Client(), pace=False
+)
+try:
+    client.generate("a fox")
+except errors.ConnectionFailedError as error:
+    print(error.is_retryable)
+try:
+    QwenImageTool(http_client=7)
+except errors.ConfigurationError:
+    print(QwenImageTool(sandbox=True, http_client=httpx.Client()).invoke("a fox")[:4])
+"""
+    run = warm.run([sys.executable, "-W", "error", "-c", program])
+    assert (run.stderr, run.stdout) == ("", "True\nDone\n")
+
+
+def test_the_callers_transport_is_used(call: Call, library: Any) -> None:
     """A test transport of the caller's sees the POST, in both worlds."""
-    seen: list[httpx.Request] = []
+    seen: list[Any] = []
 
-    def say(request: httpx.Request) -> httpx.Response:
+    def say(request: Any) -> Any:
         seen.append(request)
-        return httpx.Response(429, headers={"Retry-After": "0"})
+        return library.Response(429, headers={"Retry-After": "0"})
 
-    transport = httpx.MockTransport(say)
+    transport = library.MockTransport(say)
     client = at(
         "https://gateway.example",
-        http_client=httpx.Client(transport=transport),
-        http_async_client=httpx.AsyncClient(transport=transport),
+        http_client=library.Client(transport=transport),
+        http_async_client=library.AsyncClient(transport=transport),
     )
     with pytest.raises(tree.RateLimitError):
         call(client, "generate", "a fox")
@@ -379,9 +539,9 @@ def test_a_blocking_call_needs_a_blocking_client() -> None:
 
 
 @pytest.mark.parametrize("twin", ["sync", "async"])
-def test_a_closed_client_of_the_callers(twin: str) -> None:
+def test_a_closed_client_of_the_callers(twin: str, library: Any) -> None:
     """A client that its owner has closed is a setting that cannot work; nothing is sent."""
-    own, other = httpx.Client(), httpx.AsyncClient()
+    own, other = library.Client(), library.AsyncClient()
     own.close()
     asyncio.run(other.aclose())
     client = at("https://gateway.example", http_client=own, http_async_client=other)
@@ -389,19 +549,19 @@ def test_a_closed_client_of_the_callers(twin: str) -> None:
         client.generate("a fox") if twin == "sync" else asyncio.run(client.agenerate("a fox"))
 
 
-def test_a_redirect_is_not_followed_by_the_callers_client(call: Call) -> None:
+def test_a_redirect_is_not_followed_by_the_callers_client(call: Call, library: Any) -> None:
     """A client of the caller's that follows redirects does not follow this one."""
     seen: list[str] = []
 
-    def say(request: httpx.Request) -> httpx.Response:
+    def say(request: Any) -> Any:
         seen.append(request.url.host)
-        return httpx.Response(307, headers={"Location": "https://elsewhere.example/"})
+        return library.Response(307, headers={"Location": "https://elsewhere.example/"})
 
-    settings: Any = {"transport": httpx.MockTransport(say), "follow_redirects": True}
+    settings: Any = {"transport": library.MockTransport(say), "follow_redirects": True}
     client = at(
         "https://gateway.example",
-        http_client=httpx.Client(**settings),
-        http_async_client=httpx.AsyncClient(**settings),
+        http_client=library.Client(**settings),
+        http_async_client=library.AsyncClient(**settings),
     )
     with pytest.raises(tree.NotFoundError):
         call(client, "generate", "a fox")

@@ -22,6 +22,7 @@ import httpx
 
 from langchain_qwen_image._version import __version__
 from langchain_qwen_image.download.body import Body, check_size, content_length, until
+from langchain_qwen_image.download.callers_client import AnyClient
 from langchain_qwen_image.download.connections import Connections, ConnectionsOfProcess, bound_to
 from langchain_qwen_image.download.data_uri import decode_inline
 from langchain_qwen_image.download.failures import (
@@ -92,7 +93,7 @@ class Fetcher:
         allow_loopback: bool = False,
         loopback_port: int | None = None,
         gateway: str = "",
-        clients: Sequence[httpx.Client | httpx.AsyncClient] = (),
+        clients: Sequence[AnyClient] = (),
         transport: httpx.BaseTransport | None = None,
         timeout: float = 120.0,
         attempts: int = 4,

@@ -112,8 +112,9 @@ def hide_answers_in_logs() -> None:
 
     `Location` may be a signed link, and a server may send the key back in any header.
     """
-    for version in ("http11", "http2"):
-        logging.getLogger(f"httpcore.{version}").addFilter(_is_no_answer_of_ours)
+    for core in ("httpcore", "httpcore2"):
+        for version in ("http11", "http2"):
+            logging.getLogger(f"{core}.{version}").addFilter(_is_no_answer_of_ours)
 
 
 def _is_no_answer_of_ours(record: logging.LogRecord) -> bool:

@@ -2,8 +2,6 @@
 
 import ssl
 
-import httpx
-
 from langchain_qwen_image.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -13,20 +11,17 @@ from langchain_qwen_image.errors import (
 )
 from langchain_qwen_image.transport.answer import UnreadableAnswerError
 from langchain_qwen_image.transport.call import Call, CallAbandonedError, LeaseOverError
+from langchain_qwen_image.transport.http_libraries import classes
 
-TRANSPORT_ERRORS = (
-    httpx.HTTPError,
-    httpx.StreamError,
-    httpx.InvalidURL,
-    OSError,
-    CallAbandonedError,
-    LeaseOverError,
-)
-"""What sending may raise. Nothing wider: a test's network block must stay visible."""
-
-_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_CANNOT_LEAVE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+_RAISED = ("HTTPError", "StreamError", "InvalidURL")
+_NEVER_LEFT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
+_CANNOT_LEAVE = ("InvalidURL", "UnsupportedProtocol", "LocalProtocolError")
 _PERHAPS_BILLED = "The image may have been billed, so the request is not retried automatically."
+
+
+def transport_errors() -> tuple[type[Exception], ...]:
+    """Return what sending may raise. Nothing wider: a test's network block must stay visible."""
+    return (*classes(*_RAISED), OSError, CallAbandonedError, LeaseOverError)
 
 
 def unanswered(
@@ -52,19 +47,19 @@ def unanswered(
             "The time that the request may take had passed before it left, as it does when a "
             "machine sleeps; nothing was sent."
         )
-    if isinstance(failure, _NEVER_LEFT) and not call.left:
+    if isinstance(failure, classes(*_NEVER_LEFT)) and not call.left:
         return _never_left(failure, what)
-    if isinstance(failure, _CANNOT_LEAVE):
+    if isinstance(failure, classes(*_CANNOT_LEAVE)):
         return ConfigurationError(
             f"The request could not be built ({what}); nothing was sent. "
             "Check base_url (PIXAZO_BASE_URL) and the proxy settings."
         )
-    if isinstance(failure, (UnreadableAnswerError, httpx.DecodingError)):
+    if isinstance(failure, (UnreadableAnswerError, *classes("DecodingError"))):
         return MalformedResponseError(
             f"The gateway's response could not be decoded ({failure}). {_PERHAPS_BILLED}",
             status_code=status,
         )
-    if isinstance(failure, httpx.TimeoutException):
+    if isinstance(failure, classes("TimeoutException")):
         return RequestTimeoutError(
             f"No complete response within {seconds:g} s. {_PERHAPS_BILLED} "
             "A longer timeout=… may help.",
@@ -78,7 +73,7 @@ def unanswered(
 
 def unpolled(failure: Exception, status: int | None, call: Call, seconds: float) -> QwenImageError:
     """Return the error for a GET without a whole answer; a GET is free, so it may be repeated."""
-    if isinstance(failure, _CANNOT_LEAVE):
+    if isinstance(failure, classes(*_CANNOT_LEAVE)):
         return unanswered(failure, status, call, seconds)
     return ConnectionFailedError(
         f"The queued request could not be looked up ({type(failure).__name__}: "
@@ -102,6 +97,8 @@ def _never_left(failure: Exception, what: str) -> ConnectionFailedError:
 
 
 def _is_tls(failure: BaseException | None) -> bool:
+    if isinstance(failure, classes("TimeoutException")):
+        return False  # a handshake that waits has an `SSLWantReadError` behind it in asyncio
     while failure is not None:
         if isinstance(failure, ssl.SSLError):
             return True

@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import httpx
-
 from langchain_qwen_image.defaults import MAX_IMAGE_BYTES
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.transport.answer import RawAnswer, answer_cap
 from langchain_qwen_image.transport.call import Call
+from langchain_qwen_image.transport.http_libraries import (
+    AsyncHttpClient,
+    HttpClient,
+    checked_async_client,
+    checked_client,
+)
 from langchain_qwen_image.transport.pool import AsyncPool, Pool
 from langchain_qwen_image.transport.post import afetch_answer, apost, fetch_answer, post
 from langchain_qwen_image.transport.routes import (
@@ -31,8 +35,8 @@ class GatewayConnection:
         self,
         *,
         sandbox: bool = False,
-        http_client: httpx.Client | None = None,
-        http_async_client: httpx.AsyncClient | None = None,
+        http_client: HttpClient | None = None,
+        http_async_client: AsyncHttpClient | None = None,
         max_image_bytes: int = MAX_IMAGE_BYTES,
     ) -> None:
         """Open nothing yet.
@@ -42,7 +46,12 @@ class GatewayConnection:
             http_client: The caller's own client; never closed here.
             http_async_client: The same for asyncio.
             max_image_bytes: Largest image, in bytes, that may come inside an answer.
+
+        Raises:
+            ConfigurationError: What was passed as a client is none of httpx's or httpx2's.
         """
+        checked_client(http_client)
+        checked_async_client(http_async_client)
         transport = _sandbox_transport() if sandbox else None
         self._max_bytes = answer_cap(max_image_bytes)
         self._pool = Pool(transport)

@@ -12,7 +12,12 @@ import httpx
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.transport.answer import MAX_ANSWER_BYTES, RawAnswer
 from langchain_qwen_image.transport.call import Call, current_call, hide_answers_in_logs
-from langchain_qwen_image.transport.failures import TRANSPORT_ERRORS, unanswered, unpolled
+from langchain_qwen_image.transport.failures import transport_errors, unanswered, unpolled
+from langchain_qwen_image.transport.http_libraries import (
+    AsyncHttpClient,
+    HttpClient,
+    HttpResponse,
+)
 from langchain_qwen_image.transport.reading import Reading
 from langchain_qwen_image.transport.routes import AsyncRoute, Outgoing, Route
 from langchain_qwen_image.wire.request import WireRequest
@@ -20,7 +25,7 @@ from langchain_qwen_image.wire.request import WireRequest
 
 def post(
     route: Route,
-    client: httpx.Client | httpx.BaseTransport,
+    client: HttpClient | httpx.BaseTransport,
     wire: WireRequest,
     call: Call,
     seconds: float,
@@ -46,7 +51,7 @@ def post(
 
 async def apost(
     route: AsyncRoute,
-    client: httpx.AsyncClient | httpx.AsyncBaseTransport,
+    client: AsyncHttpClient | httpx.AsyncBaseTransport,
     wire: WireRequest,
     call: Call,
     seconds: float,
@@ -60,7 +65,7 @@ async def apost(
 
 def fetch_answer(
     route: Route,
-    client: httpx.Client | httpx.BaseTransport,
+    client: HttpClient | httpx.BaseTransport,
     url: str,
     headers: Mapping[str, str],
     call: Call,
@@ -95,7 +100,7 @@ def fetch_answer(
 
 async def afetch_answer(
     route: AsyncRoute,
-    client: httpx.AsyncClient | httpx.AsyncBaseTransport,
+    client: AsyncHttpClient | httpx.AsyncBaseTransport,
     url: str,
     headers: Mapping[str, str],
     call: Call,
@@ -118,7 +123,7 @@ def _exchange(route: Route, client: Any, outgoing: Outgoing, reading: Reading) -
                 for piece in pieces:
                     if not reading.take(piece):
                         break
-    except TRANSPORT_ERRORS as failure:
+    except transport_errors() as failure:
         reading.fail(failure)
     finally:
         current_call.reset(token)
@@ -134,18 +139,18 @@ async def _aexchange(route: AsyncRoute, client: Any, outgoing: Outgoing, reading
                 async for piece in pieces:
                     if not reading.take(piece):
                         break
-    except TRANSPORT_ERRORS as failure:
+    except transport_errors() as failure:
         reading.fail(failure)
     finally:
         current_call.reset(token)
 
 
-def _pieces(head: httpx.Response) -> Generator[bytes]:
+def _pieces(head: HttpResponse) -> Generator[bytes]:
     if not head.is_stream_consumed:
         yield from head.iter_raw()
 
 
-async def _apieces(head: httpx.Response) -> AsyncGenerator[bytes]:
+async def _apieces(head: HttpResponse) -> AsyncGenerator[bytes]:
     if not head.is_stream_consumed:
         async for piece in head.aiter_raw():
             yield piece

@@ -15,6 +15,7 @@ from langchain_qwen_image.transport.answer import (
 )
 from langchain_qwen_image.transport.call import Call
 from langchain_qwen_image.transport.content import Content, decoded, is_whole, looks_compressed
+from langchain_qwen_image.transport.http_libraries import HttpResponse, classes
 
 ErrorOf = Callable[[Exception, int | None, Call, float], QwenImageError]
 """Makes an error of a failure, the status of an answer if one came, the call and its seconds."""
@@ -32,11 +33,11 @@ class Reading:
         self._max_bytes = max_bytes
         self._error_of = error_of
         self._seconds = seconds
-        self._head: httpx.Response | None = None
+        self._head: HttpResponse | None = None
         self._raw = bytearray()
         self._failure: Exception | None = None
 
-    def begin(self, head: httpx.Response) -> None:
+    def begin(self, head: HttpResponse) -> None:
         """Take status and headers.
 
         A body that somebody has read already is taken as it is: a test transport's, or what a hook
@@ -46,7 +47,7 @@ class Reading:
         if not head.is_success:
             self._max_bytes = MAX_ERROR_BYTES
         if head.is_stream_consumed:
-            with suppress(httpx.StreamError):
+            with suppress(*classes("StreamError")):
                 self.take(head.content)
 
     def take(self, piece: bytes) -> bool:
@@ -65,7 +66,7 @@ class Reading:
     def fail(self, failure: Exception) -> None:
         """Note why reading ended; a hook of the caller's client may have raised for the status."""
         self._failure = failure
-        if self._head is None and isinstance(failure, httpx.HTTPStatusError):
+        if self._head is None and isinstance(failure, classes("HTTPStatusError")):
             self.begin(failure.response)
 
     @property

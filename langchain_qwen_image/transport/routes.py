@@ -8,6 +8,13 @@ import httpx
 
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.transport.call import Call
+from langchain_qwen_image.transport.http_libraries import (
+    AsyncHttpClient,
+    HttpClient,
+    HttpResponse,
+    check_transport,
+    library_of,
+)
 from langchain_qwen_image.transport.pool import CONNECT_SECONDS
 from langchain_qwen_image.transport.urls import url_of
 from langchain_qwen_image.wire.request import WireRequest
@@ -34,9 +41,9 @@ class Outgoing:
         return cls("GET", url, headers, None, seconds)
 
 
-Route = Callable[[Any, Outgoing, Call], httpx.Response]
+Route = Callable[[Any, Outgoing, Call], HttpResponse]
 """Sends a request through a client or transport, and returns the open answer."""
-AsyncRoute = Callable[[Any, Outgoing, Call], Awaitable[httpx.Response]]
+AsyncRoute = Callable[[Any, Outgoing, Call], Awaitable[HttpResponse]]
 
 
 def own_client(transport: httpx.BaseTransport, outgoing: Outgoing, call: Call) -> httpx.Response:
@@ -57,25 +64,27 @@ def own_async_client(
     return transport.handle_async_request(_exact(outgoing, call.atrace))
 
 
-def callers_client(client: httpx.Client, outgoing: Outgoing, call: Call) -> httpx.Response:
+def callers_client(client: HttpClient, outgoing: Outgoing, call: Call) -> HttpResponse:
     """Send through the caller's client, with what it adds; a redirect is not followed."""
-    _check_open(client)
-    call.is_unseen = True
-    request = _merged(client, outgoing, call.trace)
-    return client.send(request, stream=True, follow_redirects=False)
+    return _sent_by(client, outgoing, call, call.trace)  # type: ignore[no-any-return]
 
 
 def callers_async_client(
-    client: httpx.AsyncClient, outgoing: Outgoing, call: Call
-) -> Awaitable[httpx.Response]:
+    client: AsyncHttpClient, outgoing: Outgoing, call: Call
+) -> Awaitable[HttpResponse]:
     """Async twin of `callers_client`."""
+    return _sent_by(client, outgoing, call, call.atrace)  # type: ignore[no-any-return]
+
+
+def _sent_by(client: Any, outgoing: Outgoing, call: Call, trace: Callable[..., object]) -> Any:
     _check_open(client)
+    request = _merged(client, outgoing, trace)
+    check_transport(client, request.url)
     call.is_unseen = True
-    request = _merged(client, outgoing, call.atrace)
     return client.send(request, stream=True, follow_redirects=False)
 
 
-def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
+def _check_open(client: Any) -> None:
     if client.is_closed:
         raise ConfigurationError(
             "The HTTP client that was passed is closed; nothing was sent. Pass an open one."
@@ -92,18 +101,17 @@ def _exact(outgoing: Outgoing, trace: Callable[..., object]) -> httpx.Request:
     )
 
 
-def _merged(
-    client: httpx.Client | httpx.AsyncClient, outgoing: Outgoing, trace: Callable[..., object]
-) -> httpx.Request:
+def _merged(client: Any, outgoing: Outgoing, trace: Callable[..., object]) -> Any:
+    library = library_of(client)
     return client.build_request(
         outgoing.method,
-        url_of(outgoing.url),
+        url_of(outgoing.url, library),
         headers=outgoing.headers,
         content=outgoing.body,
-        timeout=_timeout(outgoing.seconds),
+        timeout=_timeout(outgoing.seconds, library),
         extensions={"trace": trace},
     )
 
 
-def _timeout(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+def _timeout(seconds: float, library: Any = httpx) -> Any:
+    return library.Timeout(seconds, connect=CONNECT_SECONDS)

@@ -2,14 +2,18 @@
 
 import asyncio
 import io
+import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpcore
+import httpcore2
 import httpx
+import httpx2
 import image_host
 import pytest
 from image_host import FACTS, SIGNED, Host, failure, quick, reply
@@ -110,16 +114,21 @@ def tunnel(to: ssl.SSLContext) -> Callable[[Any], None]:
     return serve
 
 
-@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient], ids=["sync", "async"])
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
 def test_a_proxy_of_the_callers_client_is_used(
-    host: Callable[..., Host], certificate: tuple[ssl.SSLContext, Path], kind: Any
+    host: Callable[..., Host],
+    certificate: tuple[ssl.SSLContext, Path],
+    kind: str,
+    library: Any,
 ) -> None:
     """Where the caller's client needs a proxy to get out, the fetch gets out by it too."""
     server, trusted = certificate
     proxy = host(tunnel(server))
     address = proxy.url.replace("//", "//me:secret@")
     context = ssl.create_default_context(cafile=str(trusted))
-    client = kind(proxy=address, verify=context, headers={"Ocp-Apim-Subscription-Key": KEY})
+    client = getattr(library, kind)(
+        proxy=address, verify=context, headers={"Ocp-Apim-Subscription-Key": KEY}
+    )
     fetcher = Fetcher(clients=(client,), attempts=1)
     assert fetcher.fetch(f"https://gateway.test/a.png{SIGNED}", io.BytesIO()) == FACTS
     assert proxy.heads[0].startswith(b"CONNECT gateway.test:443 ")
@@ -127,26 +136,27 @@ def test_a_proxy_of_the_callers_client_is_used(
     assert KEY.encode() not in proxy.heads[0]
 
 
-def test_a_proxy_counts_for_the_hosts_that_it_is_mounted_for() -> None:
+def test_a_proxy_counts_for_the_hosts_that_it_is_mounted_for(library: Any) -> None:
     """A client that has a proxy for some hosts only has it for those."""
-    mounts = {"all://images.example": httpx.HTTPTransport(proxy="http://[::1]:3128")}
-    with httpx.Client(mounts=mounts) as client:
+    mounts = {"all://images.example": library.HTTPTransport(proxy="http://[::1]:3128")}
+    with library.Client(mounts=mounts) as client:
         proxy = proxy_for(URL, [client])
         assert proxy is not None
         assert str(proxy.url) == "http://[::1]:3128"
         assert proxy_for(httpx.URL("https://other.example"), [client]) is None
 
 
-def test_a_socks_proxy_of_the_callers_client_is_known() -> None:
+@pytest.mark.parametrize(("library", "core"), [(httpx, httpcore), (httpx2, httpcore2)])
+def test_a_socks_proxy_of_the_callers_client_is_known(library: Any, core: Any) -> None:
     """A SOCKS proxy is taken over with its user; httpx needs an extra to use one."""
-    pool = object.__new__(httpcore.SOCKSProxy)
-    pool.__dict__ |= {"_proxy_url": httpcore.URL("socks5://h:1080"), "_proxy_auth": (b"me", b"pw")}
-    transport = httpx.HTTPTransport()
+    pool = object.__new__(core.SOCKSProxy)
+    pool.__dict__ |= {"_proxy_url": core.URL("socks5://h:1080"), "_proxy_auth": (b"me", b"pw")}
+    transport = library.HTTPTransport()
     transport._pool = pool
-    with httpx.Client() as client:
+    with library.Client() as client:
         client._transport = transport
         proxy = proxy_for(URL, [client])
-        client._transport = httpx.BaseTransport()
+        client._transport = library.BaseTransport()
     assert proxy is not None
     assert (str(proxy.url), proxy.auth) == ("socks5://h:1080", ("me", "pw"))
 
@@ -154,21 +164,21 @@ def test_a_socks_proxy_of_the_callers_client_is_known() -> None:
 # Certificates
 
 
-def clients_that_trust(certificate: Path) -> dict[str, Callable[[], Any]]:
+def clients_that_trust(certificate: Path, library: Any = httpx) -> dict[str, Callable[[], Any]]:
     """Return the ways in which a caller's client can be told of a private CA."""
 
     def context() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(certificate))
 
     return {
-        "client": lambda: httpx.Client(verify=context()),
-        "async-client": lambda: httpx.AsyncClient(verify=context()),
-        "path": lambda: httpx.Client(verify=context(), trust_env=False),
-        "transport": lambda: httpx.Client(transport=httpx.HTTPTransport(verify=context())),
-        "mounted": lambda: httpx.Client(
-            mounts={"https://": httpx.HTTPTransport(verify=context())}, trust_env=False
+        "client": lambda: library.Client(verify=context()),
+        "async-client": lambda: library.AsyncClient(verify=context()),
+        "path": lambda: library.Client(verify=context(), trust_env=False),
+        "transport": lambda: library.Client(transport=library.HTTPTransport(verify=context())),
+        "mounted": lambda: library.Client(
+            mounts={"https://": library.HTTPTransport(verify=context())}, trust_env=False
         ),
-        "unverified": lambda: httpx.Client(verify=False),
+        "unverified": lambda: library.Client(verify=False),
     }
 
 
@@ -177,13 +187,41 @@ WAYS = list(clients_that_trust(Path()))
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_the_callers_client_trusts_is_trusted(
-    host: Callable[..., Host], certificate: tuple[ssl.SSLContext, Path], way: str
+    host: Callable[..., Host],
+    certificate: tuple[ssl.SSLContext, Path],
+    way: str,
+    library: Any,
 ) -> None:
     """A host whose certificate only the caller's client trusts is fetched from (httpx#475)."""
     server, trusted = certificate
     started = host(reply(), tls=server)
-    client = clients_that_trust(trusted)[way]()
+    client = clients_that_trust(trusted, library)[way]()
     assert quick(clients=(client,)).fetch(started.link(), io.BytesIO()) == FACTS
+
+
+def test_the_systems_store_is_trusted_as_by_httpx2(
+    host: Callable[..., Host],
+    certificate: tuple[ssl.SSLContext, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Of a folder of certificates a context lists none, and httpx2 trusts the system's."""
+    pytest.importorskip("httpx2", "2.16", reason="older ones ask truststore, or certifi")
+    server, trusted = certificate
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    shutil.copy(trusted, folder / "ca.pem")
+    subprocess.run(["openssl", "rehash", folder], check=True)
+    paths = ssl.get_default_verify_paths()._replace(
+        openssl_cafile=str(tmp_path / "none"), openssl_capath=str(folder)
+    )
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    started = host(reply(), tls=server)
+    client = httpx2.Client()
+    assert quick(clients=(client,)).fetch(started.link(), io.BytesIO()) == FACTS
+    assert len(context_for([client]).get_ca_certs()) > 1  # httpx's own are trusted too
 
 
 def test_without_such_a_client_the_error_says_what_to_do(
@@ -199,19 +237,20 @@ def test_what_the_process_trusts_stays_trusted(
     host: Callable[..., Host],
     certificate: tuple[ssl.SSLContext, Path],
     monkeypatch: pytest.MonkeyPatch,
+    library: Any,
 ) -> None:
     """A client with certificates of its own, or none to show, takes nothing from the process's."""
     server, trusted = certificate
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     started = host(reply(), tls=server)
     bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    handler = httpx.MockTransport(lambda _: httpx.Response(200))
-    for client in (httpx.Client(verify=bare), httpx.Client(transport=handler)):
+    handler = library.MockTransport(lambda _: library.Response(200))
+    for client in (library.Client(verify=bare), library.Client(transport=handler)):
         assert quick(clients=(client,)).fetch(started.link(), io.BytesIO()) == FACTS
 
 
 def test_nothing_else_of_the_callers_client_reaches_the_host(
-    host: Callable[..., Host], certificate: tuple[ssl.SSLContext, Path]
+    host: Callable[..., Host], certificate: tuple[ssl.SSLContext, Path], library: Any
 ) -> None:
     """No header, cookie, user or certificate of the caller's goes to the host of an image."""
     server, trusted = certificate
@@ -219,7 +258,7 @@ def test_nothing_else_of_the_callers_client_reaches_the_host(
     server.load_verify_locations(trusted)
     context = ssl.create_default_context(cafile=str(trusted))
     context.load_cert_chain(trusted, trusted.with_name("key.pem"))
-    client = httpx.Client(
+    client = library.Client(
         verify=context,
         headers={"Ocp-Apim-Subscription-Key": KEY, "Authorization": f"Bearer {KEY}"},
         cookies={"session": KEY},
@@ -296,21 +335,22 @@ def test_a_client_does_without_the_certificates_of_the_environment(
     certificate: tuple[ssl.SSLContext, Path],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    library: Any,
 ) -> None:
     """A client whose certificates are good serves fetches where SSL_CERT_FILE names nothing."""
     server, trusted = certificate
-    client = httpx.Client(verify=ssl.create_default_context(cafile=str(trusted)))
+    client = library.Client(verify=ssl.create_default_context(cafile=str(trusted)))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     started = host(reply(), tls=server)
     assert quick(clients=(client,)).fetch(started.link(), io.BytesIO()) == FACTS
 
 
-def test_httpx_shows_the_certificates_and_proxies_of_a_client() -> None:
-    """The private attributes that are read of a client exist in the installed httpx."""
-    with httpx.Client(proxy="http://proxy.example:3128") as client:
+def test_httpx_shows_the_certificates_and_proxies_of_a_client(library: Any) -> None:
+    """The private attributes that are read of a client exist in the installed libraries."""
+    with library.Client(proxy="http://proxy.example:3128") as client:
         assert context_for([client]) is not tls_context()
         assert proxy_for(URL, [client]) is not None
-    client = httpx.AsyncClient(proxy="http://proxy.example:3128")
+    client = library.AsyncClient(proxy="http://proxy.example:3128")
     assert context_for([client]) is not tls_context()
     assert proxy_for(URL, [client]) is not None
     asyncio.run(client.aclose())

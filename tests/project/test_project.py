@@ -28,7 +28,7 @@ _LOCK_FILES = re.compile(
     r"(?:^|/)(?:uv\.lock|poetry\.lock|pdm\.lock|Pipfile\.lock|pylock.*\.toml|.*\.lock|pip\.conf)$"
 )
 
-_IF_THERE = {"IPython", "langchain", "langgraph", "pytest"}
+_IF_THERE = {"IPython", "httpx2", "langchain", "langgraph", "pytest"}
 """Libraries that the package uses only where somebody has them, and never asks for."""
 
 _GALLERY = ("page.html", "gallery.css", "gallery.js")

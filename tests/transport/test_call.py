@@ -5,8 +5,10 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from loopback import LoopbackServer, answer, self_signed
 
@@ -117,16 +119,19 @@ def new_call(*, abandoned: bool = False) -> Call:
     return call
 
 
-@pytest.fixture(params=["own", "own async", "caller's", "caller's async"])
+@pytest.fixture(
+    params=["own", "own async", "httpx", "httpx async", "httpx2", "httpx2 async"],
+)
 def send(request: pytest.FixtureRequest) -> Send:
     """Send calls one after another over one pool or client, and return what came of each."""
+    library: Any = {"httpx2": httpx2}.get(request.param.split()[0], httpx)
 
     def run(calls: list[Call], base_url: str) -> list[RawAnswer | Exception]:
         wire = WireRequest(f"{base_url}/a", {"Ocp-Apim-Subscription-Key": "k"}, b"{}")
         if request.param.endswith("async"):
             return asyncio.run(arun(calls, wire, base_url))
         outcomes: list[RawAnswer | Exception] = []
-        pool, client = Pool(), httpx.Client()
+        pool, client = Pool(), library.Client()
         for call in calls:
             try:
                 if request.param == "own":
@@ -144,7 +149,7 @@ def send(request: pytest.FixtureRequest) -> Send:
         calls: list[Call], wire: WireRequest, base_url: str
     ) -> list[RawAnswer | Exception]:
         outcomes: list[RawAnswer | Exception] = []
-        pool, client = AsyncPool(), httpx.AsyncClient()
+        pool, client = AsyncPool(), library.AsyncClient()
         for call in calls:
             try:
                 if request.param == "own async":

@@ -40,7 +40,7 @@ def test_a_request_is_answered(call: Twin, name: str) -> None:
         connection.close()
 
 
-async def test_a_blocking_client_serves_asyncio_in_a_thread() -> None:
+async def test_a_blocking_client_serves_asyncio_in_a_thread(library: Any) -> None:
     """With only a blocking client of the caller's, the event loop goes on while it waits."""
     asked, go_on = threading.Event(), threading.Event()
 
@@ -49,7 +49,7 @@ async def test_a_blocking_client_serves_asyncio_in_a_thread() -> None:
         assert go_on.wait(PATIENCE)
         return answer()
 
-    with LoopbackServer(say, answer()) as gateway, httpx.Client() as own:
+    with LoopbackServer(say, answer()) as gateway, library.Client() as own:
         connection = GatewayConnection(http_client=own)
         wire = WireRequest(f"{gateway.base_url}/a", HEADERS, b"{}")
         task = asyncio.create_task(connection.apost(wire, call_of(), 60))

@@ -6,10 +6,11 @@ import json
 import time
 import zlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from loopback import SUCCESS, LoopbackServer, answer
 
@@ -64,17 +65,17 @@ def ask_own_async(base_url: str, call: Call, **limits: Any) -> RawAnswer:
     return asyncio.run(run())
 
 
-def ask_callers(base_url: str, call: Call, **limits: Any) -> RawAnswer:
+def ask_callers(library: Any, base_url: str, call: Call, **limits: Any) -> RawAnswer:
     """Send one POST through a client of the caller's."""
-    with httpx.Client() as client:
+    with library.Client() as client:
         return post(callers_client, client, wire_of(base_url), call, **SECONDS | limits)
 
 
-def ask_callers_async(base_url: str, call: Call, **limits: Any) -> RawAnswer:
+def ask_callers_async(library: Any, base_url: str, call: Call, **limits: Any) -> RawAnswer:
     """Send the same in asyncio."""
 
     async def run() -> RawAnswer:
-        async with httpx.AsyncClient() as client:
+        async with library.AsyncClient() as client:
             return await apost(
                 callers_async_client, client, wire_of(base_url), call, **{"seconds": 60} | limits
             )
@@ -87,9 +88,19 @@ def wire_of(base_url: str) -> WireRequest:
     return WireRequest(f"{base_url}/a", KEY, b"{}")
 
 
-@pytest.fixture(params=[ask_own, ask_own_async, ask_callers, ask_callers_async])
+WAYS = {
+    "own": ask_own,
+    "own async": ask_own_async,
+    "httpx": partial(ask_callers, httpx),
+    "httpx async": partial(ask_callers_async, httpx),
+    "httpx2": partial(ask_callers, httpx2),
+    "httpx2 async": partial(ask_callers_async, httpx2),
+}
+
+
+@pytest.fixture(params=list(WAYS.values()), ids=list(WAYS))
 def ask(request: pytest.FixtureRequest) -> Ask:
-    """Send one POST, on each of the four ways."""
+    """Send one POST, on each of the six ways."""
     way: Ask = request.param
     return way
 
@@ -282,21 +293,21 @@ def test_a_large_answer_arrives_whole(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("label", ["gzip", "br", None])
-def test_a_transport_that_plays_decoded_bodies(label: str | None) -> None:
+def test_a_transport_that_plays_decoded_bodies(label: str | None, library: Any) -> None:
     """A test transport, and a hook that has read the body, leave a body that is taken as it is."""
     headers = {} if label is None else {"Content-Encoding": label}
     raw = gzip.compress(JSON) if label == "gzip" else JSON
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=raw))
+    transport = library.MockTransport(lambda _: library.Response(200, headers=headers, content=raw))
 
-    async def aread(response: httpx.Response) -> None:
+    async def aread(response: Any) -> None:
         await response.aread()
 
     async def run(hooks: Any) -> RawAnswer:
-        client = httpx.AsyncClient(transport=transport, event_hooks={"response": hooks})
+        client = library.AsyncClient(transport=transport, event_hooks={"response": hooks})
         return await apost(callers_async_client, client, wire_of("https://h"), call_of(), 60)
 
-    for hooks in ([], [httpx.Response.read]):
-        client = httpx.Client(transport=transport, event_hooks={"response": hooks})
+    for hooks in ([], [library.Response.read]):
+        client = library.Client(transport=transport, event_hooks={"response": hooks})
         got = post(callers_client, client, wire_of("https://h"), call_of(), 60)
         assert (got.status, got.body) == (200, JSON)
     for ahooks in ([], [aread]):
@@ -304,34 +315,35 @@ def test_a_transport_that_plays_decoded_bodies(label: str | None) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])
-def test_a_hook_that_raises_for_the_status(status: int) -> None:
+def test_a_hook_that_raises_for_the_status(status: int, library: Any) -> None:
     """A hook of the caller's that raises for a refusal does not make a doubt of it."""
 
-    async def araise(response: httpx.Response) -> None:
+    async def araise(response: Any) -> None:
         response.raise_for_status()
 
     async def run(base_url: str) -> RawAnswer:
-        async with httpx.AsyncClient(event_hooks={"response": [araise]}) as client:
+        async with library.AsyncClient(event_hooks={"response": [araise]}) as client:
             return await apost(callers_async_client, client, wire_of(base_url), call_of(), 60)
 
     with LoopbackServer(answer(status, b"No.")) as gateway:
-        with httpx.Client(event_hooks={"response": [httpx.Response.raise_for_status]}) as client:
+        hook = library.Response.raise_for_status
+        with library.Client(event_hooks={"response": [hook]}) as client:
             got = post(callers_client, client, wire_of(gateway.base_url), call_of(), 60)
         assert got.status == status
         assert asyncio.run(run(gateway.base_url)).status == status
 
 
-def test_a_transport_that_sends_again_leaves_a_doubt() -> None:
+def test_a_transport_that_sends_again_leaves_a_doubt(library: Any) -> None:
     """Where a request has left, a later failure to connect does not mean that nothing was sent."""
 
-    class SendsAgain(httpx.HTTPTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
+    class SendsAgain(library.HTTPTransport):  # type: ignore[misc]
+        def handle_request(self, request: Any) -> Any:
             try:
                 return super().handle_request(request)
-            except httpx.RemoteProtocolError:
-                raise httpx.ConnectError("refused") from None
+            except library.RemoteProtocolError:
+                raise library.ConnectError("refused") from None
 
-    with LoopbackServer(b"") as gateway, httpx.Client(transport=SendsAgain()) as client:
+    with LoopbackServer(b"") as gateway, library.Client(transport=SendsAgain()) as client:
         with pytest.raises(RequestTimeoutError) as caught:
             post(callers_client, client, wire_of(gateway.base_url), call_of(), 60)
         assert len(gateway.posts) == 1
@@ -362,25 +374,35 @@ def fetch_own_async(base_url: str, url: str) -> RawAnswer:
     return asyncio.run(run())
 
 
-def fetch_callers(base_url: str, url: str) -> RawAnswer:
+def fetch_callers(library: Any, base_url: str, url: str) -> RawAnswer:
     """Ask through a client of the caller's, which would follow redirects."""
-    with httpx.Client(follow_redirects=True) as client:
+    with library.Client(follow_redirects=True) as client:
         return fetch_answer(callers_client, client, url, KEY, call_of(), 60)
 
 
-def fetch_callers_async(base_url: str, url: str) -> RawAnswer:
+def fetch_callers_async(library: Any, base_url: str, url: str) -> RawAnswer:
     """Ask the same in asyncio."""
 
     async def run() -> RawAnswer:
-        async with httpx.AsyncClient(follow_redirects=True) as client:
+        async with library.AsyncClient(follow_redirects=True) as client:
             return await afetch_answer(callers_async_client, client, url, KEY, call_of(), 60)
 
     return asyncio.run(run())
 
 
-@pytest.fixture(params=[fetch_own, fetch_own_async, fetch_callers, fetch_callers_async])
+@pytest.fixture(
+    params=[
+        fetch_own,
+        fetch_own_async,
+        partial(fetch_callers, httpx),
+        partial(fetch_callers_async, httpx),
+        partial(fetch_callers, httpx2),
+        partial(fetch_callers_async, httpx2),
+    ],
+    ids=list(WAYS),
+)
 def fetch(request: pytest.FixtureRequest) -> Fetch:
-    """Ask by GET, on each of the four ways."""
+    """Ask by GET, on each of the six ways."""
     way: Fetch = request.param
     return way
 
@@ -423,5 +445,5 @@ def test_a_get_of_what_is_no_address(fetch: Fetch) -> None:
     """An address that cannot be asked for is an error before anything is sent."""
     with LoopbackServer() as gateway:
         with pytest.raises(ConfigurationError, match="nothing was sent"):
-            fetch(gateway.base_url, "https://xn--/")
+            fetch(gateway.base_url, "https://gateway.example:port/")
         assert gateway.requests == []

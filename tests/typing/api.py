@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_type
 
 import httpx
+import httpx2
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.content import ImageContentBlock
 from langchain_core.prompts import PromptTemplate
@@ -53,6 +54,9 @@ def settings(client: httpx.Client, async_client: httpx.AsyncClient, budget: Budg
         http_async_client=async_client,
     )
     QwenImageClient(api_key="k", http_client=client, http_async_client=async_client)
+    QwenImageTool(http_client=httpx2.Client(), http_async_client=httpx2.AsyncClient())
+    QwenImageClient(http_client=httpx2.Client(), http_async_client=httpx2.AsyncClient())
+    QwenImageClient(http_client=async_client)  # type: ignore[arg-type]
 
 
 def client(client: QwenImageClient, arguments: QwenImageInput) -> None:
