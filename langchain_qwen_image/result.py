@@ -1,12 +1,15 @@
 """Results: for programs as objects, for agents as one sentence and an artifact of plain JSON."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
-from langchain_qwen_image.artifact import SCHEMA, ResultArtifact
+from langchain_qwen_image.artifact import SCHEMA, ResultArtifact, found_in
 from langchain_qwen_image.errors import InvalidRequestError
 from langchain_qwen_image.image import GeneratedImage
 from langchain_qwen_image.rendering.content_blocks import Kind, Role, message_of
@@ -93,6 +96,35 @@ class ImageGenerationResult(BaseModel):
             f"Expected the artifact of an image tool's message, got something else: {problem}"
         )
 
+    @classmethod
+    def all_from(cls, messages: object) -> list[Self]:
+        """Gather the results that are anywhere in messages, a graph's state or a stream.
+
+        Nothing is fetched or paid for. Results of other tools are ignored. A result that comes
+        several times, as in `stream_mode="values"`, or that a later call brings back, is one: the
+        first.
+
+        Args:
+            messages: A message, an artifact, a result, a state (dictionary, pydantic model,
+                dataclass), an item of `stream(…)` in any mode, an event of `astream_events`, or an
+                iterable of these. An iterator, such as `agent.stream(…)`, is read to its end,
+                which runs the agent. Of an asynchronous one pass the items, collected:
+                `[item async for item in agent.astream(…)]`.
+
+        Returns:
+            The results in the order in which they first appear.
+
+        Raises:
+            InvalidRequestError: It is nothing that can have results in it.
+        """
+        found: dict[tuple[str, ...], Self] = {}
+        for one in _readable(messages):
+            for given in found_in(one, cls):
+                with suppress(InvalidRequestError):  # shaped like an artifact, and another tool's
+                    result = cls.from_artifact(given) if isinstance(given, Mapping) else given
+                    found.setdefault(tuple(image.id for image in result.images), result)
+        return list(found.values())
+
     @property
     def arguments(self) -> QwenImageInput:
         """The arguments of the call, to ask for the like of it again."""
@@ -133,3 +165,20 @@ class ImageGenerationResult(BaseModel):
         from langchain_qwen_image.rendering.summary import sentence
 
         return sentence(self)
+
+
+def _readable(messages: object) -> Iterable[object]:
+    """Return what to look through, item by item where it is an iterator."""
+    if isinstance(messages, AsyncIterable) or isawaitable(messages):
+        advice = "collect its items first: [item async for item in …]"
+        raise InvalidRequestError(
+            f"Expected messages, a state or a stream, got {type(messages).__name__}: "
+            f"{'await it first' if isawaitable(messages) else advice}."
+        )
+    if isinstance(messages, Mapping | BaseModel | tuple) or is_dataclass(messages):
+        return [messages]
+    if isinstance(messages, Iterable) and not isinstance(messages, str | bytes):
+        return messages
+    raise InvalidRequestError(
+        f"Expected messages, a state or a stream, got {type(messages).__name__}."
+    )

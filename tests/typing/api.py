@@ -115,6 +115,7 @@ def result(result: ImageGenerationResult) -> None:
     assert_type(result.to_artifact(), ResultArtifact)
     assert_type(result.to_artifact()["images"][0]["url"], str | None)
     assert_type(ImageGenerationResult.from_artifact(result.to_artifact()), ImageGenerationResult)
+    assert_type(ImageGenerationResult.all_from([result]), list[ImageGenerationResult])
     assert_type(result.to_content_block(), ImageContentBlock)
     assert_type(result.to_message(), AIMessage | HumanMessage)
 
