@@ -61,8 +61,9 @@ lint: $(VENV)/.dev ## look for mistakes, and for imports against the order of th
 format: $(VENV)/.dev ## write every file in the one format
 	@$(BIN)/ruff format
 
-type: $(VENV)/.dev ## check the types
+type: $(VENV)/.dev $(VENV)/.pyright ## check the types, and with pyright a program that uses the package
 	@$(BIN)/mypy
+	@$(BIN)/basedpyright
 
 check: $(VENV)/.dev ## lint, look at the format, check the types, test with coverage
 	@$(MAKE) --no-print-directory lint
@@ -113,6 +114,12 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.pip
 	@echo 'Installing the package and its development tools into $(VENV) …'
 	@$(BIN)/python -m pip install --quiet --group dev --editable '.[cli]'
 	@touch $@ $(VENV)/.cli
+
+# Only `make type` needs it, and Node.js, which comes with it, is large.
+$(VENV)/.pyright: pyproject.toml | $(VENV)/.dev
+	@echo 'Installing pyright into $(VENV) …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group pyright
+	@touch $@
 
 # pip cannot choose the lowest versions, uv can.
 .venv-lowest/.lowest: pyproject.toml

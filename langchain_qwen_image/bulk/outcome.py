@@ -1,10 +1,12 @@
 """What became of one request of a bulk run, as its caller gets it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_qwen_image.bulk.items import Item, Unusable
 from langchain_qwen_image.bulk.lookup import BulkStatus, PriorState
 from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.image import GeneratedImage
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import QwenImageInput
 
@@ -21,7 +23,7 @@ class BulkOutcome:
             cannot be fetched any more. `elsewhere`: another process has sent it, and its answer is
             not there yet. `failed`: nothing was bought.
         request: The arguments, checked; None where they could not be used.
-        result: What was bought, where that is known.
+        result: What was bought; None where that is not known.
         error: What the gateway or the disk said, where this run met it.
         reason: Why there is no image, in a sentence.
         cost_usd: What this run paid for it, or may have where it is `unknown`, in US dollars.
@@ -31,7 +33,9 @@ class BulkOutcome:
     number: int
     status: BulkStatus
     request: QwenImageInput | None
-    result: ImageGenerationResult | None = None
+    # No `| None`: pyright cannot conclude from `is_there` that there is one. `re.Match.group` is
+    # typed like this for the same reason (typeshed, "The `Any` trick").
+    result: ImageGenerationResult | Any = None
     error: QwenImageError | None = None
     reason: str | None = None
     cost_usd: float = 0.0
@@ -41,6 +45,11 @@ class BulkOutcome:
     def is_there(self) -> bool:
         """Whether the image exists."""
         return self.status in ("saved", "reused")
+
+    @property
+    def image(self) -> GeneratedImage | None:
+        """The image, the first of its result; None where it does not exist."""
+        return self.result.image if self.is_there and self.result is not None else None
 
 
 def outcome_of(item: Item, state: PriorState) -> BulkOutcome:

@@ -116,6 +116,7 @@ def test_outcomes(
     assert (outcome.number, outcome.status) == (0, status)
     assert server.gateway.post_count == posts
     assert outcome.is_there == (status == "saved")
+    assert outcome.image == (outcome.result.image if outcome.is_there else None)
     assert (outcome.reason is None) == outcome.is_there
     if error:
         assert type(outcome.error) is error

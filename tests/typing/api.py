@@ -31,7 +31,7 @@ from langchain_qwen_image import (
 from langchain_qwen_image.artifact import ResultArtifact
 from langchain_qwen_image.errors import RateLimitError
 
-assert_type(__version__, str)
+version: str = __version__
 
 
 def settings(client: httpx.Client, async_client: httpx.AsyncClient, budget: Budget) -> None:
