@@ -18,7 +18,10 @@ SCHEMA = 1
 
 
 class ImageArtifact(TypedDict):
-    """One image as JSON; times are ISO 8601 in UTC, sizes in pixels and bytes."""
+    """One image as JSON; times are ISO 8601 in UTC, sizes in pixels and bytes.
+
+    Where `public_url` is used, `path` is the image's key below `save_to`, not the server's path.
+    """
 
     id: str
     url: str | None
@@ -27,6 +30,7 @@ class ImageArtifact(TypedDict):
     height: int | None
     mime_type: str | None
     path: str | None
+    public_url: NotRequired[str | None]
     sha256: str | None
     size_bytes: int | None
     download_error: str | None

@@ -231,3 +231,8 @@ class SaveError(QwenImageError, OSError):
 
 class FileAlreadyExistsError(SaveError, FileExistsError):
     """The image is paid for; a file of that name exists, and was left as it is."""
+
+
+def may_repeat(error: BaseException) -> bool:
+    """Say whether a repeat cannot buy a second image; `with_retry()` asks this by default."""
+    return isinstance(error, QwenImageError) and error.is_retryable

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 
 from langchain_qwen_image.defaults import CONCURRENCY
+from langchain_qwen_image.errors import may_repeat
 from langchain_qwen_image.integration.batch import ThreadedBatches
 from langchain_qwen_image.integration.inputs import GeneratorInput, arguments_of
 from langchain_qwen_image.integration.tracing import report, with_identity
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
-from langchain_qwen_image.settings import QwenImageSettings, may_repeat
+from langchain_qwen_image.settings import QwenImageSettings
 from langchain_qwen_image.wire.arguments import check_arguments, check_parameters
 
 if TYPE_CHECKING:

@@ -48,6 +48,11 @@ class GeneratedImage(BaseModel):
     height: int | None = Field(default=None, description="Height in pixels.")
     mime_type: str | None = Field(default=None, description="Type, from the image's own bytes.")
     path: str | None = Field(default=None, description="Path or store key, once saved.")
+    public_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Address at which a browser sees it, where the setting `public_url` is used.",
+    )
     sha256: str | None = Field(default=None, description="Hash of the bytes, in hex.")
     size_bytes: int | None = Field(default=None, description="Size of the file in bytes.")
     download_error: str | None = Field(default=None, description="Why it could not be saved.")
@@ -56,6 +61,7 @@ class GeneratedImage(BaseModel):
     _preview: bytes | None = PrivateAttr(default=None)
     _unsaved: bytes | None = PrivateAttr(default=None)
     _origin: tuple[str, datetime] | None = PrivateAttr(default=None)
+    _told_path: str | None = PrivateAttr(default=None)
 
     @classmethod
     def from_link(
@@ -114,7 +120,8 @@ class GeneratedImage(BaseModel):
 
         Args:
             kind: `base64` for the image itself, from where it is saved or else its link; `url`
-                for the link, which expires within a day and then breaks every later turn.
+                for its public address, else for the link, which expires within a day and then
+                breaks every later turn.
 
         Raises:
             DownloadError: It cannot be read, or its link has expired.
@@ -129,6 +136,15 @@ class GeneratedImage(BaseModel):
         """Say where the bytes come from; without it they come from the path or the link."""
         self._source = source
 
+    @property
+    def told_path(self) -> str | None:
+        """The path as models and browsers may know it: where `public_url` is used, the key."""
+        return self.path and (self._told_path or self.path)
+
+    def publish(self, address: str | None, told_path: str) -> None:
+        """Take the address of a saved image, and the path that is told outside this process."""
+        self.public_url, self._told_path = address, told_path
+
     def set_origin(self, prompt: str, created_at: datetime) -> None:
         """Say what the image's file name is made from, as its result does."""
         self._origin = (prompt, created_at)
@@ -140,7 +156,8 @@ class GeneratedImage(BaseModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         """Leave connections and stores behind: the copy reads from the path or the link."""
-        private = {"_source": None, "_preview": None, "_unsaved": None, "_origin": self._origin}
+        private: dict[str, Any] = {"_source": None, "_preview": None, "_unsaved": None}
+        private |= {"_origin": self._origin, "_told_path": self._told_path}
         return {**super().__getstate__(), "__pydantic_private__": private}
 
     def _repr_html_(self) -> str:

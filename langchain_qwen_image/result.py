@@ -76,7 +76,8 @@ class ImageGenerationResult(BaseModel):
     def to_artifact(self) -> ResultArtifact:
         """Return the result as plain JSON, without bytes: an inline image's `url` is None."""
         artifact: Any = {"schema": SCHEMA, **self.model_dump(mode="json")}
-        for image in artifact["images"]:
+        for image, made in zip(artifact["images"], self.images, strict=True):
+            image["path"] = made.told_path
             if image["url"] and is_inline(image["url"]):
                 image["url"] = None
         return artifact  # type: ignore[no-any-return]

@@ -33,12 +33,12 @@ from langchain_qwen_image.environment import (
     checked_base_url,
     sandbox_from_environment,
 )
-from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.integration.copying import CopiedSettings
 from langchain_qwen_image.integration.tracing import report_cost
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import PARAMETERS, Size
 from langchain_qwen_image.storage.opening import SaveTo
+from langchain_qwen_image.storage.public_url import PublicUrlSetting, check_save_to
 from langchain_qwen_image.transport.http_libraries import AsyncHttpClient, HttpClient
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ class QwenImageSettings(CopiedSettings):
         default=None,
         description="Folder or LangChain `ByteStore` where images are saved, each with a `.json` "
         "file that describes it. Without it results have links only, which expire within 24 hours.",
+    )
+    public_url: PublicUrlSetting = Field(
+        default=None,
+        description="Where a browser sees the saved images: an address, to which the image's key "
+        "in `save_to` is added, or a function that returns the address by the key. Then the model "
+        "is given that address, and no path of this machine.",
     )
     max_image_bytes: int = Field(
         default=MAX_IMAGE_BYTES,
@@ -171,7 +177,8 @@ class QwenImageSettings(CopiedSettings):
         return given
 
     @model_validator(mode="after")
-    def _check_account(self) -> Self:
+    def _check_places(self) -> Self:
+        check_save_to(self.public_url, self.save_to)
         if self.account is not None and self.budget is not None and self.budget.account:
             from langchain_qwen_image.account.chosen import account_of
 
@@ -240,8 +247,3 @@ class QwenImageSettings(CopiedSettings):
         from langchain_qwen_image.pipeline.assembly import assemble
 
         return assemble(self)
-
-
-def may_repeat(error: BaseException) -> bool:
-    """Say whether a repeat cannot buy a second image; `with_retry()` asks this by default."""
-    return isinstance(error, QwenImageError) and error.is_retryable

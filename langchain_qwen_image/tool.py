@@ -9,13 +9,13 @@ from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import Field, model_validator
 
 from langchain_qwen_image.defaults import GENERATE_TOOL
-from langchain_qwen_image.errors import QwenImageError
+from langchain_qwen_image.errors import QwenImageError, may_repeat
 from langchain_qwen_image.integration.batch import ThreadedBatches
 from langchain_qwen_image.integration.tool_errors import message_or_raise
 from langchain_qwen_image.integration.tracing import IDENTITY, report
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import QwenImageInput
-from langchain_qwen_image.settings import QwenImageSettings, may_repeat
+from langchain_qwen_image.settings import QwenImageSettings
 from langchain_qwen_image.wire.arguments import check_arguments, schema_without
 
 if TYPE_CHECKING:

@@ -84,7 +84,8 @@ class QwenImageToolkit(QwenImageSettings, BaseToolkit):
             ViewImageTool(
                 name=self._name(VIEW_TOOL),
                 generated_by=self._name(GENERATE_TOOL),
-                save_to=settings["save_to"],
+                save_to=self.save_to,
+                public_url=self.public_url,
                 max_side=self.max_side,
             ),
         ]

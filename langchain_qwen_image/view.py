@@ -23,8 +23,10 @@ from langchain_qwen_image.errors import (
 )
 from langchain_qwen_image.integration.tool_errors import message_or_raise
 from langchain_qwen_image.rendering.thumbnail import MAX_BYTES, thumbnail
+from langchain_qwen_image.storage.by_address import address_in, paths_at
 from langchain_qwen_image.storage.opening import ImageStore, SaveTo, open_store
 from langchain_qwen_image.storage.paths import TooLargeError
+from langchain_qwen_image.storage.public_url import PublicUrl, PublicUrlSetting
 
 MAX_SIDE = 768
 """Pixels; what a vision model sees well, at some 100 kB."""
@@ -38,8 +40,8 @@ _Outcome = list[ContentBlock] | ToolMessage
 
 def _describe_image(generated_by: str) -> str:
     return (
-        "Short id of the image, such as k3v9q2xd, or its path, as in the sentence 'Saved as … "
-        f"(id …)' that {generated_by} answered with."
+        "Short id of the image, such as k3v9q2xd, or its path or address, from the sentence that "
+        f"{generated_by} answered with."
     )
 
 
@@ -64,7 +66,8 @@ class ViewImageTool(BaseTool):
     """Show a model a saved image, scaled down, as a standard image content block.
 
     Reads only what was saved in `save_to` by this package: an image with its sidecar, whose bytes
-    are still those that were saved. No other path, no link that leads out, no URL. Errors go the
+    are still those that were saved. No other path, and no link that leads out; a public address
+    tells which image is meant, and is never opened. Errors go the
     way of `QwenImageTool`: the model reads what it can fix, the operator gets the rest.
     """
 
@@ -80,6 +83,9 @@ class ViewImageTool(BaseTool):
         description="None for the rule above, else what LangChain's BaseTool takes.",
     )
     save_to: SaveTo = Field(description="Folder or ByteStore where the images are saved.")
+    public_url: PublicUrlSetting = Field(
+        default=None, description="Where a browser sees them: that of `QwenImageTool`."
+    )
     max_side: int = Field(
         default=MAX_SIDE, gt=0, description="Longest side that a model is shown, in pixels."
     )
@@ -126,9 +132,10 @@ class ViewImageTool(BaseTool):
         return await in_thread(self._run, image, tool_call_id=tool_call_id)
 
     def _show(self, store: ImageStore, image: object) -> list[ContentBlock]:
-        name = _AS_QUOTED.sub("", image) if isinstance(image, str) else ""
+        text = image if isinstance(image, str) else ""
+        name = address_in(text) or _AS_QUOTED.sub("", text)
         try:
-            image_id, content = _look_up(store, name, self.generated_by)
+            image_id, content = _look_up(store, self.public_url, name, self.generated_by)
         except QwenImageError:
             raise
         except Exception as error:  # a store of the caller's raises what it likes
@@ -170,14 +177,16 @@ def _not_to_be_shown(error: ValueError) -> InvalidRequestError:
     return InvalidRequestError(f"The image cannot be shown: {error}.")
 
 
-def _look_up(store: ImageStore, name: str, generated_by: str) -> tuple[str, bytes]:
+def _look_up(
+    store: ImageStore, public_url: PublicUrl | None, name: str, generated_by: str
+) -> tuple[str, bytes]:
     """Return id and bytes of a saved image.
 
     Raises:
         InvalidRequestError: This store saved none of that name, or not these bytes; or it is too
             large to be shown.
     """
-    for path in _paths(store, name):
+    for path in _paths(store, public_url, name):
         try:
             sidecar, content = store.read_whole(path, max_bytes=MAX_BYTES)
         except TooLargeError as error:
@@ -187,13 +196,15 @@ def _look_up(store: ImageStore, name: str, generated_by: str) -> tuple[str, byte
         if sidecar.image_id == name or not _ID.fullmatch(name):
             return str(sidecar.image_id), content
     raise InvalidRequestError(
-        f"There is no saved image {name[:_SHOWN]!r}. Give the short id or the path from a "
-        f"sentence 'Saved as … (id …)' of {generated_by}; other files and links are not opened."
+        f"There is no saved image {name[:_SHOWN]!r}. Give the short id or the path, or the "
+        f"address, from an answer of {generated_by}; other files and links are not opened."
     )
 
 
-def _paths(store: ImageStore, name: str) -> Iterator[str]:
+def _paths(store: ImageStore, public_url: PublicUrl | None, name: str) -> Iterator[str]:
     if _ID.fullmatch(name):
         yield from store.find(name)
+    elif address := address_in(name):
+        yield from paths_at(store, public_url, address)
     elif PurePath(name).name:
         yield name

@@ -32,10 +32,18 @@ class Belonging:
     """Makes the books ready before each call; where nothing changed it costs microseconds."""
 
     def __init__(
-        self, place: Place, has_paid_images: Callable[[Path], bool] = lambda folder: False
+        self,
+        place: Place,
+        has_paid_images: Callable[[Path], bool] = lambda folder: False,
+        *,
+        is_served: bool = False,
     ) -> None:
-        """Take where the books are, and what looks for sidecars of paid calls in a folder."""
+        """Take where the books are, and what looks for sidecars of paid calls in a folder.
+
+        With `is_served` browsers see the folder's images, so that books in it are warned of.
+        """
         self._place = place
+        self._is_served = is_served
         self._has_paid_images = has_paid_images
         self._passed: _Seen | None = None
 
@@ -63,6 +71,8 @@ class Belonging:
                 self._check(folder, account.id, Path(place.location))
         if self._passed is None:
             _warn_of_network(account.path)
+            if self._is_served and place.is_inside:
+                _warn_of_server(place)
         account_id = account.prepare().result()
         if folder is not None and place.marks:
             _mark(folder, account_id)
@@ -168,6 +178,15 @@ def _warn_of_network(path: Path | None) -> None:
             path,
             kind,
         )
+
+
+def _warn_of_server(place: Place) -> None:
+    logger.warning(
+        "public_url is set, and the account of the images is in their folder: %s. It holds prompts "
+        "and signed links, and a server of the folder's files serves it too. Serve the images with "
+        "langchain_qwen_image.serving.image_app, or move the account elsewhere with account=….",
+        place.location,
+    )
 
 
 def _state(path: Path | None) -> tuple[int, ...] | None:

@@ -23,6 +23,7 @@ def account_of(
     sandbox: bool,
     budget: "Budget | None" = None,
     has_paid_images: Callable[[Path], bool] = lambda folder: False,
+    is_served: bool = False,
 ) -> tuple[Account | None, Belonging | None]:
     """Return the account of a call, and what makes it ready; both None if it is entered nowhere.
 
@@ -32,6 +33,7 @@ def account_of(
         sandbox: Whether the sandbox answers, which the environment names no account for.
         budget: The call's budget, which may be that of an account.
         has_paid_images: Looks for sidecars of paid calls in a folder that has no account.
+        is_served: Whether browsers see the images of the folder, so that books are warned of there.
 
     Raises:
         ConfigurationError: Account and budget are of two accounts, or an address cannot be one.
@@ -45,7 +47,7 @@ def account_of(
             if place is None
             else (
                 opened(place.location),
-                Belonging(place, has_paid_images),
+                Belonging(place, has_paid_images, is_served=is_served),
             )
         )
     if of_budget is not None and named.store is not of_budget.store:
@@ -54,7 +56,9 @@ def account_of(
             "both the same path, or set the limit on the account: Account(path, max_usd=…)."
         )
     place = books_of(named.path or named.location, folder, sandbox=sandbox)
-    return named, None if place is None else Belonging(place, has_paid_images)
+    if place is None:
+        return named, None
+    return named, Belonging(place, has_paid_images, is_served=is_served)
 
 
 def opened(account: Location) -> Account:

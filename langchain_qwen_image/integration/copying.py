@@ -8,7 +8,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import BaseModel
 
 _NOT_COPIED = frozenset({"api_key", "http_client", "http_async_client"})
-_SHARED = ("rate_limiter", "pace", "save_to", "account")
+_SHARED = ("rate_limiter", "pace", "save_to", "public_url", "account")
 
 
 class CopiedSettings(BaseModel):

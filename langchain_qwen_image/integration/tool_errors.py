@@ -1,5 +1,7 @@
 """What becomes of an error of a tool: a message that a model reads, or an exception."""
 
+import os
+
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 
@@ -14,6 +16,7 @@ from langchain_qwen_image.errors import (
     QwenImageError,
     ResultUnknownError,
 )
+from langchain_qwen_image.storage.paths import without_paths
 
 _OPERATOR_ERRORS = (
     AccountError,
@@ -46,15 +49,30 @@ def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | N
 
     Raises:
         QwenImageError: Only the operator can fix it, there was no tool call, or the tool's
-            `handle_tool_error` was set to have it otherwise.
+            `handle_tool_error` was set to have it otherwise. Where `public_url` is used, True is
+            dealt with here, because LangChain would tell the model paths of this machine.
     """
-    by_our_rule = tool.handle_tool_error is None and tool_call_id is not None
-    is_fixable = isinstance(error, QwenImageError) and not isinstance(error, _OPERATOR_ERRORS)
-    if not by_our_rule or not is_fixable:
+    is_ours = isinstance(error, QwenImageError)
+    is_fixable = is_ours and not isinstance(error, _OPERATOR_ERRORS)
+    is_public = getattr(tool, "public_url", None) is not None
+    is_told = tool.handle_tool_error is None and is_fixable
+    is_told_anyway = tool.handle_tool_error is True and is_ours and is_public
+    if tool_call_id is None or not (is_told or is_told_anyway):
         raise error
+    text = _text_for_models(error) if is_told else str(error)
     return ToolMessage(
-        content=_text_for_models(error), name=tool.name, tool_call_id=tool_call_id, status="error"
+        content=without_paths(text, _folder(tool)) if is_public else text,
+        name=tool.name,
+        tool_call_id=tool_call_id,
+        status="error",
     )
+
+
+def _folder(tool: BaseTool) -> str | os.PathLike[str] | None:
+    save_to = getattr(tool, "save_to", None)
+    if isinstance(save_to, str | os.PathLike):
+        return os.path.abspath(os.path.expanduser(save_to))  # noqa: PTH100, PTH111 - as in messages
+    return getattr(save_to, "folder", None)
 
 
 def _text_for_models(error: BaseException) -> str:

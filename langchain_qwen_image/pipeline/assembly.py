@@ -17,6 +17,7 @@ from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
 from langchain_qwen_image.storage.folder import has_paid_images
 from langchain_qwen_image.storage.opening import SaveTo, folder_of, open_store
+from langchain_qwen_image.storage.public_url import Addresses, PublicUrlSetting
 from langchain_qwen_image.storage.reader import make_fetcher
 from langchain_qwen_image.transport.gateway import GatewayConnection
 
@@ -31,6 +32,7 @@ class PipelineSettings(Protocol):
     max_retries: int
     price_usd: float
     save_to: SaveTo | None
+    public_url: PublicUrlSetting
     max_image_bytes: int
     account: Location | None
     budget: Budget | None
@@ -68,16 +70,19 @@ def assemble(settings: PipelineSettings) -> Pipeline:
         max_image_bytes=settings.max_image_bytes,
     )
     store = None if settings.save_to is None else open_store(settings.save_to)
+    public_url = settings.public_url
+    addresses = None if store is None or public_url is None else Addresses(store, public_url)
     account, belonging = account_of(
         settings.account,
         folder_of(store),
         sandbox=settings.sandbox,
         budget=settings.budget,
         has_paid_images=has_paid_images,
+        is_served=public_url is not None,
     )
     return Pipeline(
         sender=sender,
-        saver=ImageSaver(fetcher, store, account),
+        saver=ImageSaver(fetcher, store, account, addresses),
         saves=store is not None,
         account=account,
         belonging=belonging,

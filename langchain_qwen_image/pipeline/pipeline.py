@@ -186,7 +186,7 @@ class Pipeline(KeyedSteps):
                     return result
                 progress = Progress(runtime, result.call_id or "", call_state.tool_call_id)
                 await progress.tell("received", cost_usd=0.0, replayed=True)
-                return result.as_replayed()
+                return await runtime.beside(self.saver.published, result.as_replayed())
 
 
 _BY_KEY: SharedCalls[ImageGenerationResult] = SharedCalls(keeps=False)

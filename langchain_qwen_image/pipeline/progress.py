@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal, NotRequired, TypedDict, Unpack
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, Unpack
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables.config import var_child_runnable_config
@@ -32,7 +32,8 @@ class ProgressDetails(TypedDict, total=False):
         cost_usd: `received`: what the call cost, US dollars; 0 where another call had paid.
         replayed: `received`: whether another call had paid.
         image_id: `saved`: short id of the image.
-        path: `saved`: its path or store key.
+        path: `saved`: its path or store key; where `public_url` is used, always the key.
+        public_url: `saved`: address at which a browser sees it, where it has one.
     """
 
     error: str
@@ -41,6 +42,7 @@ class ProgressDetails(TypedDict, total=False):
     replayed: bool
     image_id: str
     path: str
+    public_url: str
 
 
 class ProgressEvent(ProgressDetails):
@@ -61,6 +63,22 @@ class ProgressEvent(ProgressDetails):
     seconds: float
     call_id: str
     tool_call_id: NotRequired[str]
+
+
+class _Saved(Protocol):
+    id: str
+    public_url: str | None
+
+    @property
+    def told_path(self) -> str | None: ...
+
+
+def saved_details(image: _Saved) -> ProgressDetails:
+    """Return what the stage `saved` says of an image."""
+    details = ProgressDetails(image_id=image.id, path=image.told_path or "")
+    if image.public_url is not None:
+        details["public_url"] = image.public_url
+    return details
 
 
 class Progress:

@@ -82,6 +82,7 @@ def _bring_back(
         image.path, sidecar = copy
         image.sha256, image.size_bytes = sidecar.sha256, sidecar.size_bytes
         image.download_error = None
+        saver.publish(image)
         _describe(image, sidecar)
         found.settled.append(image)
         return None
@@ -107,6 +108,7 @@ def _is_on_disk(saver: ImageSaver, image: GeneratedImage, path: str) -> bool:
     """Say whether an image is where it was saved, and note what its sidecar says."""
     if saver.store is not None and (here := saver.store.locate(path)) is not None:
         image.path = here
+        saver.publish(image)
         _describe(image, _sidecar_of(saver.store, here))
         return True
     folder = Path(path).parent
@@ -117,6 +119,7 @@ def _is_on_disk(saver: ImageSaver, image: GeneratedImage, path: str) -> bool:
     if sidecar.image_id != image.id or elsewhere.locate(path) is None:
         return False
     image.bind(saver.of_another(elsewhere))
+    saver.publish(image)
     _describe(image, sidecar)
     return True
 

@@ -1,6 +1,7 @@
 """From what an answer, or the account, says to what the caller gets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from langchain_qwen_image.account.records import LedgerCall, LedgerImage
 from langchain_qwen_image.defaults import SANDBOX_URL
@@ -35,6 +36,17 @@ def result_of(
         call_id=call_id,
         warnings=list(answer.warnings),
     )
+
+
+def given_result(given: ImageGenerationResult | Mapping[str, Any]) -> ImageGenerationResult:
+    """Return a copy of a result, or the one that an artifact describes.
+
+    Raises:
+        InvalidRequestError: It is no artifact.
+    """
+    if isinstance(given, ImageGenerationResult):
+        return given.model_copy(deep=True)
+    return ImageGenerationResult.from_artifact(given)
 
 
 def recorded_result(call: LedgerCall, images: Iterable[LedgerImage]) -> ImageGenerationResult:

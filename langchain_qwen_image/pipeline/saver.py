@@ -3,14 +3,17 @@
 import logging
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache, partial
+from pathlib import Path
 
 from langchain_qwen_image.account.reader import AccountReader
 from langchain_qwen_image.download.fetcher import Fetcher
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 from langchain_qwen_image.storage.opening import ImageStore, open_store
+from langchain_qwen_image.storage.public_url import Addresses, AddressOf
 from langchain_qwen_image.storage.reader import ImageReader, make_fetcher, note_info
 from langchain_qwen_image.storage.sidecar import Sidecar
 from langchain_qwen_image.wire.links import is_inline, without_query
@@ -29,10 +32,12 @@ class ImageSaver(ImageReader):
         fetcher: Fetcher,
         store: ImageStore | None = None,
         account: AccountReader | None = None,
+        addresses: Addresses | None = None,
     ) -> None:
-        """Take what fetches links, where images are saved, and the account of their calls."""
+        """Take what fetches links, where images are saved and seen, and the account of calls."""
         super().__init__(fetcher, store)
         self._account = account
+        self._addresses = addresses
 
     def wants(self, image: GeneratedImage, *, inline: bool) -> bool:
         """Say whether an image is to be saved.
@@ -53,10 +58,12 @@ class ImageSaver(ImageReader):
         try:
             self.save_or_raise(image, result, item_id=item_id)
         except Exception as error:  # the image is paid for: a store's own errors count too
-            image.download_error = str(error) or type(error).__name__
-            logger.warning(
-                "image %s is paid for but could not be saved: %s", image.id, image.download_error
+            problem = str(error) or type(error).__name__
+            addresses = self._addresses
+            image.download_error = (
+                problem if addresses is None else addresses.without_paths(problem)
             )
+            logger.warning("image %s is paid for but could not be saved: %s", image.id, problem)
             return error.with_traceback(None)
         return None
 
@@ -75,12 +82,31 @@ class ImageSaver(ImageReader):
                 `not_an_image` that something else than an image came.
             SaveError: The disk is full, or the folder cannot be written.
         """
-        saved = (self._store or _last_resort()).save(
-            partial(self._fetch, image), self._sidecar(image, result, item_id)
-        )
+        address_of = None if self._addresses is None else cache(self._addresses.of_key)
+        sidecar = replace(self._sidecar(image, result, item_id), address_of=address_of)
+        saved = (self._store or _last_resort()).save(partial(self._fetch, image), sidecar)
         note_info(image, saved.info)
         image.path, image.download_error = saved.path, None
+        self.publish(image, address_of)
         logger.info("image %s is saved at %s", image.id, saved.path)
+
+    def publish(self, image: GeneratedImage, address_of: AddressOf | None = None) -> None:
+        """Say on a saved image where a browser sees it, by the settings of now; it may block.
+
+        Args:
+            image: The image.
+            address_of: Gives addresses by keys; by default the settings do.
+        """
+        if self._addresses is not None:
+            self._addresses.note_on(image, address_of)
+
+    def published(self, result: ImageGenerationResult) -> ImageGenerationResult:
+        """Find the images of a result of another caller, and say where a browser sees them."""
+        for image in result.images:
+            if self._store is not None and image.path and not Path(image.path).is_absolute():
+                image.path = self._store.locate(image.path) or image.path
+            self.publish(image)
+        return result
 
     def _sidecar(
         self, image: GeneratedImage, result: ImageGenerationResult, item_id: str | None

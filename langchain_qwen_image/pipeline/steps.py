@@ -25,9 +25,9 @@ from langchain_qwen_image.pipeline.books import Books
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.candidates import confirmed
 from langchain_qwen_image.pipeline.order import Order
-from langchain_qwen_image.pipeline.progress import Progress
+from langchain_qwen_image.pipeline.progress import Progress, saved_details
 from langchain_qwen_image.pipeline.recorder import Recorder
-from langchain_qwen_image.pipeline.results import result_of
+from langchain_qwen_image.pipeline.results import given_result, result_of
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
 from langchain_qwen_image.pipeline.shared_calls import SharedCalls
@@ -183,8 +183,8 @@ class Steps:
             elif self.saver.wants(image, inline=inline):
                 await runtime.beside(self.saver.save, image, result, item_id=item_id)
                 await watch.recorder.saved(image)
-                if image.path is not None:
-                    await watch.progress.tell("saved", image_id=image.id, path=image.path)
+                if image.told_path is not None:
+                    await watch.progress.tell("saved", **saved_details(image))
         if problem is not None:
             raise problem
         return result
@@ -199,11 +199,7 @@ class Steps:
             raise ConfigurationError(
                 "There is no place to save the image: set save_to=…, or call image.save(path)."
             )
-        result = (
-            given.model_copy(deep=True)
-            if isinstance(given, ImageGenerationResult)
-            else ImageGenerationResult.from_artifact(given)
-        )
+        result = given_result(given)
         recorder = Recorder(self._books(runtime), result.call_id or "")
         for image in result.images:
             image.bind(self.saver)
@@ -211,7 +207,7 @@ class Steps:
                 await runtime.beside(self.saver.save_or_raise, image, result, item_id=item_id)
                 if await runtime.beside(self._is_known, image.id):
                     await recorder.saved(image)
-        return result
+        return await runtime.beside(self.saver.published, result)
 
     @property
     def pace(self) -> Pace | None:

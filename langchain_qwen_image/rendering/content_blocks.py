@@ -42,11 +42,13 @@ def bytes_block(image: ShownImage, content: bytes) -> "ImageContentBlock":
 
 
 def link_block(image: ShownImage) -> "ImageContentBlock":
-    """Return a block that holds the link, which expires within a day.
+    """Return a block that holds the public address, else the link, which expires within a day.
 
     Raises:
-        DownloadError: There is no link, or it has expired.
+        DownloadError: There is neither, or the link has expired.
     """
+    if image.public_url:
+        return {"type": "image", "id": image.id, "url": image.public_url}
     failure = _failure(image)
     if failure or not image.url:
         raise DownloadError(f'Image {image.id} {failure}: use kind="base64".')

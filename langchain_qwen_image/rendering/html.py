@@ -98,7 +98,9 @@ def _embedded(content: bytes | None) -> str | None:
 
 
 def _linked(image: ShownImage) -> str | None:
-    """Return the link, for the browser to fetch, unless it has expired."""
+    """Return the address or the link, for the browser to fetch, unless it has expired."""
+    if image.public_url:
+        return image.public_url
     url = image.url or ""
     return url if url.startswith(("https://", "http://")) and not _is_expired(image) else None
 

@@ -37,6 +37,14 @@ class ShownImage(Protocol):
         """Path or store key, once saved."""
 
     @property
+    def public_url(self) -> str | None:
+        """Address at which a browser sees it, if it has one."""
+
+    @property
+    def told_path(self) -> str | None:
+        """The path as models and browsers may know it."""
+
+    @property
     def download_error(self) -> str | None:
         """Why it could not be saved."""
 

@@ -50,9 +50,18 @@ def _cut(failure: str, room: int) -> str:
     return text if len(text) <= room else f"{text[:room]}…"
 
 
+def _markdown(address: str) -> str:
+    """Return what shows an image; parentheses would end the address (CommonMark, 6.3)."""
+    place = f"<{address}>" if "(" in address or ")" in address else address
+    return f"![description]({place})"
+
+
 def _place(image: ShownImage) -> str:
+    if image.public_url:
+        shown = _markdown(image.public_url)
+        return f"Saved (id {image.id}). This Markdown shows it to the user: {shown}."
     if image.path:
-        return f"Saved as {image.path} (id {image.id})."
+        return f"Saved as {image.told_path} (id {image.id})."
     if not image.url or is_inline(image.url):
         return f"It is in the result (id {image.id})."
     until = f" until {image.expires_at:%Y-%m-%d %H:%M} UTC" if image.expires_at else ""

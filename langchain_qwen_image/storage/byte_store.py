@@ -1,6 +1,7 @@
 """A `ByteStore` of the caller's as a place for images."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from langchain_qwen_image.storage.image_store import (
 )
 from langchain_qwen_image.storage.paths import TooLargeError
 from langchain_qwen_image.storage.sidecar import Sidecar
+
+_AT_ONCE = 100
 
 
 class KeyStore(ImageStore):
@@ -71,6 +74,17 @@ class KeyStore(ImageStore):
         return (
             key for key in self._store.yield_keys() if name in key and Path(key).suffix in SUFFIXES
         )
+
+    def sidecars(self) -> Iterator[tuple[str | None, Sidecar]]:
+        """Yield as `ImageStore.sidecars` says; every key of the store is looked at."""
+        keys = set(self._store.yield_keys())
+        names = sorted(key for key in keys if key.endswith(".json"))
+        for start in range(0, len(names), _AT_ONCE):
+            for value in self._store.mget(names[start : start + _AT_ONCE]):
+                with suppress(ValueError):  # not ours
+                    sidecar = Sidecar.from_json(value or b"")
+                    is_there = sidecar.file in keys and Path(sidecar.file or "").suffix in SUFFIXES
+                    yield sidecar.file if is_there else None, sidecar
 
     def locate(self, path: str) -> str | None:
         """Return what `ImageStore.locate` says, judged by the sidecar, which is short."""

@@ -87,6 +87,13 @@ class FolderStore(ImageStore):
                         sidecar = Sidecar.from_json(content)
                         yield self._beside(sidecar), sidecar
 
+    def key_of(self, path: str) -> str | None:
+        """Return what `ImageStore.key_of` says."""
+        whole = self.folder / path
+        if ".." in whole.parts or not whole.is_relative_to(self.folder):
+            return None
+        return whole.relative_to(self.folder).as_posix()
+
     def locate(self, path: str) -> str | None:
         """Return what `ImageStore.locate` says, also when the folder was moved."""
         here = self.folder / Path(path).name

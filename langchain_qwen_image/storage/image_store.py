@@ -126,6 +126,13 @@ class ImageStore(ABC):
         """
         return iter(())
 
+    def key_of(self, path: str) -> str | None:
+        """Return the name that a saved image has in this store, with `/` between its parts.
+
+        None for a path that leads out of it.
+        """
+        return path
+
     @abstractmethod
     def locate(self, path: str) -> str | None:
         """Return the path that a saved image has now, or None if it is not there any more."""

@@ -10,6 +10,11 @@ from langchain_qwen_image.errors import ConfigurationError
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]+):[/\\]")
 """Two letters at least: `C:/` is a drive. One slash is enough: `Path("s3://b")` is `s3:/b`."""
 _ONE_SLASH = re.compile(r"^\s*[A-Za-z0-9+.-]+:/(?=[^/])")
+_ABSOLUTE = re.compile(
+    r"""(?P<quote>['"])(?:/|[A-Za-z]:[\\/]|\\\\).*?(?P=quote)"""
+    r"""|(?<![\w/:.%~)\]])(?:/|[A-Za-z]:[\\/]|\\\\)[^\s'"<>,;:()]+"""
+)
+"""An absolute path in a text: in quotation marks, or as far as its blank."""
 _LONGEST_NAME = "n" * 142
 """As long as a name of ours with its suffix gets."""
 
@@ -82,6 +87,23 @@ def nearest_existing(path: Path) -> Path:
             continue
         return one
     return path
+
+
+def file_name(path: str) -> str:
+    """Return the name at the end of a path of any system."""
+    return re.split(r"[/\\]", path)[-1]
+
+
+def without_paths(text: str, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return a text without absolute paths, for readers who must not learn them.
+
+    Args:
+        text: What is said to an operator.
+        folder: The folder of images; a name with blanks is found whole by it.
+    """
+    if folder is not None:
+        text = text.replace(os.fspath(folder), "the folder")
+    return _ABSOLUTE.sub("(a path)", text)
 
 
 def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:

@@ -6,11 +6,13 @@ Version 1 has `schema` and `call_id`; sidecars before it have neither, and are r
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
+
+from langchain_qwen_image.wire.links import without_query
 
 if TYPE_CHECKING:
     from langchain_qwen_image.download.fetcher import ImageInfo
@@ -38,9 +40,11 @@ class Sidecar:
         prompt: What was asked for; a file without it is no sidecar of ours.
         parameters: The four parameters as they were sent.
         url: The link without its query, and so without its signature.
+        public_url: Address at which a browser saw it when it was saved, without its query too.
         cost_usd: Price of the whole call in US dollars.
         created_at: When the answer came, in UTC.
         file: Name of the image beside it.
+        address_of: Gives that address by the name of the image; not written.
     """
 
     image_id: str | None = None
@@ -55,6 +59,7 @@ class Sidecar:
     request_id: str | None = None
     finish_reason: str | None = None
     url: str | None = None
+    public_url: str | None = None
     cost_usd: Decimal | None = None
     created_at: datetime | None = None
     sandbox: bool = False
@@ -65,12 +70,16 @@ class Sidecar:
     height: int | None = None
     size_bytes: int | None = None
     sha256: str | None = None
+    address_of: Callable[[str], str | None] | None = field(default=None, compare=False, repr=False)
 
     def beside(self, name: str, info: "ImageInfo") -> Self:
         """Return it with what an image's bytes say, for the image of this name."""
+        file = f"{name}{info.suffix}"
+        address = None if self.address_of is None else self.address_of(file)
         return replace(
             self,
-            file=f"{name}{info.suffix}",
+            file=file,
+            public_url=None if address is None else without_query(address),
             mime_type=info.mime_type,
             width=info.width,
             height=info.height,
@@ -87,6 +96,7 @@ class Sidecar:
             "call_id": self.call_id,
             **self._given("item_id", "gateway", "run", "key"),
             "url": self.url,
+            **self._given("public_url"),
             "prompt": self.prompt,
             "parameters": self.parameters,
             "model": self.model,
@@ -143,6 +153,7 @@ class Sidecar:
             request_id=_name(record.get("request_id")),
             finish_reason=_name(record.get("finish_reason")),
             url=_text(record.get("url")),
+            public_url=_text(record.get("public_url")),
             cost_usd=_usd(record.get("cost_usd")),
             created_at=_moment(record.get("created_at")),
             sandbox=record.get("sandbox") is True,
