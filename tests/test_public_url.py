@@ -362,8 +362,8 @@ def test_an_error_tells_a_model_no_path(handled: Any, tmp_path: Path, call: Call
     ("text", "told"),
     [
         ("saved in /srv/our images: full", "saved in the folder: full"),
-        ("'/etc/a b/c' and \"C:\\Users\\a b\\c\"", "(a path) and (a path)"),
-        (r"at C:\Users\ada\x.png.", "at (a path)"),
+        ("'/etc/a b/c' and \"C:\\Data\\a b\\c\"", "(a path) and (a path)"),
+        (r"at C:\Data\ada\x.png.", "at (a path)"),
         ("open /etc/passwd, /tmp/x: no", "open (a path), (a path): no"),
         (r"\\server\share\x is away", "(a path) is away"),
         ("fetch https://cdn.example/a/b.png or images/x", None),
