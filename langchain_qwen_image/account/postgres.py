@@ -223,11 +223,11 @@ def _load(url: str) -> "Sessions":
 
 
 def _after_fork_in_child() -> None:
+    _importing.release()
     for store in _stores:
         store._start_empty()  # the parent runs what it was handed
         if store._sessions is not None:
             store._sessions.leave_to_parent()
-    _importing.release()
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, TypeVar, cast
 
 import psycopg
@@ -95,11 +96,15 @@ class Sessions:
     def close(self) -> None:
         """Close the connections that nobody uses."""
         _close_all(self._idle)
+        for connection in self._open.copy():
+            if connection.is_lost:
+                self._open.discard(connection)
 
     def leave_to_parent(self) -> None:
         """Forget the connections in a forked child, without a word to the server."""
         for connection in self._open:
-            os.close(connection.descriptor)
+            with suppress(psycopg.Error, OSError):  # it is closed, or was about to be
+                os.close(connection.descriptor)
         _inherited.extend(self._open)  # collected, they would say goodbye for the parent
         self._open.clear()
         self._idle.clear()
