@@ -2,7 +2,7 @@
 
 from langchain_qwen_image.account.postgres_words import translated_tables
 from langchain_qwen_image.account.store import Transaction
-from langchain_qwen_image.account.tables import SCHEMA_VERSION, TABLES, fill
+from langchain_qwen_image.account.tables import SCHEMA_VERSION, TABLES, fill, statements_of
 from langchain_qwen_image.errors import ConfigurationError
 
 __all__ = ["has_tables", "prepare_tables"]
@@ -27,7 +27,7 @@ def has_tables(tx: Transaction) -> bool:
 
 
 def prepare_tables(tx: Transaction) -> None:
-    """Make the tables where there are none; who comes at the same moment waits, and finds them.
+    """Make the tables where there are none, or upgrade them; who comes meanwhile waits.
 
     Raises:
         ConfigurationError: Other tables have their names, or a newer version made them.
@@ -35,11 +35,15 @@ def prepare_tables(tx: Transaction) -> None:
     if _version(tx) == SCHEMA_VERSION:
         return
     tx.one(f"SELECT pg_advisory_xact_lock({_LOCK}, hashtext(current_schema()))")
-    if _version(tx) == SCHEMA_VERSION:
+    version = _version(tx)
+    if version == SCHEMA_VERSION:
         return
-    for statement in translated_tables(TABLES).split(";"):
+    for statement in statements_of("deliveries") if version else TABLES.split(";"):
         if statement.strip():
-            tx.execute(statement)
+            tx.execute(translated_tables(statement))
+    if version:  # 3 is the first that could be in PostgreSQL
+        tx.execute("UPDATE qwen_image SET version = :version", {"version": SCHEMA_VERSION})
+        return
     fill(tx)
     tx.execute("CREATE TABLE qwen_image (version BIGINT NOT NULL)")
     tx.execute("INSERT INTO qwen_image (version) VALUES (:version)", {"version": SCHEMA_VERSION})

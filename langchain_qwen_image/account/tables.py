@@ -3,13 +3,15 @@
 Money is decimal text, because it must be exact; times are microseconds since 1970, UTC.
 """
 
+import re
+from collections.abc import Iterator
 from uuid import uuid4
 
 from langchain_qwen_image.account.store import Transaction
 
-__all__ = ["SCHEMA_VERSION", "TABLES", "fill"]
+__all__ = ["SCHEMA_VERSION", "TABLES", "fill", "statements_of", "table_of"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # A link is a secret, and so is a raw answer. SQLite's `secure_delete` clears what is deleted or cut
 # short, but not the place that a row had before SQLite moved it to another page, as it does when
@@ -98,7 +100,27 @@ CREATE TABLE pace (
     base_url TEXT PRIMARY KEY,
     state TEXT NOT NULL
 );
+CREATE TABLE deliveries (
+    key TEXT PRIMARY KEY,
+    base_url TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    taken_by TEXT,
+    taken_until INTEGER,
+    touched_at INTEGER NOT NULL
+);
+CREATE INDEX deliveries_of ON deliveries (base_url, fingerprint);
 """
+
+
+def statements_of(table: str) -> Iterator[str]:
+    """Yield the statements that make a table, and the indexes of it."""
+    return (one for one in TABLES.split(";") if table_of(one) == table)
+
+
+def table_of(statement: str) -> str | None:
+    """Return the table that a statement makes, or makes an index of."""
+    found = re.search(r"CREATE TABLE (\w+)| ON (\w+)", statement)
+    return found and (found[1] or found[2])
 
 
 def fill(tx: Transaction) -> None:

@@ -1,11 +1,10 @@
 """Make a file of an earlier version one of this version; no money is forgotten.
 
 Versions 1 and 2 had a ledger, a budget, or both in one file. What their budget counted beyond the
-calls in the file stays counted, as spent.
+calls in the file stays counted, as spent. Version 3 had no deliveries.
 """
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal
@@ -25,7 +24,7 @@ from langchain_qwen_image.account.money import (
 )
 from langchain_qwen_image.account.reservations import count_spent
 from langchain_qwen_image.account.sqlite import SqliteTransaction
-from langchain_qwen_image.account.tables import TABLES, fill
+from langchain_qwen_image.account.tables import TABLES, fill, statements_of, table_of
 
 __all__ = ["RUNS", "tables_of", "upgrade"]
 
@@ -87,17 +86,22 @@ SELECT calls.*, (SELECT count(*) FROM images WHERE images.call = calls.seq) AS b
 
 
 def tables_of(version: int) -> str:
-    """Return the statements that made a file of version 1 or 2."""
-    shared = [one for one in TABLES.split(";") if _table(one) in _IN_BOTH]
+    """Return the statements that made a file of an earlier version."""
+    if version == 3:
+        return ";".join(one for one in TABLES.split(";") if table_of(one) != "deliveries")
+    shared = [one for one in TABLES.split(";") if table_of(one) in _IN_BOTH]
     calls = _CALLS_2
     if version == 1:
-        shared = [one for one in shared if _table(one) != "raw_answers"]
+        shared = [one for one in shared if table_of(one) != "raw_answers"]
         calls = calls.replace(",\n    polling_path TEXT", "")
     return calls + ";".join(shared) + ";" + _BUDGET_2
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Change the tables, inside a transaction of the caller."""
+    _make(connection, "deliveries")
+    if version == 3:
+        return
     if version == 1:
         connection.execute("ALTER TABLE calls ADD COLUMN polling_path TEXT")
         _make(connection, "raw_answers")
@@ -122,7 +126,7 @@ def upgrade(connection: sqlite3.Connection, version: int) -> None:
 
 def _upgrade_calls(connection: sqlite3.Connection) -> dict[Purse, Totals]:
     """Write the calls anew, and return what they hold."""
-    calls, index, *others = (one for one in TABLES.split(";") if _table(one) == "calls")
+    calls, index, *others = (one for one in TABLES.split(";") if table_of(one) == "calls")
     connection.execute(calls.replace("CREATE TABLE calls", "CREATE TABLE new_calls"))
     totals: dict[Purse, Totals] = {"gateway": Totals(), "sandbox": Totals()}
     connection.executemany(_NEW_CALL, _new_calls(connection, totals))
@@ -181,12 +185,5 @@ def _sum(sums: list[sqlite3.Row]) -> Decimal:
 
 
 def _make(connection: sqlite3.Connection, table: str) -> None:
-    for statement in TABLES.split(";"):
-        if _table(statement) == table:
-            connection.execute(statement)
-
-
-def _table(statement: str) -> str | None:
-    """Return the table that a statement makes, or makes an index of."""
-    found = re.search(r"CREATE TABLE (\w+)| ON (\w+)", statement)
-    return found and (found[1] or found[2])
+    for statement in statements_of(table):
+        connection.execute(statement)

@@ -13,6 +13,7 @@ from old_accounts import make_old
 from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.account.deliveries import Deliveries
 from langchain_qwen_image.account.limits import Totals
 from langchain_qwen_image.account.spend import SpendDay, spend_by_day
 from langchain_qwen_image.defaults import SANDBOX_URL
@@ -66,6 +67,37 @@ def test_an_upgraded_account_goes_on(path: Path, version: int) -> None:
     account.close()
     assert Account(path).id == account.id
     assert account.id is not None
+
+
+def test_a_file_of_version_3_gets_what_is_new(path: Path) -> None:
+    """Its calls and its money are as they were, and it is like a new one."""
+    account = Account(path)
+    walk(account, "asked sent answered")
+    before = (account.id, call_of(account), account.totals())
+    account.close()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.executescript("DROP TABLE deliveries; PRAGMA user_version = 3")
+    account = Account(path)
+    walk(account, "asked sent", "c2")
+    Deliveries(account.store).let_go("a", "b").result(PATIENCE)
+    assert (account.id, call_of(account)) == before[:2]
+    assert account.totals().spent_usd == before[2].spent_usd
+    account.close()
+    assert tables_of_file(path) == tables_of_file(new_file(path.with_name("new.db")))
+
+
+def tables_of_file(path: Path) -> set[str]:
+    """Return the statements of a file's tables."""
+    with closing(sqlite3.connect(path)) as file:
+        return {row[0] for row in file.execute("SELECT sql FROM sqlite_master WHERE sql <> ''")}
+
+
+def new_file(path: Path) -> Path:
+    """Return the file of a new account."""
+    account = Account(path)
+    account.prepare().result(PATIENCE)
+    account.close()
+    return path
 
 
 def test_the_padding_of_an_old_link_is_gone(path: Path) -> None:
