@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
-from typing import Any, NotRequired, TypeAlias, TypedDict, TypeVar
+from typing import Any, NotRequired, TypeAlias, TypeVar
 
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from langchain_qwen_image.schemas import GivenParameters
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from typing import Annotated, Literal, TypedDict, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
 )
+from typing_extensions import TypedDict
 
 from langchain_qwen_image._lazy_model import LazyModel
 

@@ -16,6 +16,7 @@ from langchain_qwen_image.cli.check import check
 from langchain_qwen_image.cli.doctor import doctor
 from langchain_qwen_image.cli.gallery import gallery
 from langchain_qwen_image.cli.generate import generate
+from langchain_qwen_image.cli.mcp import mcp
 from langchain_qwen_image.cli.recover import recover
 from langchain_qwen_image.cli.sandbox import sandbox
 from langchain_qwen_image.cli.spend import spend
@@ -53,6 +54,7 @@ app.command()(recover)
 app.command()(spend)
 app.command()(gallery)
 app.command()(sandbox)
+app.command()(mcp)
 app.command()(doctor)
 app.command()(check)
 

@@ -136,6 +136,12 @@ def finish_detached(task: asyncio.Task[Any]) -> None:
     task.add_done_callback(_finished)
 
 
+def in_background() -> list[asyncio.Task[object]]:
+    """Return the running loop's calls for which nobody waits any more."""
+    loop = asyncio.get_running_loop()
+    return [task for task in list(_background) if task.get_loop() is loop]
+
+
 def _wake(ended: asyncio.Future[None], task: asyncio.Task[Any]) -> None:
     if not ended.done():
         ended.set_result(None)

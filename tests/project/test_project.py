@@ -92,6 +92,7 @@ def test_base_install_is_three_packages() -> None:
         "httpcore": "httpx",
         "langsmith": "langchain-core",
         "pydantic-core": "pydantic",
+        "typing-extensions": "pydantic",
     }
     assert names == {"httpx", "langchain-core", "pydantic", *comes_with}
     for name, owner in comes_with.items():
