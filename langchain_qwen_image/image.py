@@ -47,7 +47,7 @@ class GeneratedImage(BaseModel):
     width: int | None = Field(default=None, description="Width in pixels.")
     height: int | None = Field(default=None, description="Height in pixels.")
     mime_type: str | None = Field(default=None, description="Type, from the image's own bytes.")
-    path: str | None = Field(default=None, description="Path or store key, once saved.")
+    path: str | None = Field(default=None, description="Path, address or store key, once saved.")
     public_url: str | None = Field(
         default=None,
         repr=False,

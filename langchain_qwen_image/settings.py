@@ -97,8 +97,9 @@ class QwenImageSettings(CopiedSettings):
     size: Size | None = _parameter("Width*height in pixels, at one price.", "1328*1328")
     save_to: SaveTo | None = Field(
         default=None,
-        description="Folder or LangChain `ByteStore` where images are saved, each with a `.json` "
-        "file that describes it. Without it results have links only, which expire within 24 hours.",
+        description="Where images are saved, each with a `.json` file: a folder, an address such "
+        "as `s3://bucket/prefix` (extra `objects`), or a LangChain `ByteStore`. Without it results "
+        "have links only, which expire within 24 hours.",
     )
     public_url: PublicUrlSetting = Field(
         default=None,

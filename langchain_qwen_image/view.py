@@ -82,7 +82,7 @@ class ViewImageTool(BaseTool):
         default=None,
         description="None for the rule above, else what LangChain's BaseTool takes.",
     )
-    save_to: SaveTo = Field(description="Folder or ByteStore where the images are saved.")
+    save_to: SaveTo = Field(description="Folder, address or ByteStore where images are saved.")
     public_url: PublicUrlSetting = Field(
         default=None, description="Where a browser sees them: that of `QwenImageTool`."
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from accounts import account, accounts, clock, location, new_location
+from buckets import bucket, bucket_server, gate
 from built_site import site
 from http_libraries import library
 from hypothesis import HealthCheck, settings
@@ -27,8 +28,11 @@ __all__ = [
     "account",
     "accounts",
     "as_nobody",
+    "bucket",
+    "bucket_server",
     "clock",
     "database_url",
+    "gate",
     "held",
     "keyed_tool",
     "library",
@@ -47,7 +51,10 @@ __all__ = [
 Call = Callable[..., Any]
 
 _HOME = tempfile.TemporaryDirectory(prefix="home-of-tests-")
-_OPERATORS_OWN = ("PIXAZO_", "LANGSMITH_", "LANGCHAIN_", "QWEN_IMAGE_", "PG")
+_OPERATORS_OWN = (
+    *("PIXAZO_", "LANGSMITH_", "LANGCHAIN_", "QWEN_IMAGE_", "PG"),
+    *("AWS_", "GOOGLE_", "AZURE_"),
+)
 _ONE_WORKER = {
     "tests/docs/test_site": "one build of the site, and one start of the browser",
     "tests/docs/test_fresh_environments": "one cache of what is installed",
@@ -97,7 +104,7 @@ class _Sharing(LoadScopeScheduling):  # type: ignore[misc]
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's key, tracing, proxies and databases out of the tests.
 
-    The network block does not see the sockets of libpq, which is no Python.
+    The network block does not see the sockets of libpq and of obstore, which are no Python.
     """
     for name in list(os.environ):
         if name.upper().startswith(_OPERATORS_OWN) or name.upper() in _PROXIES:

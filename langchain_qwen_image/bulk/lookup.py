@@ -99,8 +99,8 @@ class Lookup:
         if pipeline.account is None or store is None:
             raise ConfigurationError(
                 "To be resumed, a bulk run needs save_to=… and an account. Set save_to=… to a "
-                "folder (with a ByteStore, set account=… too), or pass resume=False. Nothing was "
-                "sent."
+                "folder (with an object store or a ByteStore, set account=… too), or pass "
+                "resume=False. Nothing was sent."
             )
         self._pipeline = pipeline
         self._account: Account = pipeline.account

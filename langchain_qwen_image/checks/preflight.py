@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from langchain_qwen_image.account.schema import sqlite_problem
+from langchain_qwen_image.checks.bucket import bucket_problem
 from langchain_qwen_image.checks.folder import folder_problem, ledger_problem, name_problem
 from langchain_qwen_image.checks.network import ENVIRONMENT, network_problem
 from langchain_qwen_image.defaults import BASE_URL
@@ -24,6 +25,7 @@ def preflight(
     sandbox: bool,
     own_http_client: bool,
     base_url: str = BASE_URL,
+    address: str | None = None,
 ) -> None:
     """Check once for each process and setting; a setting that passed costs microseconds.
 
@@ -36,19 +38,29 @@ def preflight(
         own_http_client: The caller's client sends the POST, and its certificates and proxies serve
             the fetch too.
         base_url: Address of the gateway.
+        address: Where images are to be saved, if in an object store; a small object is written.
 
     Raises:
         ConfigurationError: The call would fail for certain; the message names cause and way out.
     """
     environment = None if sandbox else tuple(map(os.environ.get, ENVIRONMENT))
-    setting = (os.getpid(), folder, ledger, sandbox, own_http_client, base_url, environment)
+    setting = (
+        os.getpid(),
+        folder,
+        address,
+        ledger,
+        sandbox,
+        own_http_client,
+        base_url,
+        environment,
+    )
     if setting in _passed:
         return
     with _checking:
         if setting in _passed:
             return
         by_network = None if sandbox or own_http_client else network_problem(base_url)
-        problem = next(filter(None, _problems_of_disk(folder, ledger)), by_network)
+        problem = next(filter(None, _problems_of_place(folder, address, ledger)), by_network)
         if problem is not None:
             raise ConfigurationError(problem + " Nothing was sent." * (_SENT not in problem))
         if len(_passed) >= _MOST_REMEMBERED:
@@ -56,13 +68,17 @@ def preflight(
         _passed.add(setting)
 
 
-def _problems_of_disk(folder: Path | None, ledger: Path | None) -> Iterator[str | None]:
+def _problems_of_place(
+    folder: Path | None, address: str | None, ledger: Path | None
+) -> Iterator[str | None]:
     if folder is not None:
         yield name_problem(folder)
         yield folder_problem(folder)
     if ledger is not None:
         yield sqlite_problem()
         yield ledger_problem(ledger)
+    if address is not None:
+        yield bucket_problem(address)
 
 
 def _forget_the_lock() -> None:

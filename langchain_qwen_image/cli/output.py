@@ -11,14 +11,10 @@ from pathlib import Path
 
 from langchain_qwen_image.cli.terminal import UsageError
 from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.storage.addresses import scheme_of
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sync_folder
 from langchain_qwen_image.storage.opening import Fetch, FolderStore, ImageStore, SavedImage
-from langchain_qwen_image.storage.paths import (
-    checked_folder,
-    nearest_existing,
-    read_regular,
-    scheme_of,
-)
+from langchain_qwen_image.storage.paths import checked_folder, nearest_existing, read_regular
 from langchain_qwen_image.storage.sidecar import Sidecar
 
 

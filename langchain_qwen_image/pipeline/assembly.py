@@ -1,5 +1,6 @@
 """Puts a pipeline together from settings."""
 
+import logging
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -12,6 +13,7 @@ from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.paces import Paces
 from langchain_qwen_image.checks.preflight import preflight
 from langchain_qwen_image.concurrency.process import OncePerProcess
+from langchain_qwen_image.defaults import DATABASE_VARIABLE
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
@@ -20,6 +22,8 @@ from langchain_qwen_image.storage.opening import SaveTo, folder_of, open_store
 from langchain_qwen_image.storage.public_url import Addresses, PublicUrlSetting
 from langchain_qwen_image.storage.reader import make_fetcher
 from langchain_qwen_image.transport.gateway import GatewayConnection
+
+logger = logging.getLogger("langchain_qwen_image")
 
 
 class PipelineSettings(Protocol):
@@ -80,6 +84,8 @@ def assemble(settings: PipelineSettings) -> Pipeline:
         has_paid_images=has_paid_images,
         is_served=public_url is not None,
     )
+    if account is None and store is not None and store.address is not None:
+        _warn_of_no_account(store.address)
     return Pipeline(
         sender=sender,
         saver=ImageSaver(fetcher, store, account, addresses),
@@ -97,7 +103,17 @@ def assemble(settings: PipelineSettings) -> Pipeline:
                 sandbox=settings.sandbox,
                 own_http_client=bool(settings.http_client or settings.http_async_client),
                 base_url=sender.base_url,
+                address=None if store is None else store.address,
             )
         ),
         max_raw_bytes=settings.max_image_bytes * 4 // 3,
+    )
+
+
+def _warn_of_no_account(address: str) -> None:
+    logger.warning(
+        "Images are saved in %s, and there is no account: calls are not recorded, so that a crash "
+        "can lose an image that is paid for. Set account=… or %s.",
+        address,
+        DATABASE_VARIABLE,
     )

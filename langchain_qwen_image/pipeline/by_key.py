@@ -26,7 +26,8 @@ from langchain_qwen_image.wire.request import WireRequest, build_request
 
 _NO_ACCOUNT = (
     "An idempotency key, and a run, need an account: without one they would be forgotten with this "
-    "process. Set account=… or save_to=… to a folder. Nothing was sent."
+    "process. Set account=… (a file or a postgresql:// address), or save_to=… to a folder. Nothing "
+    "was sent."
 )
 
 

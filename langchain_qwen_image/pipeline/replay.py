@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from langchain_qwen_image.account.records import LedgerCall, LedgerImage
 from langchain_qwen_image.errors import DownloadError
@@ -10,7 +9,7 @@ from langchain_qwen_image.pipeline.lost import INLINE, expired, why_lost
 from langchain_qwen_image.pipeline.results import recorded_result
 from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
-from langchain_qwen_image.storage.opening import FolderStore, ImageStore
+from langchain_qwen_image.storage.opening import ImageStore, store_around
 from langchain_qwen_image.storage.sidecar import Sidecar
 from langchain_qwen_image.wire.links import is_inline
 
@@ -111,10 +110,9 @@ def _is_on_disk(saver: ImageSaver, image: GeneratedImage, path: str) -> bool:
         saver.publish(image)
         _describe(image, _sidecar_of(saver.store, here))
         return True
-    folder = Path(path).parent
-    if not folder.is_absolute():
+    elsewhere = store_around(path)  # saved by another one, for whom it lies in another place
+    if elsewhere is None:
         return False
-    elsewhere = FolderStore(folder)  # saved by another one, for whom it lies in another folder
     sidecar = _sidecar_of(elsewhere, path)
     if sidecar.image_id != image.id or elsewhere.locate(path) is None:
         return False

@@ -37,9 +37,11 @@ class ImageStore(ABC):
 
     Attributes:
         folder: The folder that the images are in, absolute; None if they are in none.
+        address: Address of the place in an object store that they are in; None if in none.
     """
 
     folder: Path | None = None
+    address: str | None = None
     _ascii_only = False
 
     def save(self, fetch: Fetch, sidecar: Sidecar) -> SavedImage:

@@ -6,9 +6,8 @@ from pathlib import Path
 from stat import S_ISREG
 
 from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.storage.addresses import KNOWN, is_bucket_address, scheme_of
 
-_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]+):[/\\]")
-"""Two letters at least: `C:/` is a drive. One slash is enough: `Path("s3://b")` is `s3:/b`."""
 _ONE_SLASH = re.compile(r"^\s*[A-Za-z0-9+.-]+:/(?=[^/])")
 _ABSOLUTE = re.compile(
     r"""(?P<quote>['"])(?:/|[A-Za-z]:[\\/]|\\\\).*?(?P=quote)"""
@@ -21,12 +20,6 @@ _LONGEST_NAME = "n" * 142
 
 class TooLargeError(ValueError):
     """A file has more bytes than its reader takes."""
-
-
-def scheme_of(path: str | os.PathLike[str]) -> str | None:
-    """Return the scheme of what is an address and no path of this machine, else None."""
-    found = _SCHEME.match(os.fsdecode(path))
-    return found[1].lower() if found else None
 
 
 def check_name(folder: str | os.PathLike[str], option: str = "save_to") -> str:
@@ -140,10 +133,12 @@ def _address(given: str, scheme: str, option: str) -> str:
     named = f"{option} {given!r:.80}" if option.startswith("-") else f"{option}={given!r:.80}"
     if scheme == "file":
         return f"{named} is an address: give the folder's plain path."
+    if is_bucket_address(given):
+        return f"{named} is an address, and only a folder of this machine can be used here."
     return (
-        f"{named} is an address. Images are saved in a folder of this machine or in "
-        "a LangChain ByteStore; object stores (s3://, gs://, az://) come with a later release. "
-        "For a folder of that name, give its absolute path."
+        f"{named} is an address. Images are saved in a folder of this machine, in an object store "
+        f"({KNOWN}) or in a LangChain ByteStore. For a folder of that name, give its absolute "
+        "path."
     )
 
 

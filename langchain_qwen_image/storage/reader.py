@@ -12,7 +12,9 @@ from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.download.callers_client import AnyClient
 from langchain_qwen_image.download.fetcher import MAX_IMAGE_BYTES, Fetcher, ImageInfo
 from langchain_qwen_image.errors import DownloadError
+from langchain_qwen_image.storage.addresses import is_bucket_address, parent_of
 from langchain_qwen_image.storage.image_store import ImageStore
+from langchain_qwen_image.storage.object_store import ObjectStore
 from langchain_qwen_image.storage.paths import read_regular
 from langchain_qwen_image.wire.links import is_inline
 
@@ -66,8 +68,8 @@ class ImageReader:
             return self._read_link(image)
         try:
             return self._read_saved(image.path)
-        except (OSError, ValueError) as error:
-            problem = f"{image.path} cannot be read: {error}."
+        except (OSError, ValueError, DownloadError) as error:
+            problem = f"{image.path} cannot be read: {str(error).rstrip('.')}."
         try:
             return self._read_link(image)
         except DownloadError as error:
@@ -104,6 +106,8 @@ class ImageReader:
     def _read_saved(self, path: str) -> bytes:
         if self._store is not None:
             return self._store.read(path)
+        if is_bucket_address(path):
+            return ObjectStore(parent_of(path)).read(path)
         return read_regular(Path(path))
 
     def _read_link(self, image: ReadableImage) -> bytes:

@@ -12,10 +12,11 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from langchain_qwen_image.download.image_format import HEAD_BYTES, media_type_of
 from langchain_qwen_image.errors import FileAlreadyExistsError, SaveError
+from langchain_qwen_image.storage.addresses import scheme_of
 from langchain_qwen_image.storage.atomic import replace_file, write_new_file
 from langchain_qwen_image.storage.failures import with_cause
 from langchain_qwen_image.storage.image_store import names
-from langchain_qwen_image.storage.paths import nearest_existing, scheme_of
+from langchain_qwen_image.storage.paths import nearest_existing
 
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 

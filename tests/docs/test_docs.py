@@ -36,9 +36,15 @@ def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "\n```" in text])
 def test_page_runs_as_pasted(
-    page: str, fresh_folder: Path, server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+    page: str,
+    fresh_folder: Path,
+    server: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """A page runs from its first block to its last, and prints what it shows."""
+    if "s3://images" in PAGES[page]:
+        request.getfixturevalue("bucket")
     if 'title="test_' in PAGES[page]:
         monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
     run_page(PAGES[page])

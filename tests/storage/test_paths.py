@@ -12,24 +12,25 @@ from langchain_core.stores import InMemoryByteStore
 from langchain_qwen_image import QwenImageGenerator, QwenImageTool, QwenImageToolkit
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.sandbox import SandboxServer
+from langchain_qwen_image.storage.addresses import scheme_of
 from langchain_qwen_image.storage.opening import FolderStore, folder_of, open_store
-from langchain_qwen_image.storage.paths import TooLargeError, read_regular, scheme_of
+from langchain_qwen_image.storage.paths import TooLargeError, read_regular
 from langchain_qwen_image.view import ViewImageTool
 
 Call = Callable[..., Any]
 
 ADDRESSES = [
-    "s3://bucket/x",
-    "S3://bucket/x",
-    "gs://bucket/x",
-    "az://container/x",
-    "abfss://c@account.dfs.core.windows.net/x",
     "http://example.com/x",
     "https://example.com/x",
+    "https://bucket.s3.amazonaws.com/x",
+    "gcs://bucket/x",
+    "r2://bucket/x",
+    "hdfs://name/x",
+    "ftp://example.com/x",
     "file:///tmp/x",
     "memory://x",
     "dbfs:/mnt/x",
-    " s3://bucket/x",
+    " gcs://bucket/x",
 ]
 
 
@@ -51,13 +52,13 @@ def test_addresses_are_refused_when_they_are_set(
 
 
 def test_the_way_out_is_said() -> None:
-    """The message names what works: a folder or a ByteStore now, object stores later."""
+    """The message names what works: a folder, an object store or a ByteStore."""
     with pytest.raises(ConfigurationError) as raised:
-        open_store("s3://bucket/x")
+        open_store("gcs://bucket/x")
     assert str(raised.value) == (
-        "save_to='s3://bucket/x' is an address. Images are saved in a folder of this machine or in "
-        "a LangChain ByteStore; object stores (s3://, gs://, az://) come with a later release. "
-        "For a folder of that name, give its absolute path."
+        "save_to='gcs://bucket/x' is an address. Images are saved in a folder of this machine, in "
+        "an object store (s3://, gs://, az:// or abfss://) or in a LangChain ByteStore. For a "
+        "folder of that name, give its absolute path."
     )
 
 
