@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from pydantic import SecretStr
 
 from langchain_qwen_image.account.account_setting import checked_account
-from langchain_qwen_image.account.chosen import account_of
-from langchain_qwen_image.account.paces import Paces
 from langchain_qwen_image.concurrency.runtime import Asyncio, Blocking
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.defaults import MAX_RETRIES, PRICE_USD, TIMEOUT
 from langchain_qwen_image.environment import (
     check_environment_sandbox,
+    on_event_loop,
     sandbox_from_environment,
 )
+from langchain_qwen_image.pipeline.assembly import assemble_bare
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.order import CallKey
 from langchain_qwen_image.pipeline.pipeline import Pipeline
-from langchain_qwen_image.pipeline.saver import ImageSaver
 from langchain_qwen_image.pipeline.sender import Sender
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
-from langchain_qwen_image.storage.reader import make_fetcher
 from langchain_qwen_image.transport.gateway import GatewayConnection
 from langchain_qwen_image.transport.http_libraries import AsyncHttpClient, HttpClient
 from langchain_qwen_image.wire.arguments import check_prompt
@@ -109,23 +108,18 @@ class QwenImageClient:
         )
         self._account = checked_account(account)
         self._pace = pace
-        books, belonging = account_of(self._account, None, sandbox=is_sandbox)
-        self._pipeline = Pipeline(
+        self._assemble = partial(
+            assemble_bare,
             self._sender,
-            ImageSaver(
-                make_fetcher(
-                    sandbox=is_sandbox,
-                    allow_loopback=self._sender.is_local,
-                    gateway=self._sender.base_url,
-                    clients=(http_client, http_async_client),
-                )
-            ),
-            account=books,
-            belonging=belonging,
-            paces=Paces(pace, None if books is None else books.store),
-            blocking=Blocking(sleep),
-            asyncio=Asyncio(asleep),
+            self._account,
+            pace,
+            (http_client, http_async_client),
+            Blocking(sleep),
+            Asyncio(asleep),
         )
+        self._made: list[Pipeline] = []
+        if not on_event_loop():  # there the first call does it, in a thread: it reads the disk
+            self._pipeline()
 
     def generate(
         self,
@@ -155,7 +149,7 @@ class QwenImageClient:
                 whether it may be paid for all the same.
         """
         key = CallKey(idempotency_key, run, retry_unknown, retry_lost)
-        return self._pipeline.generate(check_prompt(prompt, parameters), CallState(), key=key)
+        return self._pipeline().generate(check_prompt(prompt, parameters), CallState(), key=key)
 
     async def agenerate(
         self,
@@ -170,7 +164,13 @@ class QwenImageClient:
         """Async twin of `generate`."""
         key = CallKey(idempotency_key, run, retry_unknown, retry_lost)
         checked = check_prompt(prompt, parameters)
-        return await self._pipeline.agenerate(checked, CallState(), key=key)
+        pipeline = self._made[0] if self._made else await in_thread(self._pipeline)
+        return await pipeline.agenerate(checked, CallState(), key=key)
+
+    def _pipeline(self) -> Pipeline:
+        if not self._made:
+            self._made.append(self._assemble())
+        return self._made[0]
 
     def close(self) -> None:
         """Close the blocking connections; a later call opens new ones."""

@@ -1,5 +1,6 @@
 """The key, the gateway's address and the sandbox, read from the environment and checked."""
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -32,6 +33,43 @@ logger = logging.getLogger("langchain_qwen_image")
 _warned_in: set[int] = set()
 
 
+def on_event_loop() -> bool:
+    """Say whether an event loop runs in this thread, so that nothing may block it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class ApiKey:
+    """The key that calls are made with: the given one, else the environment's at each call."""
+
+    def __init__(self, given: SecretStr | None) -> None:
+        """Take the one that was given in code, if any."""
+        self._given = given
+        self._of_file: SecretStr | None = None
+
+    @property
+    def may_be_in_file(self) -> bool:
+        """Whether the key file counts, which takes time to read."""
+        return not self._given and not _key_in_variable()
+
+    def read_file(self) -> None:
+        """Read the key file, so that `value` need not."""
+        self._of_file = api_key_from_environment()
+
+    @property
+    def value(self) -> str:
+        """The key as it goes into the header; raises what `usable_key` does."""
+        return usable_key(self._given or _key_in_variable() or self._of_file)
+
+
+def api_key_at_hand() -> SecretStr | None:
+    """Return what `api_key_from_environment` does, but on an event loop read no file."""
+    return _key_in_variable() if on_event_loop() else api_key_from_environment()
+
+
 def api_key_from_environment() -> SecretStr | None:
     """Return the key that the environment or the key file holds, or None.
 
@@ -49,7 +87,7 @@ def api_key_source() -> str | None:
     Raises:
         ConfigurationError: The key file cannot be used.
     """
-    if os.environ.get(API_KEY_VARIABLE, "").strip():
+    if _key_in_variable():
         return API_KEY_VARIABLE
     return API_KEY_FILE if _found_key() is not None else None
 
@@ -169,8 +207,12 @@ def is_loopback(url: str) -> bool:
 
 
 def _found_key() -> SecretStr | None:
+    return _key_in_variable() or _key_in_file()
+
+
+def _key_in_variable() -> SecretStr | None:
     value = os.environ.get(API_KEY_VARIABLE, "").strip()
-    return SecretStr(value) if value else _key_in_file()
+    return SecretStr(value) if value else None
 
 
 def _key_in_file() -> SecretStr | None:

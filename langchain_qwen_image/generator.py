@@ -172,7 +172,7 @@ class QwenImageGenerator(
             InvalidRequestError: One is not a parameter, or cannot be used.
         """
         copy = self.model_copy(update=check_parameters(parameters))
-        copy._pipelines = [self.pipeline]
+        copy._pipelines = self._pipelines
         return copy
 
     def with_retry(
@@ -205,7 +205,8 @@ class QwenImageGenerator(
         call_state = CallState()
         try:
             arguments, key = self._ordered(given, config, options)
-            return _reported(await self.pipeline.agenerate(arguments, call_state, key=key))
+            pipeline = await self.apipeline()
+            return _reported(await pipeline.agenerate(arguments, call_state, key=key))
         except BaseException as error:
             self._report_failure(error, call_state)
             raise

@@ -14,10 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_qwen_image.account.account_setting import AccountSetting, refuse_ledger
+from langchain_qwen_image.account import account_setting
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.concurrency.helper_threads import interruptible
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.defaults import (
     BASE_URL,
     DATABASE_VARIABLE,
@@ -27,7 +28,7 @@ from langchain_qwen_image.defaults import (
     TIMEOUT,
 )
 from langchain_qwen_image.environment import (
-    api_key_from_environment,
+    api_key_at_hand,
     base_url_from_environment,
     check_environment_sandbox,
     checked_base_url,
@@ -62,7 +63,7 @@ class QwenImageSettings(CopiedSettings):
     )
 
     api_key: SecretStr | None = Field(
-        default_factory=api_key_from_environment,
+        default_factory=api_key_at_hand,
         exclude=True,
         repr=False,
         description="API key of the gateway; never logged, traced or pickled. Default: the "
@@ -112,7 +113,7 @@ class QwenImageSettings(CopiedSettings):
         gt=0,
         description="Maximum size of one downloaded image, in bytes. The default is 32 MiB.",
     )
-    account: AccountSetting = Field(
+    account: account_setting.AccountSetting = Field(
         default=None,
         description="The books: the record of every call, and what may be spent. A path, a "
         f"`postgresql://` address or an `Account`. Default: what `{DATABASE_VARIABLE}` names, not "
@@ -174,20 +175,13 @@ class QwenImageSettings(CopiedSettings):
     @model_validator(mode="before")
     @classmethod
     def _refuse_ledger(cls, given: Any) -> Any:
-        refuse_ledger(given)
+        account_setting.refuse_ledger(given)
         return given
 
     @model_validator(mode="after")
-    def _check_places(self) -> Self:
+    def _check_together(self) -> Self:
         check_save_to(self.public_url, self.save_to)
-        if self.account is not None and self.budget is not None and self.budget.account:
-            from langchain_qwen_image.account.chosen import account_of
-
-            account_of(self.account, None, sandbox=self.sandbox, budget=self.budget)
-        return self
-
-    @model_validator(mode="after")
-    def _check_sandbox(self) -> Self:
+        account_setting.check_budget(self.account, self.budget, sandbox=self.sandbox)
         if self.sandbox and "sandbox" not in self.model_fields_set:
             given = [name for name in self.model_fields_set if self.__dict__[name] is not None]
             check_environment_sandbox(given)
@@ -202,6 +196,10 @@ class QwenImageSettings(CopiedSettings):
             # could leave the import's lock held.
             made.append(interruptible(self._make_pipeline, CallState()))
         return made[0]
+
+    async def apipeline(self) -> "Pipeline":
+        """Async twin of `pipeline`: setting it up reads the disk, beside the event loop."""
+        return self._pipelines[0] if self._pipelines else await in_thread(lambda: self.pipeline)
 
     def fetch(self, result: "ImageGenerationResult | Mapping[str, Any]") -> "ImageGenerationResult":
         """Save the images of an earlier result or artifact that are not saved yet.
@@ -219,7 +217,7 @@ class QwenImageSettings(CopiedSettings):
         self, result: "ImageGenerationResult | Mapping[str, Any]"
     ) -> "ImageGenerationResult":
         """Async twin of `fetch`."""
-        return await self.pipeline.afetch(result)
+        return await (await self.apipeline()).afetch(result)
 
     def close(self) -> None:
         """Close connections and account. Optional: a later call opens them again."""
@@ -227,7 +225,7 @@ class QwenImageSettings(CopiedSettings):
 
     async def aclose(self) -> None:
         """Async twin of `close`, for the running loop's connections."""
-        await self.pipeline.aclose()
+        await (await self.apipeline()).aclose()
 
     def given_parameters(self) -> dict[str, Any]:
         """Return the image parameters that are set."""

@@ -178,8 +178,9 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
         call_state = CallState(tool_call_id)
         try:
             checked = _or_raise(arguments)
+            pipeline = await self.apipeline()
             known = self._known_by(checked, tool_call_id)
-            result = await self.pipeline.agenerate(checked, call_state, inline=True, **known)
+            result = await pipeline.agenerate(checked, call_state, inline=True, **known)
             return _succeeded(result)
         except BaseException as error:
             return self._failed(error, call_state)

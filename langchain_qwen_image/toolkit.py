@@ -1,7 +1,7 @@
 """Both tools together: one generates images, the other lets the model look at them."""
 
 import re
-import tempfile
+from pathlib import Path
 from typing import Any
 
 from langchain_core.tools import BaseTool, BaseToolkit
@@ -10,6 +10,8 @@ from pydantic import ConfigDict, Field, model_validator
 from langchain_qwen_image.defaults import GENERATE_TOOL, VIEW_TOOL
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.settings import QwenImageSettings
+from langchain_qwen_image.storage.opening import folder_of
+from langchain_qwen_image.storage.temporary import TemporaryFolder
 from langchain_qwen_image.tool import QwenImageTool
 from langchain_qwen_image.view import MAX_SIDE, ViewImageTool
 
@@ -22,8 +24,8 @@ class QwenImageToolkit(QwenImageSettings, BaseToolkit):
     """Tools for an agent that generates, views and improves images.
 
     They are `generate_image` and `view_image`, and take the settings of `QwenImageTool`. Viewing
-    needs saved images: without `save_to` they go to a new temporary folder, named in `save_to`
-    from then on and never removed by this package.
+    needs saved images: without `save_to` they go to a new temporary folder, which this package
+    never removes; `folder` says where it is.
 
     Two toolkits in one agent need other names in one of them, and folders of their own:
     `names={"generate_image": "draw_logo", "view_image": "view_logo"}`. What the model reads of
@@ -71,8 +73,13 @@ class QwenImageToolkit(QwenImageSettings, BaseToolkit):
     @model_validator(mode="after")
     def _give_a_home(self) -> "QwenImageToolkit":
         if self.save_to is None:
-            self.save_to = tempfile.mkdtemp(prefix="qwen-image-")
+            self.save_to = TemporaryFolder()
         return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder where images are saved, absolute; None if they are saved elsewhere."""
+        return folder_of(self.save_to)
 
     def get_tools(self) -> list[BaseTool]:
         """Return the two tools, which share the place of the images."""

@@ -181,4 +181,4 @@ def test_a_copy_has_the_settings_without_the_key(sandbox: bool) -> None:
     copied = pickle.loads(pickled)
     assert [getattr(copied, name) for name in names] == [getattr(client, name) for name in names]
     with pytest.raises(ConfigurationError):
-        usable_key(copied._sender._api_key)
+        copied._sender.key.value  # noqa: B018

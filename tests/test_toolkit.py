@@ -99,13 +99,13 @@ def test_tools_and_their_settings(server: SandboxServer) -> None:
 
 
 def test_home_is_found_without_save_to() -> None:
-    """Without `save_to` the toolkit names a temporary folder, which its copies share."""
+    """Without `save_to` the toolkit has a temporary folder, which its copies share."""
     toolkit = QwenImageToolkit(sandbox=True)
-    assert isinstance(toolkit.save_to, str)
-    assert Path(toolkit.save_to).is_dir()
+    assert toolkit.folder is not None
+    assert toolkit.folder.is_dir()
     for copied in (copy.deepcopy(toolkit), pickle.loads(pickle.dumps(toolkit))):
-        assert copied.save_to == toolkit.save_to
-    Path(toolkit.save_to).rmdir()
+        assert copied.folder == toolkit.folder
+    toolkit.folder.rmdir()
 
 
 NAMES = {"generate_image": "draw_logo", "view_image": "view_logo"}

@@ -24,7 +24,7 @@ from langchain_qwen_image.account.records import (
     to_micros,
 )
 from langchain_qwen_image.account.store import Commit, Store, Transaction
-from langchain_qwen_image.account.stores import store_at
+from langchain_qwen_image.account.stores import store_finder
 
 __all__ = ["Account"]
 
@@ -57,7 +57,7 @@ class Account(AccountReader):
         Raises:
             ConfigurationError: A limit is negative or no number.
         """
-        super().__init__(store_at(location), limits_of(max_usd, max_images))
+        super().__init__(store_finder(location), limits_of(max_usd, max_images))
 
     def __repr__(self) -> str:
         return f"Account({self.location!r})"
@@ -243,5 +243,5 @@ class Account(AccountReader):
 
 def _restore(store: Store, limits: Limits) -> Account:
     account = Account.__new__(Account)
-    AccountReader.__init__(account, store, limits)
+    AccountReader.__init__(account, lambda: store, limits)
     return account

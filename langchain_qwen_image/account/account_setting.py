@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator
 
 from langchain_qwen_image.account.database_url import is_database_url
+from langchain_qwen_image.environment import on_event_loop
 from langchain_qwen_image.errors import ConfigurationError
 
 
@@ -32,6 +33,21 @@ def checked_account(account: Any) -> Any:
     )
 
 
+def check_budget(account: Any, budget: "Budget | None", *, sandbox: bool) -> None:
+    """See that a budget which counts in an account counts in the one that was named, if one was.
+
+    On an event loop the first call sees to it: to compare two paths reads the disk.
+
+    Raises:
+        ConfigurationError: They are two.
+    """
+    if account is None or budget is None or budget.account is None or on_event_loop():
+        return
+    from langchain_qwen_image.account.chosen import account_of
+
+    account_of(account, None, sandbox=sandbox, budget=budget)
+
+
 def refuse_ledger(given: Any) -> None:
     """Refuse the name that the setting had in version 0.1.
 
@@ -46,6 +62,7 @@ def refuse_ledger(given: Any) -> None:
 
 if TYPE_CHECKING:
     from langchain_qwen_image.account.account import Account
+    from langchain_qwen_image.account.budget import Budget
 
     AccountSetting = str | os.PathLike[str] | Account | None
 else:

@@ -1,9 +1,9 @@
 """Read an account: its calls, its images, its money, how far its runs have come."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from langchain_qwen_image.account import queries, raw_answers
@@ -23,10 +23,14 @@ class AccountReader:
         limits: What may be spent at most by all who use this object.
     """
 
-    def __init__(self, store: Store, limits: Limits) -> None:
-        """Take the store and the limits."""
-        self._store = store
+    def __init__(self, store: Callable[[], Store], limits: Limits) -> None:
+        """Take what finds the store, at first use, and the limits."""
+        self._find_store = store
         self.limits = limits
+
+    @cached_property
+    def _store(self) -> Store:
+        return self._find_store()
 
     @property
     def store(self) -> Store:

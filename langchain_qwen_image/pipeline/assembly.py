@@ -13,6 +13,7 @@ from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.paces import Paces
 from langchain_qwen_image.checks.preflight import preflight
 from langchain_qwen_image.concurrency.process import OncePerProcess
+from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.defaults import DATABASE_VARIABLE
 from langchain_qwen_image.pipeline.pipeline import Pipeline
 from langchain_qwen_image.pipeline.saver import ImageSaver
@@ -116,4 +117,35 @@ def _warn_of_no_account(address: str) -> None:
         "can lose an image that is paid for. Set account=… or %s.",
         address,
         DATABASE_VARIABLE,
+    )
+
+
+def assemble_bare(
+    sender: Sender,
+    account: Location | None,
+    pace: Pace | Literal[False] | None,
+    clients: tuple[Any, Any],
+    blocking: Runtime,
+    asyncio: Runtime,
+) -> Pipeline:
+    """Put a pipeline together that saves nothing, around a sender; nothing is opened.
+
+    Raises:
+        ConfigurationError: The account cannot be one.
+    """
+    books, belonging = account_of(account, None, sandbox=sender.sandbox)
+    fetcher = make_fetcher(
+        sandbox=sender.sandbox,
+        allow_loopback=sender.is_local,
+        gateway=sender.base_url,
+        clients=clients,
+    )
+    return Pipeline(
+        sender,
+        ImageSaver(fetcher),
+        account=books,
+        belonging=belonging,
+        paces=Paces(pace, None if books is None else books.store),
+        blocking=blocking,
+        asyncio=asyncio,
     )

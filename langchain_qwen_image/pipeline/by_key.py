@@ -39,7 +39,7 @@ class KeyedSteps(Steps):
         self, runtime: Runtime, arguments: QwenImageInput, call_state: CallState, order: Order
     ) -> ImageGenerationResult:
         """Take the call of a key to its end, from wherever it stands; without one, make it."""
-        wire = self.sender.prepare(arguments)
+        wire = await self._prepared(runtime, arguments)
         books = await self._ready(runtime, order.key)
         new = self._new_call(wire, arguments, order.key)
         send = partial(self._send, runtime, books, wire, arguments, call_state, order)
@@ -76,6 +76,12 @@ class KeyedSteps(Steps):
         """Return what another call of the same key must be equal in; nothing is sent."""
         wire = build_request(self.sender.base_url, "", arguments)
         return self._new_call(wire, arguments, NO_KEY).fingerprint
+
+    async def _prepared(self, runtime: Runtime, arguments: QwenImageInput) -> WireRequest:
+        """Return the request, with the key."""
+        if not self.sender.sandbox and self.sender.key.may_be_in_file:
+            await runtime.beside(self.sender.key.read_file)
+        return self.sender.prepare(arguments)
 
     async def _ready(self, runtime: Runtime, key: CallKey) -> Books:
         """Return the books of a call, when what can be known before it is entered allows it."""

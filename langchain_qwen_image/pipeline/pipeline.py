@@ -154,7 +154,7 @@ class Pipeline(KeyedSteps):
     async def aclose(self) -> None:
         """Async twin of `close`, for the running loop's connections."""
         await self.sender.aclose()
-        self.close()
+        await self.asyncio.beside(self.close)
 
     def _name_of(self, arguments: QwenImageInput, key: CallKey) -> Hashable:
         """Return by what a call of a key is known to others like it in this process."""

@@ -16,11 +16,11 @@ from pydantic import SecretStr
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.environment import (
+    ApiKey,
     base_url_from_environment,
     check_numbers,
     checked_base_url,
     is_loopback,
-    usable_key,
 )
 from langchain_qwen_image.errors import ConfigurationError, MalformedResponseError, QwenImageError
 from langchain_qwen_image.pipeline.cancellation import CallState
@@ -54,6 +54,7 @@ class Sender:
         timeout: Seconds for the whole answer to one POST.
         max_retries: Extra attempts, made only where the request provably bought nothing.
         price_usd: Price of one image in US dollars; 0 in the sandbox.
+        key: The gateway's key.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Sender:
             ConfigurationError: `base_url` is not an address that the key may be sent to, or a
                 number cannot work.
         """
-        self._api_key = api_key
+        self.key = ApiKey(api_key)
         self.sandbox = sandbox
         self.base_url = (
             SANDBOX_URL if sandbox else checked_base_url(base_url or base_url_from_environment())
@@ -186,7 +187,7 @@ class Sender:
         await self._connection.aclose()
 
     def _key(self) -> str:
-        return "sandbox" if self.sandbox else usable_key(self._api_key)
+        return "sandbox" if self.sandbox else self.key.value
 
     async def _attempt(
         self,
