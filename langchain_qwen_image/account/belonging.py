@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +16,7 @@ from langchain_qwen_image.account.marker import (
 from langchain_qwen_image.account.network_disk import network_file_system
 from langchain_qwen_image.account.places import Place, books_to_read, old_file
 from langchain_qwen_image.account.takeover import conflict, take_over
-from langchain_qwen_image.errors import AccountError
+from langchain_qwen_image.errors import AccountError, ConfigurationError
 
 if TYPE_CHECKING:
     from langchain_qwen_image.account.account import Account
@@ -77,6 +78,15 @@ class Belonging:
         if folder is not None and place.marks:
             _mark(folder, account_id)
         self._passed = self._seen(account)
+
+    def ready_if_possible(self, account: "Account") -> None:
+        """Do what `ready` does, before an image is saved that another account has paid for.
+
+        In a folder without books it would look as if it was copied away from its own. What is wrong
+        is told by the next call that pays, and holds up nothing that is free.
+        """
+        with suppress(AccountError, ConfigurationError):
+            self.ready(account)
 
     def to_read(self, account: AnyAccount) -> AnyAccount:
         """Return the account to read before a call is made; nothing is moved, made or marked.

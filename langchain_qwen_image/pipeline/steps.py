@@ -199,6 +199,8 @@ class Steps:
             raise ConfigurationError(
                 "There is no place to save the image: set save_to=…, or call image.save(path)."
             )
+        if self.belonging is not None and self.account is not None:
+            await runtime.beside(self.belonging.ready_if_possible, self.account)
         result = given_result(given)
         recorder = Recorder(self._books(runtime), result.call_id or "")
         for image in result.images:

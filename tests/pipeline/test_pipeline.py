@@ -375,6 +375,55 @@ def test_a_image_can_be_fetched_later(
     assert sum(one.method == "GET" for one in server.requests) == gets
 
 
+@pytest.mark.parametrize(
+    ("bought_with", "saved_with"),
+    [
+        pytest.param({}, {"save_to": "new"}, id="no account, a new folder"),
+        pytest.param({"account": "one.db"}, {"save_to": "new"}, id="another account"),
+        pytest.param(
+            {"account": "one.db"}, {"save_to": "new", "account": "two.db"}, id="both are named"
+        ),
+        pytest.param(
+            {"account": "one.db"}, {"save_to": "new", "account": "one.db"}, id="the same account"
+        ),
+        pytest.param({}, {"save_to": InMemoryByteStore()}, id="a store"),
+    ],
+)
+def test_the_result_of_another_tool_is_saved_quietly(
+    bought_with: Any, saved_with: Any, server: SandboxServer, call: Call, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """What another account has bought is saved without a warning, and later calls go on."""
+    monkeypatch.chdir(tmp_path)
+    tool = QwenImageTool(base_url=server.base_url, api_key="k", **bought_with)
+    message = tool.invoke(
+        {"args": {"prompt": "a fox"}, "id": "1", "type": "tool_call", "name": "x"}
+    )
+    generator = generator_on(server, **saved_with)
+    with caplog.at_level(logging.WARNING):
+        saved = call(generator, "fetch", message.artifact)
+        assert call(generator, "fetch", message.artifact).image.path is not None
+    assert saved.image.path is not None
+    assert caplog.records == []
+    assert server.gateway.post_count == 1
+    assert call(generator, "invoke", "an owl").image.path is not None
+    assert server.gateway.post_count == 2
+
+
+def test_a_folder_that_lost_its_account_still_takes_what_is_paid_for(
+    server: SandboxServer, call: Call, tmp_path: Path
+) -> None:
+    """Where a call would be refused before it pays, what is paid for is saved all the same."""
+    generator_on(server, save_to=tmp_path / "old").invoke("a fox")
+    (tmp_path / "old").rename(tmp_path / "new")
+    bought = generator_on(server).invoke("an owl")
+    generator = generator_on(server, save_to=tmp_path / "new")
+    assert Path(call(generator, "fetch", bought).image.path).exists()
+    with pytest.raises(errors.AccountError):
+        call(generator, "invoke", "a third")
+    assert server.gateway.post_count == 2
+
+
 def test_fetching_later_says_why_it_fails(
     server: SandboxServer, call: Call, tmp_path: Path
 ) -> None:
