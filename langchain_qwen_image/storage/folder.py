@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from langchain_qwen_image.errors import FileAlreadyExistsError
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sweep, sync_folder
@@ -23,7 +23,7 @@ from langchain_qwen_image.storage.image_store import (
     SavedImage,
     names,
 )
-from langchain_qwen_image.storage.paths import checked_folder, read_regular
+from langchain_qwen_image.storage.paths import checked_folder, open_regular, read_regular
 from langchain_qwen_image.storage.sidecar import MAX_BYTES, Sidecar
 
 if TYPE_CHECKING:
@@ -66,6 +66,12 @@ class FolderStore(ImageStore):
     def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         """Read an image as `ImageStore.read` says; a bare file name is looked up in the folder."""
         return read_regular(self.inside(path), max_bytes=max_bytes)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open as `ImageStore.open` says: a file of the folder itself, and no symbolic link."""
+        if Path(name).name != name or Path(name).suffix not in SUFFIXES:
+            raise ValueError(f"{name!r} is not the name of an image")
+        return open_regular(self.folder / name, follows=False)
 
     def read_sidecar(self, path: str) -> Sidecar:
         """Return what `ImageStore.read_sidecar` says."""

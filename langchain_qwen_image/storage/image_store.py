@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -73,6 +74,10 @@ class ImageStore(ABC):
             ValueError: the path is not one of an image in this store.
             FileNotFoundError: there is no such image.
         """
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a saved image by its file name or key; raises as `read` does."""
+        return BytesIO(self.read(name))
 
     @abstractmethod
     def read_sidecar(self, path: str) -> Sidecar:

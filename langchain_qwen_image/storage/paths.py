@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 from stat import S_ISREG
+from typing import BinaryIO
 
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.storage.addresses import KNOWN, is_bucket_address, scheme_of
@@ -99,6 +100,29 @@ def without_paths(text: str, folder: str | os.PathLike[str] | None = None) -> st
     return _ABSOLUTE.sub("(a path)", text)
 
 
+def open_regular(path: Path, *, follows: bool = True) -> BinaryIO:
+    """Open a regular file to read, and nothing that could block or never end.
+
+    Args:
+        path: Its path.
+        follows: Whether it may be a symbolic link.
+
+    Raises:
+        ValueError: It is a pipe, a device, a socket or, unless it may be, a symbolic link.
+        OSError: It cannot be read.
+    """
+    if not follows and path.is_symlink():
+        raise ValueError(f"{path} is a symbolic link")
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+    flags |= 0 if follows else getattr(os, "O_NOFOLLOW", 0)  # it may have become one meanwhile
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError(f"{path} is not a regular file")
+    return file
+
+
 def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
     """Read a regular file, and nothing that could block or never end.
 
@@ -107,13 +131,8 @@ def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
         ValueError: It is a pipe, a device or a socket.
         OSError: It cannot be read.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not S_ISREG(status.st_mode):
-            raise ValueError(f"{path} is not a regular file")
-        if max_bytes is not None and status.st_size > max_bytes:
+    with open_regular(path) as file:
+        if max_bytes is not None and os.fstat(file.fileno()).st_size > max_bytes:
             raise TooLargeError(f"it has more than {max_bytes:,} bytes")
         return file.read(-1 if max_bytes is None else max_bytes)
 
