@@ -18,6 +18,11 @@ from langchain_qwen_image.storage.object_store import ObjectStore
 from langchain_qwen_image.storage.paths import read_regular
 from langchain_qwen_image.wire.links import is_inline
 
+_KEY = (
+    " It is the key of an image in its store: give the result, or the artifact, to fetch(…) of a "
+    "tool or generator with the same save_to."
+)
+
 _log = logging.getLogger("langchain_qwen_image")
 
 
@@ -69,7 +74,9 @@ class ImageReader:
         try:
             return self._read_saved(image.path)
         except (OSError, ValueError, DownloadError) as error:
-            problem = f"{image.path} cannot be read: {str(error).rstrip('.')}."
+            is_key = self._store is None and not Path(image.path).is_absolute()
+            said = str(error).rstrip(".")
+            problem = f"{image.path} cannot be read: {said}.{_KEY * is_key}"
         try:
             return self._read_link(image)
         except DownloadError as error:

@@ -21,6 +21,7 @@ from langchain_qwen_image import (
     notebook,
     recovery,
     sandbox,
+    serving,
     testing,
 )
 from langchain_qwen_image.settings import QwenImageSettings
@@ -42,6 +43,7 @@ _MODULES = [
     notebook,
     recovery,
     sandbox,
+    serving,
     testing,
 ]
 _PUBLIC = [
