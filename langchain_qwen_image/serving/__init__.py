@@ -1,6 +1,6 @@
 """Saved images over HTTP: an ASGI app that a web framework mounts, and that serves nothing else.
 
-`paths` says which file a request names, `app` how it is answered.
+`requests` says which file is asked for, `saved` opens it, and `app` answers.
 """
 
 from langchain_qwen_image.serving.app import ImageApp, image_app

@@ -22,7 +22,7 @@ class SavedFile:
     """An open image.
 
     Attributes:
-        file: At its beginning; whoever opened it closes it.
+        file: At its beginning; to be closed by who opened it.
         size: Its bytes.
         mime_type: From its first bytes, whatever its name says.
         etag: The same for the same bytes, wherever they are served.

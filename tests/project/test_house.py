@@ -13,7 +13,7 @@ from langchain_qwen_image import account, bulk
 PACKAGE = Path(langchain_qwen_image.__file__).parent
 TESTS = Path(__file__).parents[1]
 ROOMS = sorted(file.parent for file in PACKAGE.glob("*/__init__.py"))
-_PUBLIC = {"account", "bulk", "cli", "gallery", "recovery", "sandbox", "testing"}
+_PUBLIC = {"account", "bulk", "cli", "gallery", "recovery", "sandbox", "serving", "testing"}
 """Rooms that people import from: their `__init__` lists what there is."""
 _NOT_OF_A_ROOM = {"hosts", "docs", "project", "typing"}
 _MOST_LINES = 250
