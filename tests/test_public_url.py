@@ -27,6 +27,7 @@ from langchain_qwen_image import (
 )
 from langchain_qwen_image.errors import ConfigurationError, SaveError
 from langchain_qwen_image.sandbox import SandboxServer
+from langchain_qwen_image.storage.opening import open_store
 from langchain_qwen_image.storage.paths import without_paths
 
 KEY = "test-key-of-public-url"
@@ -57,9 +58,11 @@ def numbered() -> Callable[[str], str]:
     return number
 
 
-@pytest.fixture(params=["folder", "store"])
+@pytest.fixture(params=["folder", "store", "bucket"])
 def save_to(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Save images in a folder whose name has a blank, and in a store."""
+    """Save images in a folder whose name has a blank, in a store, and in a bucket."""
+    if request.param == "bucket":
+        return request.getfixturevalue("bucket")
     return tmp_path / "our images" if request.param == "folder" else InMemoryByteStore()
 
 
@@ -81,6 +84,9 @@ class _Events(BaseCallbackHandler):
 def _sidecar(save_to: Any) -> dict[str, Any]:
     if isinstance(save_to, Path):
         return json.loads(next(save_to.glob("*.json")).read_bytes())  # type: ignore[no-any-return]
+    if isinstance(save_to, str):
+        ((_, sidecar),) = open_store(save_to).sidecars()
+        return json.loads(sidecar.to_json())  # type: ignore[no-any-return]
     (key,) = (one for one in save_to.yield_keys() if one.endswith(".json"))
     return json.loads(save_to.mget([key])[0])  # type: ignore[no-any-return]
 
@@ -122,7 +128,9 @@ def test_everybody_is_told_the_address(
     assert f"![description]({address})" in message.content
     assert [(one["path"], one["public_url"]) for one in events.saved] == [(key, address)]
     assert sidecar["public_url"] == address.partition("?")[0]
-    assert str(tmp_path) not in message.model_dump_json() + json.dumps(events.saved)
+    told = message.model_dump_json() + json.dumps(events.saved)
+    assert str(tmp_path) not in told
+    assert "s3://" not in told
     result = ImageGenerationResult.from_artifact(message.artifact)
     assert result.summary() == message.content
     assert "s3cr3t" not in repr(result)
@@ -336,7 +344,7 @@ def test_a_full_disk_tells_a_model_no_path(
     monkeypatch.setattr("langchain_qwen_image.storage.folder.FolderStore._save", fails)
     tool = QwenImageTool(base_url=server.base_url, api_key=KEY, save_to=folder, public_url=BASE)
     message = call(tool, "invoke", CALL)
-    assert "could not be saved in the folder: Disk full." in message.content
+    assert "could not be saved in its place: Disk full." in message.content
     assert str(tmp_path) not in message.model_dump_json()
 
 
@@ -361,12 +369,14 @@ def test_an_error_tells_a_model_no_path(handled: Any, tmp_path: Path, call: Call
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("saved in /srv/our images: full", "saved in the folder: full"),
+        ("saved in /srv/our images: full", "saved in its place: full"),
         ("'/etc/a b/c' and \"C:\\Data\\a b\\c\"", "(a path) and (a path)"),
         (r"at C:\Data\ada\x.png.", "at (a path)"),
         ("open /etc/passwd, /tmp/x: no", "open (a path), (a path): no"),
         (r"\\server\share\x is away", "(a path) is away"),
         ("fetch https://cdn.example/a/b.png or images/x", None),
+        ("saved in s3://bucket/x y: denied.", "saved in (a path) y: denied."),
+        ("at postgresql://db.example/a.", "at (a path)."),
         ("1/2 of 3 and/or $0.045/image", None),
         ("could not be fetched from sandbox.invalid/images/…: 404", None),
     ],

@@ -16,6 +16,7 @@ from langchain_qwen_image.errors import (
     QwenImageError,
     ResultUnknownError,
 )
+from langchain_qwen_image.storage.addresses import is_bucket_address
 from langchain_qwen_image.storage.paths import without_paths
 
 _OPERATOR_ERRORS = (
@@ -70,6 +71,8 @@ def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | N
 
 def _folder(tool: BaseTool) -> str | os.PathLike[str] | None:
     save_to = getattr(tool, "save_to", None)
+    if is_bucket_address(save_to):
+        return save_to
     if isinstance(save_to, str | os.PathLike):
         return os.path.abspath(os.path.expanduser(save_to))  # noqa: PTH100, PTH111 - as in messages
     return getattr(save_to, "folder", None)

@@ -102,7 +102,8 @@ def image_app(
     open the image: put what asks who somebody is before it.
 
     Args:
-        save_to: The folder or store where a tool or generator saves images; it need not exist yet.
+        save_to: The folder, bucket or store where a tool or generator saves images; it need not
+            exist yet.
         cache_control: Value of the header `Cache-Control` of an image.
 
     Raises:

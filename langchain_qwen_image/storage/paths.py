@@ -13,8 +13,9 @@ _ONE_SLASH = re.compile(r"^\s*[A-Za-z0-9+.-]+:/(?=[^/])")
 _ABSOLUTE = re.compile(
     r"""(?P<quote>['"])(?:/|[A-Za-z]:[\\/]|\\\\).*?(?P=quote)"""
     r"""|(?<![\w/:.%~)\]])(?:/|[A-Za-z]:[\\/]|\\\\)[^\s'"<>,;:()]+"""
+    r"""|\b(?!https?:)[A-Za-z][A-Za-z0-9+.-]*://[^\s'"<>,;()]*[^\s'"<>,;:().]"""
 )
-"""An absolute path in a text: in quotation marks, or as far as its blank."""
+"""An absolute path in a text, in quotation marks or as far as its blank; or a bucket's address."""
 _LONGEST_NAME = "n" * 142
 """As long as a name of ours with its suffix gets."""
 
@@ -89,14 +90,14 @@ def file_name(path: str) -> str:
 
 
 def without_paths(text: str, folder: str | os.PathLike[str] | None = None) -> str:
-    """Return a text without absolute paths, for readers who must not learn them.
+    """Return a text without absolute paths and addresses of buckets, for models and browsers.
 
     Args:
         text: What is said to an operator.
-        folder: The folder of images; a name with blanks is found whole by it.
+        folder: The place of the images; a name with blanks is found whole by it.
     """
     if folder is not None:
-        text = text.replace(os.fspath(folder), "the folder")
+        text = text.replace(os.fspath(folder), "its place")
     return _ABSOLUTE.sub("(a path)", text)
 
 

@@ -118,7 +118,7 @@ class Addresses:
 
     def without_paths(self, text: str) -> str:
         """Return a text without paths of this machine, for the artifact and for a model."""
-        return without_paths(text, self._store.folder)
+        return without_paths(text, self._store.folder or self._store.address)
 
 
 def comparable(address: str) -> tuple[str, str, str] | None:

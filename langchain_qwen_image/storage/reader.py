@@ -74,9 +74,9 @@ class ImageReader:
         try:
             return self._read_saved(image.path)
         except (OSError, ValueError, DownloadError) as error:
-            is_key = self._store is None and not Path(image.path).is_absolute()
-            said = str(error).rstrip(".")
-            problem = f"{image.path} cannot be read: {said}.{_KEY * is_key}"
+            is_place = Path(image.path).is_absolute() or is_bucket_address(image.path)
+            hint = _KEY if self._store is None and not is_place else ""
+            problem = f"{image.path} cannot be read: {str(error).rstrip('.')}.{hint}"
         try:
             return self._read_link(image)
         except DownloadError as error:

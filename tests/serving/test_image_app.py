@@ -73,9 +73,11 @@ def ask(
     return answer
 
 
-@pytest.fixture(params=["folder", "store"])
+@pytest.fixture(params=["folder", "store", "bucket"])
 def save_to(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Save images in a folder, and in a store."""
+    """Save images in a folder, in a store, and in a bucket."""
+    if request.param == "bucket":
+        return request.getfixturevalue("bucket")
     return tmp_path / "images" if request.param == "folder" else InMemoryByteStore()
 
 
@@ -480,7 +482,7 @@ def test_a_store_of_the_package_is_taken(tmp_path: Path) -> None:
     assert ask(image_app(store), f"/{name}").status == 200
 
 
-@pytest.mark.parametrize("given", [None, "", 3, "s3://bucket/images", b""])
+@pytest.mark.parametrize("given", [None, "", 3, "ftp://bucket/images", b""])
 def test_what_is_no_place_is_refused(given: Any) -> None:
     """The mistake is found when the app is made, not when somebody asks."""
     with pytest.raises(ConfigurationError):
