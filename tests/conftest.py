@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,7 @@ _ONE_WORKER = {
     "tests/docs/test_fresh_environments": "one cache of what is installed",
     "tests/gallery/test_gallery_browser": "one start of the browser",
 }
+_MEMORY = Path("/dev/shm")  # where Linux keeps files in memory
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -74,12 +76,25 @@ settings.register_profile("thorough", max_examples=500, **_ANY_MACHINE)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the developer's home, where a key may be, and look for more examples in long runs."""
+    if _in_memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
     os.environ["HOME"] = os.environ["USERPROFILE"] = _HOME.name
     # A shell lets what it starts behind `&` ignore it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     quick = str(config.getoption("markexpr")).startswith("not long")
     settings.load_profile("quick" if quick else "thorough")
+
+
+def _in_memory() -> bool:
+    """Say whether temporary folders fit into memory: accounts and images wait for a disk often.
+
+    A container may have 64 MB of it; the long tests put virtual environments there.
+    """
+    if not os.access(_MEMORY, os.W_OK):
+        return False
+    found = os.statvfs(_MEMORY)
+    return found.f_bavail * found.f_frsize >= 4 << 30
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

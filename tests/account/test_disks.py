@@ -56,7 +56,7 @@ def states(ledger: Account) -> list[str]:
     return [call.state for call in ledger.calls()]
 
 
-@pytest.fixture(params=["512k", "8m"])
+@pytest.fixture(params=["640k", "8m"])
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A disk of its own, of that size."""
     place = tmp_path / "disk"
