@@ -22,11 +22,14 @@ from langchain_qwen_image.errors import (
     QwenImageError,
 )
 from langchain_qwen_image.integration.tool_errors import message_or_raise
+from langchain_qwen_image.integration.vision import place_images, takes_images_of_tools
 from langchain_qwen_image.rendering.thumbnail import MAX_BYTES, thumbnail
 from langchain_qwen_image.storage.by_address import address_in, paths_at
 from langchain_qwen_image.storage.opening import ImageStore, SaveTo, open_store
 from langchain_qwen_image.storage.paths import TooLargeError
 from langchain_qwen_image.storage.public_url import PublicUrl, PublicUrlSetting
+
+__all__ = ["MAX_SIDE", "ViewImageInput", "ViewImageTool", "place_images", "takes_images_of_tools"]
 
 MAX_SIDE = 768
 """Pixels; what a vision model sees well, at some 100 kB."""

@@ -15,7 +15,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from scripted_model import ScriptedModel, asks_for, looks
 
 from langchain_qwen_image import QwenImageToolkit
-from langchain_qwen_image.middleware import QwenImageVisionMiddleware, takes_images_of_tools
+from langchain_qwen_image.middleware import QwenImageVisionMiddleware
+from langchain_qwen_image.view import place_images, takes_images_of_tools
 
 IMAGE = {"type": "image", "base64": "AAAA", "mime_type": "image/png", "id": "i"}
 URL = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -164,6 +165,20 @@ def test_a_mistral_model_behind_another_client_is_known_by_its_name(call: Call) 
         model: str = "mistralai/Ministral-8B"
 
     assert kinds(read(call, Served(turns=[calls("image")]))[-1][3:]) == ["ai", "human"]
+
+
+def test_a_graph_of_one_s_own_places_them_itself() -> None:
+    """Without the middleware a function does it, and leaves what it is given as it was."""
+    given = [
+        calls("image"),
+        ToolMessage([IMAGE], tool_call_id="image", name="see"),
+        AIMessage("Y."),
+    ]
+    before = [message.model_copy(deep=True) for message in given]
+    placed = place_images(given, ScriptedModel(turns=[]))
+    assert kinds(placed) == ["ai", "tool", "human", "ai"]
+    assert given == before
+    assert place_images(given, ScriptedModel(turns=[], profile=TAKES)) == given
 
 
 def test_what_wraps_a_model_is_not_believed() -> None:

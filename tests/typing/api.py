@@ -7,7 +7,9 @@ from typing import Any, Literal, assert_type
 
 import httpx
 import httpx2
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.content import ImageContentBlock
 from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable
@@ -30,6 +32,8 @@ from langchain_qwen_image import (
 )
 from langchain_qwen_image.artifact import ResultArtifact
 from langchain_qwen_image.errors import RateLimitError
+from langchain_qwen_image.middleware import QwenImageVisionMiddleware
+from langchain_qwen_image.view import place_images
 
 version: str = __version__
 
@@ -134,6 +138,12 @@ async def async_image(image: GeneratedImage) -> None:
     """The same for asyncio."""
     assert_type(await image.aread(), bytes)
     assert_type(await image.asave("fox.png", overwrite=True), Path)
+
+
+def agents(model: BaseChatModel, messages: list[BaseMessage]) -> None:
+    """The middleware is one of LangChain's; a graph of one's own places images itself."""
+    create_agent(model, middleware=[QwenImageVisionMiddleware(move_images=True)])
+    assert_type(place_images(messages, model, reply_first=False), list[BaseMessage])
 
 
 def errors(error: QwenImageError) -> None:
