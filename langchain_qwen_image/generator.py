@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
 from langchain_qwen_image.defaults import CONCURRENCY
-from langchain_qwen_image.errors import may_repeat
-from langchain_qwen_image.integration.batch import ThreadedBatches
 from langchain_qwen_image.integration.inputs import GeneratorInput, arguments_of
+from langchain_qwen_image.integration.paid_runnable import PaidRunnable
 from langchain_qwen_image.integration.tracing import report, with_identity
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.result import ImageGenerationResult
@@ -16,14 +15,18 @@ from langchain_qwen_image.settings import QwenImageSettings
 from langchain_qwen_image.wire.arguments import check_arguments, check_parameters
 
 if TYPE_CHECKING:
+    from langchain_core.tools import ArgsSchema
+
     from langchain_qwen_image.bulk.items import KeyOf
     from langchain_qwen_image.bulk.run import BulkRun, Requests
+    from langchain_qwen_image.integration.hosted_tool import ToolParts
     from langchain_qwen_image.pipeline.order import CallKey
+    from langchain_qwen_image.tool import QwenImageTool
 
 
 class QwenImageGenerator(
     QwenImageSettings,
-    ThreadedBatches[GeneratorInput, ImageGenerationResult],
+    PaidRunnable[GeneratorInput, ImageGenerationResult],
     RunnableSerializable[GeneratorInput, ImageGenerationResult],
 ):
     """Generate an image from a prompt, as a runnable for chains, scripts and notebooks.
@@ -175,18 +178,28 @@ class QwenImageGenerator(
         copy._pipelines = self._pipelines
         return copy
 
-    def with_retry(
-        self,
-        *,
-        retry_if_exception_type: Any = may_repeat,
-        **kwargs: Any,
-    ) -> Runnable[GeneratorInput, ImageGenerationResult]:
-        """Repeat failed calls, by default only those where a repeat cannot buy a second image."""
-        from langchain_qwen_image.integration.retry import retry_each
+    def as_tool(
+        self, args_schema: "ArgsSchema | None" = None, **told: "Unpack[ToolParts]"
+    ) -> "QwenImageTool":
+        """Return a tool of the same settings; key, connections, account and budget are shared.
 
-        return retry_each(
-            super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
-        )
+        Parameters that are set here are fixed on the tool.
+
+        Args:
+            args_schema: What a model is shown, in place of `QwenImageInput`.
+            **told: `name`, `description` and `arg_types`, as LangChain's `as_tool` takes them.
+
+        Examples:
+            >>> tool = QwenImageGenerator(sandbox=True, size="512*512").as_tool(name="draw")
+            >>> tool.name, list(tool.args)
+            ('draw', ['prompt', 'negative_prompt', 'prompt_extend', 'watermark'])
+        """
+        from langchain_qwen_image.integration.hosted_tool import parts_of
+        from langchain_qwen_image.tool import QwenImageTool
+
+        tool = QwenImageTool(**self._shared_settings() | parts_of(args_schema, told))
+        tool._pipelines = self._pipelines
+        return tool
 
     def _generate(
         self, given: GeneratorInput, config: RunnableConfig | None = None, **options: Any
@@ -194,7 +207,7 @@ class QwenImageGenerator(
         call_state = CallState()
         try:
             arguments, key = self._ordered(given, config, options)
-            return _reported(self.pipeline.generate(arguments, call_state, key=key))
+            return report(self.pipeline.generate(arguments, call_state, key=key))
         except BaseException as error:
             self._report_failure(error, call_state)
             raise
@@ -206,7 +219,7 @@ class QwenImageGenerator(
         try:
             arguments, key = self._ordered(given, config, options)
             pipeline = await self.apipeline()
-            return _reported(await pipeline.agenerate(arguments, call_state, key=key))
+            return report(await pipeline.agenerate(arguments, call_state, key=key))
         except BaseException as error:
             self._report_failure(error, call_state)
             raise
@@ -232,9 +245,4 @@ class QwenImageGenerator(
         Raises:
             InvalidRequestError: They cannot be used; the message says why.
         """
-        return check_arguments({**self.given_parameters(), **arguments_of(input), **parameters})
-
-
-def _reported(result: ImageGenerationResult) -> ImageGenerationResult:
-    report(result)
-    return result
+        return check_arguments(self.given_parameters(), arguments_of(input), parameters)

@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping
+from enum import Enum
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -10,7 +12,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
+    model_validator,
 )
+from pydantic_core import CoreSchema
 from typing_extensions import TypedDict
 
 from langchain_qwen_image._lazy_model import LazyModel
@@ -32,6 +37,7 @@ _SIZE_AS_WRITTEN = re.compile(r"\s*(\d+)\s*[*xX×]\s*(\d+)\s*", re.ASCII)
 
 
 def _normalise_size(value: object) -> object:
+    value = value.value if isinstance(value, Enum) else value
     match = _SIZE_AS_WRITTEN.fullmatch(value) if isinstance(value, str) else None
     return f"{match[1]}*{match[2]}" if match else value
 
@@ -75,10 +81,48 @@ _Encodable = Annotated[str, AfterValidator(_refuse_surrogates)]
 Size = Annotated[ImageSize, BeforeValidator(_normalise_size)]
 
 
-class QwenImageInput(BaseModel):
-    """Arguments of one image generation; fields that are not listed here are refused."""
+class _OrNull:
+    """Shows in the JSON schema that null is taken: a strict tool must give every argument."""
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(core_schema), {"type": "null"}]}
+
+
+def given_only(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments without the parameters that have no value.
+
+    Null is no value, and neither is a blank text where a size or a boolean is expected: models and
+    forms send them for what they leave open.
+    """
+    return {name: value for name, value in given.items() if _is_given(name, value)}
+
+
+def _is_given(name: str, value: object) -> bool:
+    if name not in PARAMETERS:
+        return True
+    is_blank_text = isinstance(value, str) and not value.strip()
+    return value is not None and (name == "negative_prompt" or not is_blank_text)
+
+
+class Arguments(BaseModel):
+    """Some of the arguments; parameters without a value count as not given, others are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, given: Any) -> Any:
+        return given_only(given) if isinstance(given, Mapping) else given
+
+
+class QwenImageInput(Arguments):
+    """Arguments of one image generation; fields that are not listed here are refused.
+
+    Parameters may be null, which means the default. The descriptions name it in words, because
+    some clients remove `default` from a schema.
+    """
 
     prompt: Annotated[_Encodable, AfterValidator(_refuse_blank)] = Field(
         description=(
@@ -87,25 +131,30 @@ class QwenImageInput(BaseModel):
             f"well. At most {PROMPT_LIMIT} characters take effect."
         ),
     )
-    negative_prompt: _Encodable = Field(
+    negative_prompt: Annotated[_Encodable, _OrNull()] = Field(
         default="",
         description=(
             "What to keep out of the image, such as 'blurry, extra fingers'. "
-            f"At most {NEGATIVE_PROMPT_LIMIT} characters take effect."
+            f"At most {NEGATIVE_PROMPT_LIMIT} characters take effect. Default: empty."
         ),
     )
-    prompt_extend: bool = Field(
+    prompt_extend: Annotated[bool, _OrNull()] = Field(
         default=True,
         description=(
             "Whether the service may rewrite the prompt into a richer one. "
-            "Set to false when the wording must be followed exactly."
+            "Set to false when the wording must be followed exactly. Default: true."
         ),
     )
-    watermark: bool = Field(
-        default=True, description="Whether the image carries the service's watermark."
+    watermark: Annotated[bool, _OrNull()] = Field(
+        default=True,
+        description="Whether the image carries the service's watermark. Default: true.",
     )
-    size: Size = Field(
-        default="1328*1328", description="Width*height in pixels; all sizes cost the same."
+    size: Annotated[Size, _OrNull()] = Field(
+        default="1328*1328",
+        description=(
+            f"Width*height in pixels, one of {', '.join(SIZES)}; all cost the same. "
+            "Default: 1328*1328."
+        ),
     )
 
     def parameters(self) -> "ImageParameters":

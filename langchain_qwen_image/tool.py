@@ -1,17 +1,24 @@
 """The tool that an agent calls."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
-from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import var_child_runnable_config
-from langchain_core.tools import ArgsSchema, BaseTool
-from pydantic import Field, model_validator
+from langchain_core.tools import ArgsSchema
+from pydantic import BaseModel, model_validator
 
 from langchain_qwen_image.defaults import GENERATE_TOOL
-from langchain_qwen_image.errors import QwenImageError, may_repeat
-from langchain_qwen_image.integration.batch import ThreadedBatches
-from langchain_qwen_image.integration.tool_errors import message_or_raise
+from langchain_qwen_image.integration.host_schema import by_host_schema
+from langchain_qwen_image.integration.hosted_tool import (
+    HostedTool,
+    ToolOutput,
+    ToolParts,
+    is_left_to_us,
+    parts_of,
+)
+from langchain_qwen_image.integration.paid_runnable import PaidRunnable
+from langchain_qwen_image.integration.tool_run import current_run
 from langchain_qwen_image.integration.tracing import IDENTITY, report
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import QwenImageInput
@@ -21,12 +28,8 @@ from langchain_qwen_image.wire.arguments import check_arguments, schema_without
 if TYPE_CHECKING:
     from langchain_qwen_image.result import ImageGenerationResult
 
-_Outcome = tuple[Any, Any]
-"""A sentence or an error message, and the artifact. Loosely typed: LangChain evaluates the hints of
-`_run` at every call, and those of names that are imported late cost more than the call."""
 
-
-class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
+class QwenImageTool(QwenImageSettings, PaidRunnable[Any, Any], HostedTool):
     """Generate an image from a text description, as a tool for an agent.
 
     The model sees one short sentence. Your program finds the full result in `message.artifact`.
@@ -99,17 +102,13 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
     description: str = ""
     args_schema: ArgsSchema | None = QwenImageInput
     response_format: Any = "content_and_artifact"
-    handle_tool_error: Any = Field(
-        default=None,
-        description="None for the rule above, else what LangChain's BaseTool takes.",
-    )
 
     @model_validator(mode="after")
     def _fit_to_settings(self) -> "QwenImageTool":
         values = self.__dict__
-        if "args_schema" not in self.model_fields_set:
-            values["args_schema"] = schema_without(frozenset(self.given_parameters()))
-        if "description" not in self.model_fields_set:
+        if is_left_to_us(self, QwenImageTool, "args_schema"):
+            values["args_schema"] = self._our_schema()
+        if is_left_to_us(self, QwenImageTool, "description"):
             values["description"] = _describe(0.0 if self.sandbox else self.price_usd)
         values["metadata"] = {**IDENTITY, **(values["metadata"] or {})}
         return self
@@ -119,71 +118,81 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
         if name in QwenImageSettings.model_fields:
             super().__setattr__("name", self.name)  # LangChain forgets the schema it has built
 
-    def with_retry(
-        self,
-        *,
-        retry_if_exception_type: Any = may_repeat,
-        **kwargs: Any,
-    ) -> Runnable[Any, Any]:
-        """Repeat failed calls, by default only those where a repeat cannot buy a second image.
+    def as_tool(
+        self, args_schema: ArgsSchema | None = None, **told: Unpack[ToolParts]
+    ) -> "QwenImageTool":
+        """Return a copy under another name, description or schema; the rest is shared."""
+        tool = self.model_copy(update=parts_of(args_schema, told))
+        tool._pipelines = self._pipelines
+        return tool
 
-        With the default error handling there is nothing to repeat after a tool call: the error
-        is the message. The tool itself makes `max_retries` attempts.
+    def _our_schema(self) -> type[BaseModel]:
+        return schema_without(frozenset(self.given_parameters()))
+
+    def _by_our_schema(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        fixed = self.given_parameters()
+        checked = check_arguments(given, fixed, fixed=fixed)
+        return {name: getattr(checked, name) for name in checked.model_fields_set - fixed.keys()}
+
+    def _checked(self, values: Iterable[Any], others: Mapping[str, Any]) -> QwenImageInput:
+        """Return the arguments that are sent: the host's schema first, the operator's word last.
+
+        What a subclass makes of its arguments is not held against its schema again.
         """
-        from langchain_qwen_image.integration.retry import retry_each
+        given = {**dict(zip(QwenImageInput.model_fields, values, strict=True)), **others}
+        fixed = self.given_parameters()
+        if self._has_our_schema():
+            return check_arguments(given, fixed, fixed=fixed)
+        is_ours = type(self)._run is QwenImageTool._run and type(self)._arun is QwenImageTool._arun
+        if is_ours and current_run(self) is None:
+            given = by_host_schema(self, given, None, directly=True)
+        known = {name: given[name] for name in QwenImageInput.model_fields if name in given}
+        return check_arguments(known, fixed, fixed=fixed)
 
-        return retry_each(
-            super().with_retry(retry_if_exception_type=retry_if_exception_type, **kwargs)
-        )
-
-    def _to_args_and_kwargs(
-        self, tool_input: str | dict[str, Any], tool_call_id: str | None
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Check the arguments; an error goes through `_run`, which knows what becomes of it."""
-        given = {"prompt": tool_input} if isinstance(tool_input, str) else tool_input
-        checked: QwenImageInput | QwenImageError
-        try:
-            fixed = self.given_parameters()
-            checked = check_arguments({**given, **fixed}, fixed=fixed)
-        except QwenImageError as error:
-            checked = error
-        return (checked,), {"tool_call_id": tool_call_id}
-
-    def _filter_injected_args(self, tool_input: dict[str, Any]) -> dict[str, Any]:
-        """Show callbacks the arguments as they came: none is injected (inspecting costs 0.1 ms)."""
-        return tool_input
-
+    # google-adk hands over only the arguments that the signature names.
     def _run(
         self,
-        arguments: QwenImageInput | QwenImageError,
+        prompt: str,
+        negative_prompt: str | None = None,
+        prompt_extend: bool | None = None,
+        watermark: bool | None = None,
+        size: str | None = None,
         *,
-        tool_call_id: str | None = None,
         run_manager: CallbackManagerForToolRun | None = None,
-    ) -> _Outcome:
-        call_state = CallState(tool_call_id)
+        **others: Any,
+    ) -> ToolOutput:
+        call_state = CallState(self._tool_call_id())
         try:
-            checked = _or_raise(arguments)
-            known = self._known_by(checked, tool_call_id)
-            return _succeeded(self.pipeline.generate(checked, call_state, inline=True, **known))
+            given = (prompt, negative_prompt, prompt_extend, watermark, size)
+            checked = self._checked(given, others)
+            known = self._known_by(checked, call_state.tool_call_id)
+            return _output(self.pipeline.generate(checked, call_state, inline=True, **known))
         except BaseException as error:
-            return self._failed(error, call_state)
+            self._report_failure(error, call_state)
+            raise
 
     async def _arun(
         self,
-        arguments: QwenImageInput | QwenImageError,
+        prompt: str,
+        negative_prompt: str | None = None,
+        prompt_extend: bool | None = None,
+        watermark: bool | None = None,
+        size: str | None = None,
         *,
-        tool_call_id: str | None = None,
         run_manager: AsyncCallbackManagerForToolRun | None = None,
-    ) -> _Outcome:
-        call_state = CallState(tool_call_id)
+        **others: Any,
+    ) -> ToolOutput:
+        call_state = CallState(self._tool_call_id())
         try:
-            checked = _or_raise(arguments)
+            given = (prompt, negative_prompt, prompt_extend, watermark, size)
+            checked = self._checked(given, others)
             pipeline = await self.apipeline()
-            known = self._known_by(checked, tool_call_id)
+            known = self._known_by(checked, call_state.tool_call_id)
             result = await pipeline.agenerate(checked, call_state, inline=True, **known)
-            return _succeeded(result)
+            return _output(result)
         except BaseException as error:
-            return self._failed(error, call_state)
+            self._report_failure(error, call_state)
+            raise
 
     def _known_by(self, arguments: QwenImageInput, tool_call_id: str | None) -> dict[str, Any]:
         """Return what tells a call to be the same as another: its key, and a name until it ends.
@@ -207,20 +216,10 @@ class QwenImageTool(QwenImageSettings, ThreadedBatches[Any, Any], BaseTool):
             ),
         }
 
-    def _failed(self, error: BaseException, call_state: CallState) -> _Outcome:
-        self._report_failure(error, call_state)
-        return message_or_raise(error, self, call_state.tool_call_id), None
 
-
-def _succeeded(result: "ImageGenerationResult") -> _Outcome:
+def _output(result: "ImageGenerationResult") -> ToolOutput:
     report(result)
-    return result.summary(), result.to_artifact()
-
-
-def _or_raise(arguments: QwenImageInput | QwenImageError) -> QwenImageInput:
-    if isinstance(arguments, QwenImageError):
-        raise arguments
-    return arguments
+    return ToolOutput(result.summary(), result.to_artifact())
 
 
 def _describe(price_usd: float) -> str:

@@ -2,18 +2,16 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import PurePath
 from typing import Any
 
-from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
-from langchain_core.messages import ContentBlock, ToolMessage
+from langchain_core.messages import ContentBlock
 from langchain_core.messages.content import create_image_block, create_text_block
-from langchain_core.tools import ArgsSchema, BaseTool
+from langchain_core.tools import ArgsSchema
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.defaults import GENERATE_TOOL, VIEW_TOOL
 from langchain_qwen_image.errors import (
     ConfigurationError,
@@ -21,7 +19,7 @@ from langchain_qwen_image.errors import (
     InvalidRequestError,
     QwenImageError,
 )
-from langchain_qwen_image.integration.tool_errors import message_or_raise
+from langchain_qwen_image.integration.hosted_tool import HostedTool, is_left_to_us
 from langchain_qwen_image.integration.vision import place_images, takes_images_of_tools
 from langchain_qwen_image.rendering.thumbnail import MAX_BYTES, thumbnail
 from langchain_qwen_image.storage.by_address import address_in, paths_at
@@ -37,8 +35,6 @@ MAX_SIDE = 768
 _ID = re.compile(r"[0-9a-z]{8}(?:[0-9a-z]{2})?")
 _AS_QUOTED = re.compile(r"""^[\s"'`(]*(?:id[\s:=]+)?|[\s"'`)]*$""")
 _SHOWN = 80
-
-_Outcome = list[ContentBlock] | ToolMessage
 
 
 def _describe_image(generated_by: str) -> str:
@@ -65,7 +61,7 @@ def _input_for(generated_by: str) -> type[BaseModel]:
     )
 
 
-class ViewImageTool(BaseTool):
+class ViewImageTool(HostedTool):
     """Show a model a saved image, scaled down, as a standard image content block.
 
     Reads only what was saved in `save_to` by this package: an image with its sidecar, whose bytes
@@ -81,10 +77,6 @@ class ViewImageTool(BaseTool):
     name: str = VIEW_TOOL
     description: str = ""
     args_schema: ArgsSchema | None = ViewImageInput
-    handle_tool_error: Any = Field(
-        default=None,
-        description="None for the rule above, else what LangChain's BaseTool takes.",
-    )
     save_to: SaveTo = Field(description="Folder, address or ByteStore where images are saved.")
     public_url: PublicUrlSetting = Field(
         default=None, description="Where a browser sees them: that of `QwenImageTool`."
@@ -100,39 +92,20 @@ class ViewImageTool(BaseTool):
     @model_validator(mode="after")
     def _name_the_other_tool(self) -> "ViewImageTool":
         values = self.__dict__
-        if "description" not in self.model_fields_set:
+        if is_left_to_us(self, ViewImageTool, "description"):
             values["description"] = _describe(self.generated_by)
-        if "args_schema" not in self.model_fields_set:
-            values["args_schema"] = _input_for(self.generated_by)
+        if is_left_to_us(self, ViewImageTool, "args_schema"):
+            values["args_schema"] = self._our_schema()
         return self
 
-    def _to_args_and_kwargs(
-        self, tool_input: str | dict[str, Any], tool_call_id: str | None
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Take the argument as it came; `_run` judges it, and knows what becomes of an error."""
-        image = tool_input if isinstance(tool_input, str) else tool_input.get("image")
-        return (image,), {"tool_call_id": tool_call_id}
+    def _our_schema(self) -> type[BaseModel]:
+        return _input_for(self.generated_by)
 
-    def _run(
-        self,
-        image: object,
-        *,
-        tool_call_id: str | None = None,
-        run_manager: CallbackManagerForToolRun | None = None,
-    ) -> _Outcome:
-        try:
-            return self._show(open_store(self.save_to), image)
-        except QwenImageError as error:
-            return message_or_raise(error, self, tool_call_id)
+    def _by_our_schema(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"image": given.get("image")}  # `_run` judges it, and says what to give instead
 
-    async def _arun(
-        self,
-        image: object,
-        *,
-        tool_call_id: str | None = None,
-        run_manager: AsyncCallbackManagerForToolRun | None = None,
-    ) -> _Outcome:
-        return await in_thread(self._run, image, tool_call_id=tool_call_id)
+    def _run(self, image: str, **others: Any) -> list[ContentBlock]:
+        return self._show(open_store(self.save_to), image)
 
     def _show(self, store: ImageStore, image: object) -> list[ContentBlock]:
         text = image if isinstance(image, str) else ""

@@ -130,6 +130,18 @@ def test_parameters_win_in_the_order_of_their_nearness(server: SandboxServer, ca
     }
 
 
+@pytest.mark.parametrize("value", [None, ""])
+def test_what_has_no_value_leaves_the_default(
+    server: SandboxServer, call: Call, value: Any
+) -> None:
+    """Null or a blank text for a size, in the input or beside it, is not given."""
+    generator = generator_on(server, size="512*512")
+    call(generator, "invoke", {"prompt": "a fox", "size": value, "negative_prompt": None})
+    call(generator, "invoke", {"prompt": "a fox", "size": "768*768"}, size=value)
+    call(generator.with_parameters(size=value), "invoke", "a fox")
+    assert [size for _, size in asked(server)] == ["512*512", "768*768", "512*512"]
+
+
 def test_checked_arguments_stand_as_they_are(server: SandboxServer, call: Call) -> None:
     """A `QwenImageInput` is complete: the generator's defaults do not change it."""
     call(generator_on(server, size="512*512"), "invoke", QwenImageInput(prompt="a fox"))

@@ -2,17 +2,23 @@
 
 import copy
 import json
+import operator
 import pickle
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langgraph.graph import START, StateGraph
 from loopback import LINK
+from pydantic import BaseModel, TypeAdapter
+from typing_extensions import TypedDict
 
 from langchain_qwen_image import GeneratedImage, ImageGenerationResult, QwenImageInput
+from langchain_qwen_image.artifact import ResultArtifact
 from langchain_qwen_image.errors import InvalidRequestError
+from langchain_qwen_image.pipeline.progress import ProgressEvent
 from langchain_qwen_image.schemas import ImageParameters
 
 COPIES = [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
@@ -105,6 +111,25 @@ def test_an_artifact_brings_the_result_back(urls: list[str], prompt: str, sandbo
     artifact = json.loads(json.dumps(made.to_artifact()))
     assert artifact == made.to_artifact()
     assert ImageGenerationResult.from_artifact(artifact) == made
+
+
+def test_an_artifact_is_a_type_that_pydantic_reads() -> None:
+    """Programs put it into models and states; before Python 3.12 that needs one `TypedDict`."""
+    artifact = result(LINK).to_artifact()
+    assert TypeAdapter(ResultArtifact).validate_python(artifact) == artifact
+    assert TypeAdapter(ProgressEvent).json_schema()["properties"]["seconds"]
+
+    class Album(TypedDict):
+        images: Annotated[list[ResultArtifact], operator.add]
+
+    class Checked(BaseModel):
+        images: list[ResultArtifact] = []
+
+    for state in (Album, Checked):
+        graph = StateGraph(state)
+        graph.add_node("draw", lambda _: {"images": [artifact]})
+        graph.add_edge(START, "draw")
+        assert graph.compile().invoke({"images": []})["images"] == [artifact]
 
 
 def test_an_artifact_has_no_bytes() -> None:

@@ -17,6 +17,7 @@ from langchain_qwen_image import QwenImageInput, TextToImageRequest, TextToImage
 from langchain_qwen_image._lazy_model import LazyModel
 from langchain_qwen_image.gateway_schemas import RequestInput, TextContent, UserMessage
 from langchain_qwen_image.schemas import PARAMETERS, SIZES, ImageParameters
+from langchain_qwen_image.wire.arguments import schema_without
 
 # Field, its default if it has one, and its description, as the API document's table has them.
 DOCUMENTED = [
@@ -172,14 +173,34 @@ def test_sizes_are_taken_as_people_write_them(written: str, size: str) -> None:
 
 @pytest.mark.parametrize(
     "size",
-    ["", "1328", "1664*928", "512*768", "512**512", "512-512", "0512*512", "٥١٢*٥١٢", "512*512px",
-     "large", None, 512, ["512*512"], "5" * 5000],
+    ["1328", "1664*928", "512*768", "512**512", "512-512", "0512*512", "٥١٢*٥١٢", "512*512px",
+     "large", 0, 512, ["512*512"], [], "5" * 5000],
 )  # fmt: skip
 def test_other_sizes_are_refused(size: object) -> None:
     """Any other size is an error that lists the four."""
     with pytest.raises(ValidationError) as caught:
         QwenImageInput(prompt="a", size=size)
     assert [one for one in SIZES if one not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in PARAMETERS[1:] for value in (None, "", " ")]
+    + [("negative_prompt", None)],
+)
+def test_null_and_a_blank_text_mean_not_given(name: str, value: object) -> None:
+    """A parameter without a value is the default, and does not count as set."""
+    arguments = QwenImageInput.model_validate({"prompt": "a", name: value})
+    assert arguments == QwenImageInput(prompt="a")
+    assert arguments.model_fields_set == {"prompt"}
+    assert schema_without(frozenset({"prompt"})).model_validate({name: value}).model_fields_set == (
+        set()
+    )
+
+
+def test_an_empty_negative_prompt_is_one() -> None:
+    """A text may be empty: that keeps nothing out, whatever the default is."""
+    assert "negative_prompt" in QwenImageInput(prompt="a", negative_prompt="").model_fields_set
 
 
 @pytest.mark.parametrize("prompt", ["", " ", "\n\t", "\u3000", None, 3, ["a"]])
@@ -205,10 +226,20 @@ def test_other_arguments_are_refused(name: str) -> None:
 
 
 def test_the_arguments_are_described_for_a_model() -> None:
-    """Every argument has a description, and the schema shows the sizes and refuses others."""
+    """Every argument has a description, the schema shows the sizes and takes null for a default.
+
+    The default is said in words: Gemini and Ollama drop the keyword. Ollama drops a choice, too.
+    """
     schema = QwenImageInput.model_json_schema()
-    assert all(field["description"] for field in schema["properties"].values())
-    assert schema["properties"]["size"]["enum"] == list(SIZES)
+    prompt, *parameters = schema["properties"].values()
+    assert prompt["description"]
+    for name, field in zip(PARAMETERS, parameters, strict=True):
+        assert [one["type"] for one in field["anyOf"]][1:] == ["null"]
+        default = json.dumps(QwenImageInput.model_fields[name].default).strip('"') or "empty"
+        assert field["description"].endswith(f"Default: {default}.")
+    size = schema["properties"]["size"]
+    assert size["anyOf"][0]["enum"] == list(SIZES)
+    assert all(one in size["description"] for one in SIZES)
     assert schema["required"] == ["prompt"]
     assert schema["additionalProperties"] is False
 

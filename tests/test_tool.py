@@ -85,7 +85,9 @@ def test_descriptions_and_choices_stay_in_a_smaller_schema() -> None:
     smaller = convert_to_openai_tool(QwenImageTool(sandbox=True, watermark=True))["function"]
     del whole["properties"]["watermark"]
     assert smaller["parameters"] == whole
-    assert whole["properties"]["size"]["enum"] == ["1328*1328", "1024*1024", "768*768", "512*512"]
+    sizes, null = whole["properties"]["size"]["anyOf"]
+    assert sizes["enum"] == ["1328*1328", "1024*1024", "768*768", "512*512"]
+    assert null == {"type": "null"}
 
 
 def test_a_schema_or_description_of_one_s_own_stays() -> None:
@@ -124,6 +126,37 @@ def test_the_operator_wins(
     message = call(tool_on(server, **setting), "invoke", tool_call(prompt="a fox", **sends))
     assert message.status == "success"
     assert setting.items() <= sent(server).items()
+
+
+def test_a_strict_tool_may_leave_all_parameters_open(server: SandboxServer, call: Call) -> None:
+    """Strict tools must give all five: null, which the schema allows, is the default."""
+    function = convert_to_openai_tool(tool_on(server), strict=True)["function"]
+    assert (function["strict"], function["parameters"]["required"]) == (True, ALL)
+    properties = function["parameters"]["properties"]
+    assert [name for name in ALL if {"type": "null"} in properties[name].get("anyOf", [])] == ALL[
+        1:
+    ]
+    open_ones = dict.fromkeys(ALL[1:])
+    assert (
+        call(tool_on(server), "invoke", tool_call(prompt="a fox", **open_ones)).status == "success"
+    )
+    assert sent(server) == {
+        "prompt": "a fox",
+        "negative_prompt": "",
+        "prompt_extend": True,
+        "watermark": True,
+        "size": "1328*1328",
+    }
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_what_has_no_value_does_not_undo_a_setting(
+    server: SandboxServer, call: Call, value: Any
+) -> None:
+    """Null or a blank text for a size or a boolean leaves it as the operator has set it."""
+    tool = tool_on(server, size="512*512", watermark=False)
+    call(tool, "invoke", tool_call(prompt="a fox", size=value, watermark=value))
+    assert {"size": "512*512", "watermark": False}.items() <= sent(server).items()
 
 
 @pytest.mark.parametrize("size", ["1024x1024", "1024X1024", "1024×1024", " 1024 * 1024 "])

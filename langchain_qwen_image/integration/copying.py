@@ -16,11 +16,8 @@ class CopiedSettings(BaseModel):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy with some settings changed, and validate them."""
-        source = copy.deepcopy(self) if deep else self
-        is_environments = self.__dict__["sandbox"] and "sandbox" not in self.model_fields_set
-        shares_key = not deep and not is_environments
-        names = source.model_fields_set | ({"api_key"} if shares_key else set())
-        return type(self)(**{name: source.__dict__[name] for name in names} | dict(update or {}))
+        source = copy.deepcopy(self)._given() if deep else self._shared_settings()
+        return type(self)(**source | dict(update or {}))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Copy without key and connections: the copy reads the environment.
@@ -45,9 +42,17 @@ class CopiedSettings(BaseModel):
             )
         return _rebuild, (type(self), self._copied_settings())
 
+    def _shared_settings(self) -> dict[str, Any]:
+        """Return what is set, with the key; the sandbox of the environment takes none."""
+        is_environments = self.__dict__["sandbox"] and "sandbox" not in self.model_fields_set
+        return self._given() | ({} if is_environments else {"api_key": self.__dict__["api_key"]})
+
+    def _given(self) -> dict[str, Any]:
+        given = ((name, self.__dict__[name]) for name in self.model_fields_set)
+        return {name: one for name, one in given if (name, one) != ("name", None)}
+
     def _copied_settings(self) -> dict[str, Any]:
-        names = self.model_fields_set - _NOT_COPIED
-        return {name: self.__dict__[name] for name in names}
+        return {name: one for name, one in self._given().items() if name not in _NOT_COPIED}
 
 
 def _rebuild(kind: type[CopiedSettings], settings: dict[str, Any]) -> CopiedSettings:

@@ -1,9 +1,9 @@
 """What becomes of an error of a tool: a message that a model reads, or an exception."""
 
 import os
+import sys
 
-from langchain_core.messages import ToolMessage
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, ToolException
 
 from langchain_qwen_image.errors import (
     AccountError,
@@ -16,6 +16,7 @@ from langchain_qwen_image.errors import (
     QwenImageError,
     ResultUnknownError,
 )
+from langchain_qwen_image.integration.tool_run import latest_run
 from langchain_qwen_image.storage.addresses import is_bucket_address
 from langchain_qwen_image.storage.paths import without_paths
 
@@ -45,28 +46,43 @@ _GONE = (
 )
 
 
-def message_or_raise(error: BaseException, tool: BaseTool, tool_call_id: str | None) -> ToolMessage:
-    """Return an error as a model reads it, or raise it: the one rule for all tools here.
+class _Rule:
+    """Which errors become messages, and what a model reads: LangChain takes it as the setting.
 
-    Raises:
-        QwenImageError: Only the operator can fix it, there was no tool call, or the tool's
-            `handle_tool_error` was set to have it otherwise. Where `public_url` is used, True is
-            dealt with here, because LangChain would tell the model paths of this machine.
+    LangChain asks whether `handle_tool_error` is true while it handles an error, and calls it for
+    the text: so this is true or not by the error and by who called. Where `public_url` is used, no
+    message has a path of this machine.
     """
-    is_ours = isinstance(error, QwenImageError)
-    is_fixable = is_ours and not isinstance(error, _OPERATOR_ERRORS)
-    is_public = getattr(tool, "public_url", None) is not None
-    is_told = tool.handle_tool_error is None and is_fixable
-    is_told_anyway = tool.handle_tool_error is True and is_ours and is_public
-    if tool_call_id is None or not (is_told or is_told_anyway):
-        raise error
-    text = _text_for_models(error) if is_told else str(error)
-    return ToolMessage(
-        content=without_paths(text, _folder(tool)) if is_public else text,
-        name=tool.name,
-        tool_call_id=tool_call_id,
-        status="error",
-    )
+
+    def __init__(self, name: str, *, tells_all: bool) -> None:
+        self._name = name
+        self._tells_all = tells_all
+
+    def __bool__(self) -> bool:
+        error, run = sys.exception(), latest_run()
+        is_fixable = isinstance(error, QwenImageError) and not isinstance(error, _OPERATOR_ERRORS)
+        is_asked_by_model = run is not None and run.tool_call_id is not None
+        return self._tells_all or (is_fixable and is_asked_by_model)
+
+    def __call__(self, error: ToolException) -> str:
+        text = str(error) if self._tells_all else _text_for_models(error)
+        run = latest_run()
+        is_public = run is not None and getattr(run.tool, "public_url", None) is not None
+        return without_paths(text, _folder(run.tool)) if run and is_public else text
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __reduce__(self) -> str:
+        return self._name  # one object in every copy
+
+
+OUR_RULE = _Rule("OUR_RULE", tells_all=False)
+"""What `handle_tool_error` is unless it is set, and as None: a model gets what it can fix or should
+know, the operator the rest, and a program, which has made no tool call, all."""
+EVERY_ERROR = _Rule("EVERY_ERROR", tells_all=True)
+"""What it is as True."""
+RULES = {None: OUR_RULE, True: EVERY_ERROR}
 
 
 def _folder(tool: BaseTool) -> str | os.PathLike[str] | None:

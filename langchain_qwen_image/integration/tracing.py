@@ -19,8 +19,8 @@ def with_identity(config: RunnableConfig | None) -> RunnableConfig:
     return {**given, "metadata": {**IDENTITY, **(given.get("metadata") or {})}}
 
 
-def report(result: "ImageGenerationResult") -> None:
-    """Put the cost of a call on the current run, and see that no live link is uploaded with it.
+def report(result: "ImageGenerationResult") -> "ImageGenerationResult":
+    """Put a call's cost on the current run, see that no live link is uploaded; return the result.
 
     A saved image's link is dumped without its signature anyway. Where an image is not saved, the
     run's output becomes the artifact without signatures.
@@ -32,6 +32,7 @@ def report(result: "ImageGenerationResult") -> None:
         for image in artifact["images"]:
             image["url"] = image["url"] and without_query(image["url"])
         run.set(outputs={"output": artifact})
+    return result
 
 
 def report_cost(cost_usd: float) -> None:

@@ -1,5 +1,6 @@
 """Arguments of a call: checked once, with messages that a person and a model can act on."""
 
+from collections import ChainMap
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
@@ -7,16 +8,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError, create_model
 
 from langchain_qwen_image.errors import InvalidRequestError
-from langchain_qwen_image.schemas import PARAMETERS, SIZES, QwenImageInput
+from langchain_qwen_image.schemas import PARAMETERS, SIZES, Arguments, QwenImageInput, given_only
 
 
 def check_arguments(
-    given: Mapping[str, Any], *, fixed: Collection[str] = frozenset()
+    *given: Mapping[str, Any], fixed: Collection[str] = frozenset()
 ) -> QwenImageInput:
     """Return the arguments, checked; nothing is sent for those that are not right.
 
     Args:
-        given: The arguments as they came.
+        *given: The arguments as they came. Later ones win, where they have a value.
         fixed: Names that are not the caller's to set, and not listed as allowed.
 
     Raises:
@@ -24,7 +25,7 @@ def check_arguments(
             allowed.
     """
     try:
-        return QwenImageInput.model_validate(given)
+        return QwenImageInput.model_validate(dict(ChainMap(*map(given_only, reversed(given)))))
     except ValidationError as error:
         problems = explain(error)
     allowed = [name for name in QwenImageInput.model_fields if name not in fixed]
@@ -55,7 +56,7 @@ def check_prompt(prompt: str | QwenImageInput, parameters: Mapping[str, Any]) ->
         InvalidRequestError: As `check_arguments`.
     """
     given = prompt.model_dump() if isinstance(prompt, QwenImageInput) else {"prompt": prompt}
-    return check_arguments({**given, **parameters})
+    return check_arguments(given, parameters)
 
 
 def explain(error: ValidationError) -> str:
@@ -85,7 +86,7 @@ def schema_without(fixed: frozenset[str]) -> type[BaseModel]:
     }
     return create_model(
         QwenImageInput.__name__,
-        __config__=QwenImageInput.model_config,
+        __base__=Arguments,
         __doc__=QwenImageInput.__doc__,
         __module__=__name__,
         **left,

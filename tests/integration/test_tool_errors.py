@@ -1,9 +1,13 @@
 """What becomes of each error of a tool call: read by the model, or raised for the operator."""
 
+from typing import Any
+
 import pytest
+from conftest import Call
+from langchain_core.messages import ToolMessage
+from scripted_model import drawing
 
 from langchain_qwen_image import QwenImageTool, errors
-from langchain_qwen_image.integration.tool_errors import message_or_raise
 
 READ_BY_MODELS = {
     "BudgetExceededError",
@@ -39,24 +43,33 @@ def lost_image() -> errors.DownloadError:
     return error
 
 
+class Failing(QwenImageTool):
+    """A tool whose every call ends in one error."""
+
+    error: Any
+
+    def _run(self, prompt: str) -> Any:
+        raise self.error
+
+
 def test_every_error_is_decided_on() -> None:
     """Each class of the tree is either read by a model or raised."""
     assert set(errors.__all__) == READ_BY_MODELS | RAISED
 
 
 @pytest.mark.parametrize("name", sorted(errors.__all__))
-def test_each_error_is_read_or_raised(name: str) -> None:
+def test_each_error_is_read_or_raised(name: str, call: Call) -> None:
     """A call that is under way or lost is for the model, books that cannot be written are not."""
     error = getattr(errors, name)("What happened.")
-    tool = QwenImageTool(sandbox=True)
+    tool = Failing(sandbox=True, error=error)
     if name in RAISED:
         with pytest.raises(type(error)):
-            message_or_raise(error, tool, "call_1")
+            call(tool, "invoke", drawing("a fox"))
     else:
-        message = message_or_raise(error, tool, "call_1")
+        message: ToolMessage = call(tool, "invoke", drawing("a fox"))
         assert (message.status, message.tool_call_id) == ("error", "call_1")
     with pytest.raises(type(error)):
-        message_or_raise(error, tool, None)
+        call(tool, "invoke", {"prompt": "a fox"})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +99,7 @@ def test_a_model_is_told_whether_to_try_again(
     error: errors.QwenImageError, advice: str, money: str
 ) -> None:
     """Another call of a model has another id, so it is another image: no argument saves it."""
-    text = message_or_raise(error, QwenImageTool(sandbox=True), "call_1").text
+    text = Failing(sandbox=True, error=error).invoke(drawing("a fox")).text
     assert advice in text
     assert money in text
     assert str(error) not in text

@@ -92,6 +92,7 @@ def generator(generator: QwenImageGenerator) -> None:
         PromptTemplate.from_template("{animal}") | generator
     )
     assert_type(chain.invoke({"animal": "a fox"}), ImageGenerationResult)
+    assert_type(generator.as_tool(QwenImageInput, description="Draws."), QwenImageTool)
 
 
 async def async_generator(generator: QwenImageGenerator) -> None:
@@ -104,6 +105,8 @@ def tool(tool: QwenImageTool) -> None:
     """The tool is a tool."""
     as_tool: BaseTool = tool
     assert_type(as_tool.name, str)
+    assert_type(tool.as_tool(name="draw"), QwenImageTool)
+    assert_type(tool._run(prompt="a fox").content, str)
     assert_type(QwenImageToolkit(sandbox=True).get_tools(), list[BaseTool])
 
 
