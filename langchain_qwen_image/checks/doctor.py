@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from langchain_qwen_image._version import __version__
 from langchain_qwen_image.account.schema import sqlite_problem
+from langchain_qwen_image.checks.bucket import examine_bucket
 from langchain_qwen_image.checks.disk import examine_folder
 from langchain_qwen_image.checks.finding import Finding, Level
 from langchain_qwen_image.checks.network import network_problem
@@ -26,6 +27,7 @@ from langchain_qwen_image.environment import (
     usable_key,
 )
 from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.storage.addresses import is_bucket_address
 from langchain_qwen_image.transport.proxies import proxy_for
 from langchain_qwen_image.transport.tls import no_tls_context, tls_context
 
@@ -34,22 +36,23 @@ _IMAGE_HOST = "https://oss-cn-beijing.aliyuncs.com"
 _CLOCK_SECONDS = 300.0
 
 
-def examine(*, folder: Path | None = None, sandbox: bool = False) -> Iterator[Finding]:
+def examine(*, place: str | None = None, sandbox: bool = False) -> Iterator[Finding]:
     """Yield what is found, one thing after the other; some need seconds for the network.
 
     Nothing is paid for, and the key is neither sent nor shown.
 
     Args:
-        folder: Where images are to be saved; a file is written there and removed.
+        place: Where images are to be saved: a folder, in which a file is written and removed, or an
+            address of an object store.
         sandbox: Look at what the sandbox needs only: no key, no network.
     """
-    for finding in _findings(folder, sandbox=sandbox):
+    for finding in _findings(place, sandbox=sandbox):
         # Errors of calls have the same words, and say so of the call.
         text = finding.text.replace("; nothing was sent", "").replace(" Nothing was sent.", "")
         yield replace(finding, text=text)
 
 
-def _findings(folder: Path | None, *, sandbox: bool) -> Iterator[Finding]:
+def _findings(place: str | None, *, sandbox: bool) -> Iterator[Finding]:
     yield Finding(
         "Versions",
         Level.GOOD,
@@ -61,9 +64,11 @@ def _findings(folder: Path | None, *, sandbox: bool) -> Iterator[Finding]:
     else:
         yield _key()
         yield from _gateway()
-    yield _sqlite(needed=folder is not None)
-    if folder is not None:
-        yield from examine_folder(folder)
+    yield _sqlite(needed=place is not None)
+    if is_bucket_address(place):
+        yield from examine_bucket(os.fspath(place))
+    elif place is not None:
+        yield from examine_folder(Path(place))
     yield from _drawing()
 
 

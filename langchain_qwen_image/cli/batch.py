@@ -1,9 +1,7 @@
 """`qwen-image batch`: many prompts, many images, each paid for once."""
 
-import shlex
 import warnings
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +15,6 @@ from langchain_qwen_image.cli.terminal import (
     is_sandbox,
     note,
     one_line,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +37,9 @@ def batch(
             metavar="PROMPTS", help="A .txt, .csv or .jsonl file; - reads standard input."
         ),
     ],
-    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder to save the images in.")],
+    out: Annotated[
+        str, typer.Option("--out", metavar="DIR", help="Folder or s3://… for the images.")
+    ],
     kind: Annotated[
         str | None,
         typer.Option(
@@ -113,13 +112,13 @@ def batch(
     from langchain_qwen_image.cli.batch_plan import announce, plan, requests_of
     from langchain_qwen_image.cli.batch_run import BatchRun
     from langchain_qwen_image.cli.manifest import check_manifest, write_manifest
-    from langchain_qwen_image.cli.output import checked_new_folder
+    from langchain_qwen_image.cli.output import checked_place
     from langchain_qwen_image.cli.prompts import Prompts
     from langchain_qwen_image.cli.tally import Tally
 
     if kind not in (None, "txt", "csv", "jsonl"):
         raise UsageError(f"--format must be txt, csv or jsonl, not {kind!r}.")
-    checked_new_folder(out, "--out")
+    out = checked_place(out, account, sandbox=sandbox)
     given = {
         "size": size,
         "negative_prompt": negative_prompt,
@@ -131,7 +130,7 @@ def batch(
     with closing(Prompts(prompts, kind, id_column)) as rows:
         generator = _generator(out, sandbox=is_sandbox(sandbox), given=given)
         if id_column is not None:
-            check_manifest(Path(out))
+            check_manifest(out)
         estimate = plan(generator, rows, run, retry)
         announce(estimate, out, sandbox=generator.sandbox, max_usd=max_usd, yes=yes)
         tally = Tally(estimate.requests)
@@ -142,10 +141,10 @@ def batch(
             batch_run.watch(requests_of(rows), **options)
         tally.show_missing(rows, rows.name)
         spend = batch_run.spend()
-        missing = tally.show_sum(Path(out), spend)
+        missing = tally.show_sum(out, spend)
         if id_column is not None:
-            write_manifest(Path(out), rows, generator, run)
-    _leave(batch_run, tally, spend, out, missing=missing, max_usd=max_usd)
+            write_manifest(out, rows, generator, run)
+    _leave(batch_run, tally, spend, generator.pipeline, missing=missing, max_usd=max_usd)
 
 
 def _generator(out: str, *, sandbox: bool, given: dict[str, Any]) -> "QwenImageGenerator":
@@ -180,7 +179,7 @@ def _leave(
     run: "BatchRun",
     tally: "Tally",
     spend: "RunSpend",
-    out: str,
+    pipeline: "Pipeline",
     *,
     missing: int,
     max_usd: float | None,
@@ -197,7 +196,7 @@ def _leave(
     if failure is not None:
         raise failure
     if run.status:
-        fail(f"Interrupted. {_advice(spend, out, missing=missing)}", run.status)
+        fail(f"Interrupted. {_advice(spend, pipeline, missing=missing)}", run.status)
     if missing:
         if (sentence := tally.elsewhere) is not None:
             note(sentence)
@@ -206,12 +205,13 @@ def _leave(
         raise typer.Exit(1)
 
 
-def _advice(spend: "RunSpend", out: str, *, missing: int) -> str:
+def _advice(spend: "RunSpend", pipeline: "Pipeline", *, missing: int) -> str:
+    from langchain_qwen_image.cli.generate import where_to_look
+
     again = "Run the same command again for the rest." if missing else "All images are saved."
     if not spend.unknown or not spend.usd_unknown:
         return again
-    folder = shlex.quote(shown(Path(out).absolute()))
     return (
         f"{amount(spend.unknown, 'request')} may have been billed, {dollars(spend.usd_unknown)} "
-        f"at most. See what can be recovered: qwen-image recover {folder}. {again}"
+        f"at most. {where_to_look(pipeline)}. {again}"
     )

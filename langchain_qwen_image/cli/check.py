@@ -68,6 +68,10 @@ def _generator(*, live: bool, output: Path) -> "QwenImageGenerator":
 
     if not live:
         raise UsageError("Pass --live. To check this machine only, at no cost: qwen-image doctor.")
+    from langchain_qwen_image.storage.addresses import scheme_of
+
+    if scheme_of(output) is not None:
+        raise UsageError("-o must be a folder of this machine: report and cassette go there.")
     try:
         if sandbox_from_environment():
             raise UsageError(

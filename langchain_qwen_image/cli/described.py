@@ -17,7 +17,7 @@ def description(image: "GeneratedImage") -> str:
         return image.url or ""
     kind = (image.mime_type or "").removeprefix("image/").upper()
     megabytes = (image.size_bytes or 0) / 1_000_000
-    return f"{shown(Path(image.path))}\n{image.width}×{image.height} {kind}, {megabytes:.2g} MB"
+    return f"{shown(image.path)}\n{image.width}×{image.height} {kind}, {megabytes:.2g} MB"
 
 
 def reason_of(image: "GeneratedImage") -> str:

@@ -1,7 +1,6 @@
 """`qwen-image doctor`: what may be wrong with this machine, in words and colours."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +16,8 @@ _PIPE_WIDTH = 100_000
 
 def doctor(
     save_to: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Also check a folder for images."),
+        str | None,
+        typer.Option(metavar="DIR", help="Also check a folder, or s3://…, for images."),
     ] = None,
     sandbox: Annotated[
         bool | None,
@@ -40,7 +39,7 @@ def doctor(
 
     only = sandbox_from_environment() if sandbox is None else sandbox
     with waiting("Checking this machine,"):
-        findings = list(examine(folder=save_to, sandbox=only))
+        findings = list(examine(place=save_to, sandbox=only))
     _show(findings)
     words = [finding.level.value for finding in findings]
     failing, unsure = words.count("fails"), words.count("unsure")

@@ -59,7 +59,8 @@ def generate(
             "--output",
             "-o",
             metavar="PATH",
-            help="File to write, a folder (existing, or ending in /), or - for standard output.",
+            help="File to write, a folder (existing, or ending in /), s3://bucket/prefix, or - for "
+            "standard output.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Let -o overwrite a file.")] = False,
@@ -79,7 +80,7 @@ def generate(
     Exit status: 0 if the image was saved, 1 if not, 2 for a usage error (nothing was sent), 130
     after Ctrl-C.
     """
-    from langchain_qwen_image.cli.output import Output
+    from langchain_qwen_image.cli.output import Output, check_account
 
     arguments = _checked(
         prompt=_read_prompt(prompt),
@@ -89,6 +90,7 @@ def generate(
         prompt_extend=not no_prompt_extend,
     )
     place = Output(output, force=force, as_json=as_json)
+    check_account(place.save_to, account, sandbox=sandbox)
     pipeline = _open_pipeline(place, account, sandbox=is_sandbox(sandbox))
     result, status = _generate(pipeline, arguments)
     _finish(pipeline, result, place, as_json=as_json)
@@ -186,10 +188,10 @@ def _what_it_cost(pipeline: "Pipeline", first: int) -> str:
 
     spend = spend_after(account_of(pipeline), first, batch=None)
     if spend.usd:
-        return f"The image is paid for, {dollars(spend.usd)}. {_look_there(pipeline)}"
+        return f"The image is paid for, {dollars(spend.usd)}. {where_to_look(pipeline)}"
     if spend.usd_unknown and not pipeline.sender.sandbox:
         usd = dollars(spend.usd_unknown)
-        return f"The image may have been billed, {usd} at most. {_look_there(pipeline)}"
+        return f"The image may have been billed, {usd} at most. {where_to_look(pipeline)}"
     return "Nothing was bought."
 
 
@@ -210,7 +212,7 @@ def _finish(
     for sentence in (*result.warnings, *filter(None, map(suffix_warning, result.images))):
         note(f"Note: {sentence}")
     if lost:
-        fail(f"Error: {reasons} {_look_there(pipeline)}")
+        fail(f"Error: {reasons} {where_to_look(pipeline)}")
 
 
 def _rescue_inline(lost: "list[GeneratedImage]", result: "ImageGenerationResult") -> None:
@@ -229,10 +231,12 @@ def account_of(pipeline: "Pipeline") -> "Account":
     return pipeline.account
 
 
-def _look_there(pipeline: "Pipeline") -> str:
+def where_to_look(pipeline: "Pipeline") -> str:
+    """Say which command shows what can be recovered."""
     from langchain_qwen_image.storage.opening import folder_of
 
-    parts = [shown(folder_of(pipeline.saver.store) or Path.cwd())]
+    store = pipeline.saver.store
+    parts = [(store and store.address) or shown(folder_of(store) or Path.cwd())]
     if pipeline.belonging is not None and pipeline.belonging.is_named:
         account = account_of(pipeline)
         parts += ["--account", shown(account.path) if account.path else account.location]

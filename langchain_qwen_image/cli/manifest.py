@@ -8,19 +8,25 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
-from io import TextIOWrapper
+from contextlib import contextmanager
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from langchain_qwen_image.cli.prompts import Prompts
-from langchain_qwen_image.cli.terminal import UsageError
+from langchain_qwen_image.cli.terminal import UsageError, shown
+from langchain_qwen_image.errors import SaveError
+from langchain_qwen_image.storage.addresses import is_bucket_address
+from langchain_qwen_image.storage.paths import file_name
 
 if TYPE_CHECKING:
     from langchain_qwen_image.generator import QwenImageGenerator
+    from langchain_qwen_image.storage.bucket import Bucket
 
 _COLUMNS = ("row", "id", "status", "file", "cost")
 _CSV, _JSONL = "index.csv", "index.jsonl"
+_LINES = "application/jsonl"
 _CSV_HEAD = ",".join(f'"{name}"' for name in _COLUMNS)
 _MAX_HEAD = 65_536
 # What a spreadsheet would compute (OWASP, CSV injection), also in the full width of East Asia.
@@ -28,23 +34,23 @@ _FORMULA = re.compile("[=+\\-@\t\r＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 
 
-def check_manifest(folder: Path) -> None:
+def check_manifest(out: str) -> None:
     """Check that no file of somebody else's has the name of a manifest.
 
     Raises:
-        UsageError: There is one.
+        UsageError: There is one, or it cannot be told.
     """
     for name in (_CSV, _JSONL):
-        path = folder / name
-        if (path.exists() or path.is_symlink()) and not _is_ours(path):
+        head = _head(out, name)
+        if head is not None and not _is_ours(name, head):
             raise UsageError(
-                f"{path} exists and was not written by qwen-image; --id-column writes a file of "
-                "that name. Move it, or choose another --out."
+                f"{shown(f'{out}/{name}')} exists and was not written by qwen-image; --id-column "
+                "writes a file of that name. Move it, or choose another --out."
             )
 
 
 def write_manifest(
-    folder: Path, rows: Prompts, generator: "QwenImageGenerator", run: str | None
+    out: str, rows: Prompts, generator: "QwenImageGenerator", run: str | None
 ) -> None:
     """Write both tables anew, from the account.
 
@@ -52,12 +58,7 @@ def write_manifest(
         OSError: The disk is full, or the folder cannot be written.
         QwenImageError: The account cannot be read.
     """
-    from langchain_qwen_image.storage.atomic import finish, part_file, sync_folder
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        table_part, table_file = stack.enter_context(part_file(folder))
-        lines_part, lines_file = stack.enter_context(part_file(folder))
+    with _new_files(out) as (table_file, lines_file):
         # All in quotation marks: a semicolon would begin a cell, and a formula, in some countries.
         table_text = TextIOWrapper(table_file, "utf-8", "backslashreplace", newline="")
         table = csv.writer(table_text, quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -66,11 +67,43 @@ def write_manifest(
             table.writerow(["" if cell is None else _harmless(cell) for cell in record.values()])
             lines_file.write(_line(record))
         table_text.flush()
-        finish(table_text.detach())
-        finish(lines_file)
+        table_text.detach()
+
+
+@contextmanager
+def _new_files(out: str) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Open both files; they take their names when all is written."""
+    if is_bucket_address(out):
+        with TemporaryFile() as table, TemporaryFile() as lines:
+            yield table, lines
+            with _asking(out) as bucket:
+                for name, file, kind in ((_CSV, table, "text/csv"), (_JSONL, lines, _LINES)):
+                    file.seek(0)
+                    bucket.put(name, file, kind)
+        return
+    from langchain_qwen_image.storage.atomic import finish, part_file, sync_folder
+
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with part_file(folder) as (table_part, table), part_file(folder) as (lines_part, lines):
+        yield table, lines
+        finish(table)
+        finish(lines)
         table_part.replace(folder / _CSV)
         lines_part.replace(folder / _JSONL)
     sync_folder(folder)
+
+
+@contextmanager
+def _asking(address: str) -> "Iterator[Bucket]":
+    from langchain_qwen_image.storage.bucket import Bucket, BucketError
+
+    try:
+        yield Bucket(address)
+        return
+    except BucketError as error:
+        problem = f"The tables in {address} could not be read or written: {error}."
+    raise SaveError(problem)
 
 
 def _records(
@@ -87,7 +120,7 @@ def _records(
             yield BulkRequest(row.arguments, row.id)
 
     for one in report(generator, requests(), run=run):
-        file = None if one.path is None else Path(one.path).name
+        file = None if one.path is None else file_name(one.path)
         cost = None if one.cost_usd is None else float(one.cost_usd)
         values = (lines[0], one.request.id, one.status, file, cost)
         yield dict(zip(_COLUMNS, values, strict=True))
@@ -104,12 +137,23 @@ def _harmless(cell: object) -> str:
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
-def _is_ours(path: Path) -> bool:
+def _head(out: str, name: str) -> str | None:
+    """Return the first line of what has the name; None if nothing has, empty if it is no file."""
+    if is_bucket_address(out):
+        with _asking(out) as bucket:
+            start = bucket.start_of(name, _MAX_HEAD)
+        return None if start is None else _first_line(BytesIO(start))
+    path = Path(out, name)
+    if not path.exists() and not path.is_symlink():
+        return None
     if not path.is_file():
-        return False
+        return "not a file"
     with path.open("rb") as file:
-        head = _first_line(file)
-    if path.name == _CSV:
+        return _first_line(file)
+
+
+def _is_ours(name: str, head: str) -> bool:
+    if name == _CSV:
         return head == _CSV_HEAD
     try:
         record = json.loads(head or "{}")

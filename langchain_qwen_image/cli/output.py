@@ -1,21 +1,17 @@
 """Where the user wants an image: a file, a folder, or standard output."""
 
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
-from itertools import count
 from pathlib import Path
 
+from langchain_qwen_image.cli.output_stores import OneFile, StandardOutput
 from langchain_qwen_image.cli.terminal import UsageError
+from langchain_qwen_image.defaults import DATABASE_VARIABLE
+from langchain_qwen_image.environment import sandbox_from_environment
 from langchain_qwen_image.errors import ConfigurationError
-from langchain_qwen_image.storage.addresses import scheme_of
-from langchain_qwen_image.storage.atomic import finish, part_file, publish, sync_folder
-from langchain_qwen_image.storage.opening import Fetch, FolderStore, ImageStore, SavedImage
-from langchain_qwen_image.storage.paths import checked_folder, nearest_existing, read_regular
-from langchain_qwen_image.storage.sidecar import Sidecar
+from langchain_qwen_image.storage.addresses import bucket_address, is_bucket_address, scheme_of
+from langchain_qwen_image.storage.opening import ImageStore
+from langchain_qwen_image.storage.paths import checked_folder, nearest_existing
 
 
 class Output:
@@ -31,7 +27,8 @@ class Output:
         """Take what was given with `-o`.
 
         Args:
-            output: A file, a folder, `-`, or None for the current folder.
+            output: A file, a folder, an address of an object store, `-`, or None for the current
+                folder.
             force: Let a file be overwritten.
             as_json: Whether standard output is wanted for something else.
 
@@ -40,13 +37,15 @@ class Output:
         """
         self.is_stdout = output == "-"
         self.folder = Path.cwd()
-        self.save_to: Path | ImageStore = self.folder
+        self.save_to: Path | str | ImageStore = self.folder
         if output is None:
             check_folder(self.folder)
         elif self.is_stdout:
             _check_stdout(as_json=as_json)
             check_folder(self.folder)
             self.save_to = StandardOutput(self.folder)
+        elif is_bucket_address(output):
+            self.save_to = checked_bucket(str(output))
         elif is_folder(output):
             self.save_to = self.folder = checked_new_folder(output)
         else:
@@ -55,106 +54,64 @@ class Output:
             self.save_to = OneFile(path, overwrite=force)
 
 
-class OneFile(ImageStore):
-    """Saves an image at a path of the user's, without a sidecar.
-
-    What comes after the first image, or finds the name taken meanwhile, goes beside it as
-    `NAME-2`, `NAME-3`, …: it is paid for.
-    """
-
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
-        """Take the absolute path; `overwrite` lets the first image replace what is there."""
-        self.folder = path.parent
-        self._path = path
-        self._overwrite = overwrite
-
-    def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
-        folder = self._path.parent
-        with part_file(folder) as (part, file):
-            info = fetch(file)
-            finish(file)
-            saved = SavedImage(str(self._publish(part)), info)
-        sync_folder(folder)
-        return saved
-
-    def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
-        """Read an image that was saved."""
-        return read_regular(Path(path), max_bytes=max_bytes)
-
-    def read_sidecar(self, path: str) -> Sidecar:
-        """Raise `FileNotFoundError`: nothing is noted beside the user's files."""
-        raise FileNotFoundError(f"there is no .json file next to {path!r}")
-
-    def find(self, image_id: str) -> Iterator[str]:
-        """Yield nothing: the user's names carry no ids."""
-        return iter(())
-
-    def locate(self, path: str) -> str | None:
-        """Return the path if the image is there."""
-        return path if Path(path).is_file() else None
-
-    def _publish(self, part: Path) -> Path:
-        if self._overwrite:
-            self._overwrite = False
-            return part.replace(self._path)
-        names = self._names()
-        while True:
-            path = next(names)
-            with suppress(FileExistsError):
-                publish(part, path)
-                return path
-
-    def _names(self) -> Iterator[Path]:
-        yield self._path
-        for number in count(2):
-            yield self._path.with_stem(f"{self._path.stem}-{number}")
-
-
-class StandardOutput(ImageStore):
-    """Writes an image's bytes to standard output, whole; a second image goes into a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take the folder for what else is paid for."""
-        self.folder = folder
-        self._others = FolderStore(folder)
-        self._is_used = False
-
-    def _save(self, fetch: Fetch, first_name: str, sidecar: Sidecar) -> SavedImage:
-        if self._is_used:
-            return self._others._save(fetch, first_name, sidecar)
-        with tempfile.TemporaryFile() as file:
-            info = fetch(file)
-            file.seek(0)
-            self._is_used = True
-            try:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
-            except BrokenPipeError:  # who reads has gone; the interpreter flushes at its end too
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise
-        return SavedImage("-", info)
-
-    def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
-        """Raise `FileNotFoundError`: what was written to standard output is gone."""
-        raise FileNotFoundError("the image was written to standard output")
-
-    def read_sidecar(self, path: str) -> Sidecar:
-        """Raise `FileNotFoundError`: there is none."""
-        raise FileNotFoundError("the image was written to standard output")
-
-    def find(self, image_id: str) -> Iterator[str]:
-        """Yield nothing."""
-        return iter(())
-
-    def locate(self, path: str) -> str | None:
-        """Return None."""
-        return None
-
-
 def is_folder(output: str) -> bool:
     """Say whether a path that the user gave is a folder's: one that exists, or ends in `/`."""
     ends = ("/", os.sep, os.altsep or "/")
     return output.endswith(ends) or Path(output).is_dir()
+
+
+def checked_bucket(output: str, option: str = "-o") -> str:
+    """Return the address of a place in an object store, in its one spelling.
+
+    Raises:
+        UsageError: It cannot be one, or looks like the name of an image.
+    """
+    try:
+        address = bucket_address(output, option)
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from None
+    if address.lower().endswith((".png", ".jpg", ".jpeg", ".webp")):
+        raise UsageError(
+            f"{option} {address} names an image. Give the bucket and a prefix: images there have "
+            "names of their own."
+        )
+    return address
+
+
+def checked_place(out: str, account: str | None, *, sandbox: bool | None) -> str:
+    """Return what `--out` names: a folder as it was given, or an address in its one spelling.
+
+    Raises:
+        UsageError: Images cannot be saved there, or no account can be.
+    """
+    if is_bucket_address(out):
+        out = checked_bucket(str(out), "--out")
+        check_account(out, account, sandbox=sandbox)
+    else:
+        checked_new_folder(out, "--out")
+    return out
+
+
+def check_account(place: object, account: str | None, *, sandbox: bool | None) -> None:
+    """Check that calls are recorded somewhere: books cannot be in an object store.
+
+    Args:
+        place: Where images are saved.
+        account: What `--account` says.
+        sandbox: What `--sandbox` or `--no-sandbox` says; None for what the environment says.
+
+    Raises:
+        UsageError: Images go to an object store, and no account is named.
+    """
+    if account is not None or not is_bucket_address(place):
+        return
+    sandbox = sandbox_from_environment() if sandbox is None else sandbox
+    if sandbox or not os.environ.get(DATABASE_VARIABLE, "").strip():
+        ways = "--account" if sandbox else f"--account, or set {DATABASE_VARIABLE}"
+        raise UsageError(
+            "An account cannot be in an object store. Pass a file or a postgresql:// address as "
+            f"{ways}."
+        )
 
 
 def checked_new_folder(output: str, option: str = "-o") -> Path:

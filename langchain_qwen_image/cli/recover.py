@@ -31,7 +31,9 @@ _PROMPT_CHARACTERS = 32
 def recover(
     directory: Annotated[
         str,
-        typer.Argument(metavar="DIR", help="A folder of images, or an account: file or address."),
+        typer.Argument(
+            metavar="DIR", help="A folder or s3://… of images, or an account: file or address."
+        ),
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Download nothing; only list what would be done.")
@@ -97,7 +99,7 @@ def _row(finding: "Finding") -> tuple[str, str, str, str]:
 
 def _details(finding: "Finding") -> str:
     if finding.path is not None:
-        return shown(Path(finding.path))
+        return shown(finding.path)
     call = finding.call
     details = [finding.reason] if finding.reason else []
     if finding.outcome == "unanswered":

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -125,7 +124,7 @@ class Tally:
         if left:
             typer.echo(f"… and {left:,} more.")
 
-    def show_sum(self, out: Path, spend: "RunSpend") -> int:
+    def show_sum(self, out: str, spend: "RunSpend") -> int:
         """Print what is saved and what it cost, and return how many images are missing.
 
         Args:
@@ -137,7 +136,7 @@ class Tally:
         before = f" ({reused:,} from earlier runs)" if reused else ""
         typer.echo(
             f"{there:,} of {amount(self._total, 'image')} "
-            f"{'is' if self._total == 1 else 'are'} in {shown(out.absolute())}{before}."
+            f"{'is' if self._total == 1 else 'are'} in {shown(out)}{before}."
         )
         if spend.images and spend.usd:
             typer.echo(f"Paid {dollars(spend.usd)} for {amount(spend.images, 'new image')}.")

@@ -97,8 +97,14 @@ def one_line(text: str, longest: int | None = None) -> str:
     return words
 
 
-def shown(path: Path) -> str:
-    """Return a path as a person would write it here."""
+def shown(path: Path | str) -> str:
+    """Return a path as a person would write it here, and an address as it is."""
+    if isinstance(path, str):
+        from langchain_qwen_image.storage.addresses import is_bucket_address
+
+        if is_bucket_address(path):
+            return str(path)
+        path = Path(path).absolute()
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 

@@ -16,7 +16,9 @@ from langchain_qwen_image.account.places import (
     own_file,
 )
 from langchain_qwen_image.account.takeover import take_over
+from langchain_qwen_image.defaults import DATABASE_VARIABLE
 from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.storage.addresses import bucket_address, is_bucket_address
 
 __all__ = ["Opened", "account_at", "open_books"]
 
@@ -29,11 +31,13 @@ class Opened:
         account: The account.
         folder: The folder.
         is_own: Whether the account is in the folder's own file.
+        address: The place in an object store that was meant with it, if any.
     """
 
     account: Account
     folder: Path | None
     is_own: bool = False
+    address: str | None = None
 
     @property
     def has_folder(self) -> bool:
@@ -66,7 +70,8 @@ def open_books(
 ) -> Opened:
     """Return the account that a folder, a file or an address means.
 
-    For a folder it is the one that a call would use: `account`, the variable, the folder's own.
+    For a folder it is the one that a call would use: `account`, the variable, the folder's own. For
+    a place in an object store it is `account` or the variable.
 
     Args:
         path: The folder, or an account: its file or address.
@@ -80,6 +85,8 @@ def open_books(
     """
     if isinstance(path, str) and is_database_url(path):
         return Opened(Account(path), None)
+    if is_bucket_address(path):
+        return _books_of_bucket(bucket_address(path, "DIR"), account, rebuilds=rebuilds)
     given = Path(path).expanduser()
     if not given.is_dir():
         return Opened(_existing(given), folder_of_books(given.absolute()))
@@ -95,6 +102,21 @@ def open_books(
     if read_marker_or_none(folder) is not None:
         check_marker(folder, Account(file).id, file)
     return Opened(_existing(file), folder, is_own=True)
+
+
+def _books_of_bucket(
+    address: str, account: str | os.PathLike[str] | None, *, rebuilds: bool
+) -> Opened:
+    place = books_of(account, None, sandbox=False)
+    if place is None:
+        raise ConfigurationError(
+            f"An account cannot be in an object store. Name the one of {address}: account=… "
+            f"(--account), a file or a postgresql:// address, or set {DATABASE_VARIABLE}."
+        )
+    found = Account(place.location)
+    if found.path is not None and not rebuilds:
+        _existing(found.path)
+    return Opened(found, None, address=address)
 
 
 def read_marker_or_none(folder: Path) -> str | None:

@@ -43,7 +43,8 @@ def recover(
     is had.
 
     Args:
-        path: The folder of images, or an account: its file or its `postgresql://` address.
+        path: The folder of images, the address of a place in an object store, or an account: its
+            file or its `postgresql://` address.
         account: The account of the folder; by default the one that a call would use.
         save_to: Where images are saved; by default the folder that the account belongs to.
         base_url: The gateway that is asked for queued images; by default the environment's. No
@@ -64,7 +65,8 @@ def recover(
         raise ConfigurationError("A dry run cannot rebuild an account.")
     moment = now or datetime.now(UTC)
     opened = open_books(path, account, changes=not dry_run, rebuilds=rebuild)
-    books, place = opened.account, opened.folder if save_to is None else save_to
+    books = opened.account
+    place = opened.address or opened.folder if save_to is None else save_to
     if place is None and not dry_run:
         raise ConfigurationError("Say where images are saved: save_to=…, or --save-to DIR.")
     with closing(books), closing(Gateways(books, place, base_url)) as gateways:

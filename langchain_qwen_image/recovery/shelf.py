@@ -50,10 +50,10 @@ class Shelf:
                 known[call.id] = call
             else:
                 settled.add(call.id)
-        if self._store.folder is None:
-            found = list(found_of_known(self._store, known.values()))
-        else:
+        if self._store.folder is not None or (enters and self._store.address is not None):
             found = found_calls(self._store, self._gateway, settled)
+        else:
+            found = list(found_of_known(self._store, known.values()))
         wanted = [
             one
             for one in found

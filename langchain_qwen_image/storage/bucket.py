@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.storage.bucket_errors import OVERWRITES, BucketError, asked
@@ -75,6 +75,29 @@ class Bucket:
             BucketError: It could not be written.
         """
         return self._put_new(self._store(), name, content, content_type)
+
+    def put(self, name: str, content: bytes | BinaryIO, content_type: str) -> None:
+        """Write an object, whole, in the place of one that has its name.
+
+        Raises:
+            BucketError: It could not be written; the old one is still there.
+        """
+        store, attributes = self._store(), {"Content-Type": content_type}
+        asked(lambda: store.put(name, content, attributes=attributes))
+
+    def start_of(self, name: str, length: int) -> bytes | None:
+        """Return the beginning of an object, as long as it has one; None if there is none.
+
+        Raises:
+            BucketError: It could not be read.
+        """
+        store = self._store()
+        try:
+            found = asked(lambda: store.get(name), looks_up=True)
+        except FileNotFoundError:
+            return None
+        parts = found.stream(min_chunk_size=length)
+        return asked(lambda: bytes(next(iter(parts), b"")))[:length]
 
     def get(self, name: str, *, max_bytes: int | None = None) -> bytes:
         """Return an object's bytes.

@@ -34,7 +34,7 @@ def test_file_systems(
 ) -> None:
     """A file system that other machines may write is unsure, though it locks."""
     monkeypatch.setattr(disk, "file_system_of", lambda _: kind)
-    assert said("Locks", folder=tmp_path).level is level
+    assert said("Locks", place=tmp_path).level is level
 
 
 def test_the_type_of_a_file_system(mounted: Callable[[str], Path], tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_type_of_a_file_system(mounted: Callable[[str], Path], tmp_path: Pat
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without locks there is no ledger: that fails, and says what to do."""
     monkeypatch.setattr(disk, "lock_problem", lambda _: "No locks: give ledger=… another path.")
-    found = said("Locks", folder=tmp_path)
+    found = said("Locks", place=tmp_path)
     assert found.level is Level.BAD
     assert "ledger=" in found.text
 
@@ -60,30 +60,30 @@ def test_a_file_system_without_shared_memory(
         raise OSError(19, "No such device")
 
     monkeypatch.setattr(disk.mmap, "mmap", refuse)
-    assert said("Locks", folder=tmp_path).level is Level.UNSURE
+    assert said("Locks", place=tmp_path).level is Level.UNSURE
 
 
 def test_little_room(mounted: Callable[[str], Path]) -> None:
     """Where little room is left it is unsure; where there is none it fails."""
     folder = mounted("size=1m")
-    assert said("Room", folder=folder).level is Level.UNSURE
+    assert said("Room", place=folder).level is Level.UNSURE
     (folder / "filler").write_bytes(bytes(1024 * 1024 - 16 * 1024))
-    assert said("Folder", folder=folder).level is Level.BAD
+    assert said("Folder", place=folder).level is Level.BAD
 
 
 @pytest.mark.parametrize("options", ["ro"])
 def test_a_read_only_folder(mounted: Callable[[str], Path], options: str) -> None:
     """A folder that cannot be written fails, and nothing more is said of it."""
     folder = mounted(options)
-    found = list(doctor.examine(folder=folder, sandbox=True))
-    assert said("Folder", folder=folder).level is Level.BAD
+    found = list(doctor.examine(place=folder, sandbox=True))
+    assert said("Folder", place=folder).level is Level.BAD
     assert not {"Room", "Locks"} & {one.topic for one in found}
 
 
 def test_an_old_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An old SQLite fails where a folder's ledger needs it, and is unsure elsewhere."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 20, 1))
-    assert said("SQLite", folder=tmp_path).level is Level.BAD
+    assert said("SQLite", place=tmp_path).level is Level.BAD
     assert said("SQLite").level is Level.UNSURE
 
 

@@ -28,7 +28,8 @@ from waiting import PATIENCE
 from langchain_qwen_image.__main__ import main
 from langchain_qwen_image.account import Account, NewCall
 from langchain_qwen_image.cli import app
-from langchain_qwen_image.cli.output import OneFile, checked_output
+from langchain_qwen_image.cli.output import checked_output
+from langchain_qwen_image.cli.output_stores import OneFile
 from langchain_qwen_image.cli.tables import show_table
 from langchain_qwen_image.cli.terminal import dollars, one_line, shown, waiting
 from langchain_qwen_image.pipeline.pipeline import Pipeline
@@ -161,7 +162,9 @@ def test_a_folder_takes_an_image_under_a_name_of_ours(here: Path, output: str, f
     [
         pytest.param("file/", "file is a file", id="a file"),
         pytest.param("file/new/", "file is a file", id="under a file"),
-        pytest.param("gs://bucket/", "is an address", id="object store"),
+        pytest.param("gs://bucket/", "An account cannot be in an object store", id="object store"),
+        pytest.param("gcs://bucket/", "is an address (gcs:)", id="another address"),
+        pytest.param("s3://bucket/x.png", "names an image", id="an object"),
         pytest.param("dangling/", "not a folder", id="dangling link"),
     ],
 )
@@ -339,7 +342,7 @@ def test_a_full_disk_leaves_the_link(
 ) -> None:
     """An image that the disk does not take is told of, with its link, and can be recovered."""
     with monkeypatch.context() as patch:
-        patch.setattr("langchain_qwen_image.cli.output.publish", _no_room)
+        patch.setattr("langchain_qwen_image.cli.output_stores.publish", _no_room)
         done = run("generate", "a fox", "-o", "fox.png")
     assert done.exit_code == 1
     assert done.stdout.startswith(gateway.base_url)
@@ -352,7 +355,7 @@ def test_an_inline_image_is_rescued(
     gateway: SandboxServer, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An image that came inside the answer goes elsewhere if the disk does not take it here."""
-    monkeypatch.setattr("langchain_qwen_image.cli.output.publish", _no_room)
+    monkeypatch.setattr("langchain_qwen_image.cli.output_stores.publish", _no_room)
     done = run("generate", "sandbox:data-uri a fox", "-o", "fox.png")
     assert done.exit_code == 1
     path = Path(done.stdout.splitlines()[0])
@@ -586,7 +589,7 @@ def test_amounts_have_two_decimals_at_least(usd: Decimal | float, written: str) 
     assert dollars(usd) == written
 
 
-COMMANDS = ("generate", "batch", "recover", "spend", "gallery", "sandbox", "doctor")
+COMMANDS = ("generate", "batch", "recover", "spend", "gallery", "sandbox", "doctor", "mcp")
 
 
 def test_every_command_is_in_the_tables_here() -> None:

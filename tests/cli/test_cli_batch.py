@@ -208,8 +208,9 @@ def test_the_promised_cost_is_a_limit(gateway: SandboxServer, here: Path) -> Non
 @pytest.mark.parametrize(
     ("out", "says"),
     [
-        pytest.param("s3://bucket/x", "is an address (s3:)", id="object store"),
-        pytest.param("gs://bucket", "is an address (gs:)", id="another"),
+        pytest.param("s3://bucket/x", "An account cannot be in an object store", id="no account"),
+        pytest.param("gs://bucket/x?sig=y", "it has a query", id="a signature"),
+        pytest.param("gcs://bucket", "is an address (gcs:)", id="another"),
         pytest.param("file:///tmp/x", "is an address (file:)", id="file address"),
         pytest.param("p.txt", "p.txt is a file", id="file"),
         pytest.param("p.txt/x", "p.txt is a file", id="under a file"),

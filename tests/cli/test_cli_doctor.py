@@ -220,7 +220,7 @@ def test_folder(tmp_path: Path, made: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        pytest.param("s3://bucket/x", "address", id="address"),
+        pytest.param("gcs://bucket/x", "address", id="address"),
         pytest.param("n" * 300, "too long", id="long"),
         pytest.param(os.fsdecode(b"f\xe9"), "UTF-8", id="latin-1"),
     ],
