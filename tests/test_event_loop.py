@@ -23,6 +23,7 @@ from langchain_qwen_image.concurrency.interrupts import Gate
 from langchain_qwen_image.environment import on_event_loop
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.sandbox import SandboxServer
+from langchain_qwen_image.serving import image_app
 
 KEY = "test-key-in-a-file"
 
@@ -74,6 +75,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "generator-with-parameters": lambda: QwenImageGenerator(save_to="images").with_parameters(
         size="512*512"
     ),
+    "image-app": lambda: image_app("images"),
     "client": QwenImageClient,
     "client-with-an-account": lambda: QwenImageClient(account="books.db"),
 }
@@ -99,6 +101,12 @@ async def test_what_is_guarded() -> None:
             block()
 
 
+def _address(key: str) -> str:
+    """Do what would block a loop."""
+    Path("addresses").mkdir(exist_ok=True)
+    return f"https://app.example/{key}"
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -114,6 +122,10 @@ async def test_what_is_guarded() -> None:
             id="limits",
         ),
         pytest.param(
+            lambda: {"save_to": "images", "public_url": "https://app.example/i"}, id="address"
+        ),
+        pytest.param(lambda: {"save_to": "images", "public_url": _address}, id="function"),
+        pytest.param(
             lambda: {"save_to": "images", "budget": Budget.file("books.db", max_usd=1)},
             id="budget-of-an-account",
         ),
@@ -128,9 +140,10 @@ async def test_a_whole_call_blocks_nothing(
     call: Any = {"args": {"prompt": "a fox"}, "id": "1", "type": "tool_call"}
     made = await generate.ainvoke({"name": "generate_image", **call})
     assert made.status == "success"
-    image = {"image": made.artifact["images"][0]["id"]}
-    seen = await view.ainvoke({**call, "name": "view_image", "args": image})
-    assert seen.status == "success"
+    image = made.artifact["images"][0]
+    for name in filter(None, (image["id"], image["public_url"])):
+        seen = await view.ainvoke({**call, "name": "view_image", "args": {"image": name}})
+        assert seen.status == "success"
     again = await generate.afetch(made.artifact)
     assert len(await again.image.aread()) > 100
     await generate.aclose()

@@ -11,6 +11,7 @@ from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 from langchain_core.stores import ByteStore
 
+from langchain_qwen_image.environment import on_event_loop
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.serving.requests import (
     Message,
@@ -21,7 +22,7 @@ from langchain_qwen_image.serving.requests import (
     name_in,
 )
 from langchain_qwen_image.serving.saved import SavedFile, open_saved
-from langchain_qwen_image.storage.opening import ImageStore, open_store
+from langchain_qwen_image.storage.opening import ImageStore, SaveTo, open_store
 
 CACHE_CONTROL = "public, max-age=31536000, immutable"
 """A saved image never changes, and no other one gets its name."""
@@ -39,13 +40,15 @@ _limiters: RunVar[CapacityLimiter] = RunVar("qwen_image_serving")
 class ImageApp:
     """An ASGI app; `image_app` makes it. It may be mounted, or be served alone."""
 
-    def __init__(self, store: ImageStore, cache_control: str) -> None:
-        """Take the store of the images, and the header that says how long they may be kept."""
-        self._store = store
+    def __init__(self, save_to: SaveTo, cache_control: str) -> None:
+        """Take where the images are, and the header that says how long they may be kept."""
+        self._save_to = save_to
         self._cache_control = cache_control
+        if not on_event_loop():  # there the first request does it, in a thread: it asks the disk
+            self._save_to = open_store(save_to)
 
     def __repr__(self) -> str:
-        return f"ImageApp({self._store!r})"
+        return f"ImageApp({self._save_to!r})"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what the server asks."""
@@ -65,7 +68,7 @@ class ImageApp:
         if method not in {"GET", "HEAD"}:
             await _plain(send, 405, method, ("allow", "GET, HEAD"))
             return
-        saved = None if name is None else await _in_thread(partial(open_saved, self._store, name))
+        saved = None if name is None else await _in_thread(partial(self._open, name))
         if saved is None:
             await _plain(send, 404, method)
             return
@@ -86,6 +89,10 @@ class ImageApp:
                 await send({"type": "http.response.body"})
             else:
                 await _send_file(saved, receive, send)
+
+    def _open(self, name: str) -> SavedFile | None:
+        self._save_to = store = open_store(self._save_to)
+        return open_saved(store, name)
 
     def _lasting(self, saved: SavedFile) -> list[tuple[str, str]]:
         return [("etag", saved.etag), ("cache-control", self._cache_control), _NOSNIFF]
@@ -115,7 +122,7 @@ def image_app(
             f"cache_control must be the value of a header, such as {CACHE_CONTROL!r}; got "
             f"{cache_control[:80]!r}."
         )
-    return ImageApp(open_store(save_to), cache_control)
+    return ImageApp(save_to, cache_control)
 
 
 class _GoneError(Exception):

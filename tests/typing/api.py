@@ -15,6 +15,7 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from langchain_qwen_image import (
     Budget,
@@ -33,6 +34,7 @@ from langchain_qwen_image import (
 from langchain_qwen_image.artifact import ResultArtifact
 from langchain_qwen_image.errors import RateLimitError
 from langchain_qwen_image.middleware import QwenImageVisionMiddleware
+from langchain_qwen_image.serving import image_app
 from langchain_qwen_image.view import place_images
 
 version: str = __version__
@@ -42,6 +44,10 @@ def settings(client: httpx.Client, async_client: httpx.AsyncClient, budget: Budg
     """Both faces take all settings by name."""
     QwenImageTool()
     QwenImageTool(sandbox=True, size="512*512", watermark=False, save_to="images")
+    QwenImageTool(save_to="images", public_url="https://app.example/images")
+    QwenImageGenerator(save_to="images", public_url=lambda key: f"https://cdn.example/{key}")
+    app: ASGIApp = image_app("images", cache_control="no-cache")
+    assert_type(app, ASGIApp)
     QwenImageGenerator(
         api_key=SecretStr("k"),
         base_url="https://gateway.example",
