@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_qwen_image.account.limits import limits_of
 from langchain_qwen_image.account.memory import BudgetStore, Limits, MemoryStore, Totals
+from langchain_qwen_image.environment import on_event_loop
 from langchain_qwen_image.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -186,6 +187,8 @@ class Budget:
         return self.limits.remaining_images(self._store.totals())
 
     def __repr__(self) -> str:
+        if self.account is not None and on_event_loop():  # what is left is in its file
+            return f"<Budget of {self.account.location}>"
         return f"<Budget: {self.limits.describe(self._store.totals())} left>"
 
     def __copy__(self) -> "Budget":

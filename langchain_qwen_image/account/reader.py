@@ -12,6 +12,7 @@ from langchain_qwen_image.account.money import purse_of, read_totals
 from langchain_qwen_image.account.progress import Progress, progress_of, totals_now
 from langchain_qwen_image.account.records import LedgerCall, LedgerImage, State, storable_path
 from langchain_qwen_image.account.store import Store, Transaction
+from langchain_qwen_image.environment import on_event_loop
 
 __all__ = ["AccountReader", "read_id"]
 
@@ -44,7 +45,10 @@ class AccountReader:
 
     @property
     def location(self) -> str:
-        """The path or the address, without a password."""
+        """The path or the address, without a password; before the first use on a loop as given."""
+        find = self._find_store
+        if on_event_loop() and isinstance(find, partial) and "_store" not in vars(self):
+            return str(find.args[0])
         return self._store.shown
 
     @property
