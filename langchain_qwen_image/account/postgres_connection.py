@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from langchain_qwen_image.account.postgres_transaction import PostgresTransaction, to_rows
 from langchain_qwen_image.errors import ConfigurationError
 
-__all__ = ["PostgresConnection", "UnknownCommitError"]
+__all__ = ["PATIENCE", "PostgresConnection", "UnknownCommitError"]
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -19,7 +19,7 @@ _STATEMENT_MS = 20_000
 _LOCK_MS = 10_000
 _ANSWER_SECONDS = 25.0  # more than a statement may take: only a server that is gone is so late
 # Where the URL does not say otherwise: a connection that is cut without a word is noticed.
-_PATIENCE: Mapping[str, Any] = {
+PATIENCE: Mapping[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -71,7 +71,7 @@ class PostgresConnection:
             ConfigurationError: The server is too old, or its texts are not Unicode.
             psycopg.Error: It cannot be reached, or does not let us in.
         """
-        given = {**_PATIENCE, **conninfo_to_dict(url), "client_encoding": "utf8"}
+        given = {**PATIENCE, **conninfo_to_dict(url), "client_encoding": "utf8"}
         self._connection = _Patient.connect(
             **given, autocommit=True, cursor_factory=psycopg.ClientCursor, row_factory=to_rows
         )

@@ -26,6 +26,7 @@ class Estimate:
         max_usd: Their maximum cost, US dollars.
         elsewhere: Requests that another process has sent, and whose answer is not there yet.
         conflicting: Requests whose id was used for another one, and that would fail.
+        waiting: Requests that a fleet's queue has already.
     """
 
     requests: int
@@ -36,6 +37,7 @@ class Estimate:
     max_usd: Decimal
     elsewhere: int = 0
     conflicting: int = 0
+    waiting: int = 0
 
 
 def estimate_cost(

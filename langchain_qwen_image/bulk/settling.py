@@ -67,11 +67,18 @@ class Settler:
         Raises:
             RunStoppedError: It bought nothing, and the run ends.
         """
+        call = None if self._lookup is None else await in_thread(self._lookup.find, item.key)
+        return await self.settle_from(call, item)
+
+    async def settle_from(self, call: LedgerCall | None, item: Item) -> PriorState:
+        """Do the same, from the call that its key has in the account.
+
+        Raises:
+            RunStoppedError: It bought nothing, and the run ends.
+        """
         state = None
-        if self._lookup is not None:
-            call = await in_thread(self._lookup.find, item.key)
-            if call is not None:
-                state = await self._state_of(call, item, self._lookup)
+        if call is not None and self._lookup is not None:
+            state = await self._state_of(call, item, self._lookup)
         return await self._worker.buy(item) if state is None else state
 
     async def settle_at_last(self, item: Item, looked: FirstLooks) -> PriorState:

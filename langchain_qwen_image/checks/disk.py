@@ -14,6 +14,7 @@ from langchain_qwen_image.checks.finding import Finding, Level
 from langchain_qwen_image.checks.folder import existing, folder_problem, name_problem
 
 _LITTLE_BYTES = 100 * 1024 * 1024
+_TOO_LITTLE_BYTES = 16 * 1024 * 1024
 _NETWORK = re.compile(
     r"nfs\d?|cifs|smb\d?|9p|virtiofs|fuse\..*|afs|ceph|lustre|gfs2?|vboxsf|prl_fs"
 )
@@ -42,6 +43,19 @@ def examine_folder(given: Path) -> Iterator[Finding]:
     yield say(Level.GOOD, f"{folder} {what}.")
     yield _room(there)
     yield _locks(there)
+
+
+def disk_problem(folder: Path) -> str | None:
+    """Say why no image can be saved in a folder at this moment; None if it can."""
+    there = existing(folder)
+    try:
+        _write_and_remove(there)
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        return f"Nothing can be written in {there}: {error}."
+    if free < _TOO_LITTLE_BYTES:
+        return f"Only {free / 1e6:,.0f} MB are free in {there}; an image takes 1 to 2 MB."
+    return None
 
 
 def file_system_of(folder: Path) -> str | None:

@@ -14,6 +14,7 @@ from langchain_qwen_image._version import __version__
 from langchain_qwen_image.cli.batch import batch
 from langchain_qwen_image.cli.check import check
 from langchain_qwen_image.cli.doctor import doctor
+from langchain_qwen_image.cli.fleet import fleet
 from langchain_qwen_image.cli.gallery import gallery
 from langchain_qwen_image.cli.generate import generate
 from langchain_qwen_image.cli.mcp import mcp
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.command()(batch)
+app.add_typer(fleet, name="fleet")
 app.command()(recover)
 app.command()(spend)
 app.command()(gallery)

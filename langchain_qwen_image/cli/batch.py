@@ -2,13 +2,28 @@
 
 import warnings
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from langchain_qwen_image.cli.prompt_options import (
+    IdColumn,
+    Kind,
+    NegativePrompt,
+    NoPromptExtend,
+    NoWatermark,
+    PromptsPath,
+    RetryLost,
+    RetryUnknown,
+    Size,
+    Yes,
+    check_kind,
+    generator_of,
+    parameters_of,
+)
 from langchain_qwen_image.cli.terminal import (
     Sandbox,
-    UsageError,
     amount,
     dollars,
     fail,
@@ -22,46 +37,20 @@ if TYPE_CHECKING:
     from langchain_qwen_image.bulk.estimate import Estimate
     from langchain_qwen_image.cli.batch_run import BatchRun
     from langchain_qwen_image.cli.tally import Tally
-    from langchain_qwen_image.generator import QwenImageGenerator
     from langchain_qwen_image.pipeline.pipeline import Pipeline
-
-_DEFAULT = "Default for rows without this value."
-_NO_WATERMARK = "No watermark on rows without this value."
-_NO_REWRITING = "No rewriting of the prompt on rows without this value."
 
 
 def batch(
-    prompts: Annotated[
-        str,
-        typer.Argument(
-            metavar="PROMPTS", help="A .txt, .csv or .jsonl file; - reads standard input."
-        ),
-    ],
+    prompts: PromptsPath,
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Folder or s3://… for the images.")
     ],
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="KIND",
-            help="Input format (txt, csv or jsonl); overrides the file extension.",
-        ),
-    ] = None,
-    id_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Column with your own ids. An id is paid for once. They are also in file names, "
-            ".json files and DIR/index.csv.",
-        ),
-    ] = None,
-    size: Annotated[str | None, typer.Option(metavar="SIZE", help=_DEFAULT)] = None,
-    negative_prompt: Annotated[str | None, typer.Option(metavar="TEXT", help=_DEFAULT)] = None,
-    no_watermark: Annotated[bool, typer.Option("--no-watermark", help=_NO_WATERMARK)] = False,
-    no_prompt_extend: Annotated[
-        bool, typer.Option("--no-prompt-extend", help=_NO_REWRITING)
-    ] = False,
+    kind: Kind = None,
+    id_column: IdColumn = None,
+    size: Size = None,
+    negative_prompt: NegativePrompt = None,
+    no_watermark: NoWatermark = False,
+    no_prompt_extend: NoPromptExtend = False,
     run: Annotated[
         str | None,
         typer.Option("--run", metavar="NAME", help="Name of the run, for several in one account."),
@@ -79,17 +68,9 @@ def batch(
         str | None,
         typer.Option(metavar="PATH", help="Account, if not the one next to DIR: file or address."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before paying.")] = False,
-    retry_unknown: Annotated[
-        bool,
-        typer.Option(
-            "--retry-unknown", help="Repeat requests with no known answer; may be billed twice."
-        ),
-    ] = False,
-    retry_lost: Annotated[
-        bool,
-        typer.Option("--retry-lost", help="Pay again for images whose link expired."),
-    ] = False,
+    yes: Yes = False,
+    retry_unknown: RetryUnknown = False,
+    retry_lost: RetryLost = False,
     sandbox: Sandbox = None,
 ) -> None:
     """Generate an image for each prompt of a file.
@@ -107,32 +88,28 @@ def batch(
     Exit status: 0 if all images are saved, 1 if some are missing, 2 for a usage error (nothing was
     sent), 130 after Ctrl-C.
     """
+    from langchain_qwen_image.bulk.estimate import estimate_cost
     from langchain_qwen_image.bulk.generator_caller import GeneratorCaller
     from langchain_qwen_image.bulk.lookup import RetryOptions
     from langchain_qwen_image.cli.batch_plan import announce, plan, requests_of
     from langchain_qwen_image.cli.batch_run import BatchRun
-    from langchain_qwen_image.cli.manifest import check_manifest, write_manifest
+    from langchain_qwen_image.cli.manifest import check_manifest, records_of, write_manifest
     from langchain_qwen_image.cli.output import checked_place
     from langchain_qwen_image.cli.prompts import Prompts
     from langchain_qwen_image.cli.tally import Tally
 
-    if kind not in (None, "txt", "csv", "jsonl"):
-        raise UsageError(f"--format must be txt, csv or jsonl, not {kind!r}.")
+    check_kind(kind)
     out = checked_place(out, account, sandbox=sandbox)
-    given = {
-        "size": size,
-        "negative_prompt": negative_prompt,
-        "watermark": False if no_watermark else None,
-        "prompt_extend": False if no_prompt_extend else None,
-        "account": account,
-    }
+    given = parameters_of(size, negative_prompt, no_watermark, no_prompt_extend)
     retry = RetryOptions(retry_unknown, retry_lost)
     with closing(Prompts(prompts, kind, id_column)) as rows:
-        generator = _generator(out, sandbox=is_sandbox(sandbox), given=given)
+        given |= {"save_to": out, "account": account}
+        generator = generator_of(sandbox=is_sandbox(sandbox), **given)
         if id_column is not None:
             check_manifest(out)
-        estimate = plan(generator, rows, run, retry)
-        announce(estimate, out, sandbox=generator.sandbox, max_usd=max_usd, yes=yes)
+        asked = partial(estimate_cost, generator, run=run, **retry._asdict())
+        estimate = plan(generator, rows, asked)
+        announce(estimate, sandbox=generator.sandbox, max_usd=max_usd, yes=yes)
         tally = Tally(estimate.requests)
         caller = GeneratorCaller(generator, _held_to(generator.pipeline, estimate, max_usd))
         batch_run = BatchRun(caller, tally)
@@ -143,21 +120,8 @@ def batch(
         spend = batch_run.spend()
         missing = tally.show_sum(out, spend)
         if id_column is not None:
-            write_manifest(out, rows, generator, run)
+            write_manifest(out, records_of(rows, generator, run))
     _leave(batch_run, tally, spend, generator.pipeline, missing=missing, max_usd=max_usd)
-
-
-def _generator(out: str, *, sandbox: bool, given: dict[str, Any]) -> "QwenImageGenerator":
-    from pydantic import ValidationError
-
-    from langchain_qwen_image.generator import QwenImageGenerator
-    from langchain_qwen_image.wire.arguments import explain
-
-    settings = {name: value for name, value in given.items() if value is not None}
-    try:
-        return QwenImageGenerator(sandbox=sandbox, save_to=out, **settings)
-    except ValidationError as error:
-        raise UsageError(f"{explain(error)}.") from None
 
 
 def _held_to(pipeline: "Pipeline", plan: "Estimate", max_usd: float | None) -> "Pipeline":

@@ -2,7 +2,7 @@
 
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from langchain_qwen_image.cli.terminal import (
 
 if TYPE_CHECKING:
     from langchain_qwen_image.bulk.estimate import Estimate
-    from langchain_qwen_image.bulk.lookup import RetryOptions
     from langchain_qwen_image.bulk.request import BulkRequest
     from langchain_qwen_image.generator import QwenImageGenerator
 
@@ -36,18 +35,18 @@ def requests_of(rows: Prompts) -> "Iterator[BulkRequest]":
 
 
 def plan(
-    generator: "QwenImageGenerator", rows: Prompts, run: str | None, retry: "RetryOptions"
+    generator: "QwenImageGenerator",
+    rows: Prompts,
+    estimate_of: "Callable[[Iterator[BulkRequest]], Estimate]",
 ) -> "Estimate":
-    """Read all rows, and say what a run would do.
+    """Read all rows, and say what a run would do, as `estimate_of` finds it.
 
     Raises:
         UsageError: There are none, or some cannot be used; each is named by its line.
     """
-    from langchain_qwen_image.bulk.estimate import estimate_cost
-
     check = _Check(generator, rows.name)
     with waiting("Reading the prompts,"), closing(check):
-        estimate = estimate_cost(generator, check.passed(rows), run=run, **retry._asdict())
+        estimate = estimate_of(check.passed(rows))
     for sentence in check.notes:
         note(f"Note: {sentence}")
     if check.more_notes:
@@ -61,9 +60,7 @@ def plan(
     return estimate
 
 
-def announce(
-    plan: "Estimate", out: str, *, sandbox: bool, max_usd: float | None, yes: bool
-) -> None:
+def announce(plan: "Estimate", *, sandbox: bool, max_usd: float | None, yes: bool) -> None:
     """Say what is to be done and its maximum cost, and ask whether to go on."""
     from decimal import Decimal
 
@@ -86,6 +83,7 @@ def _announcement(plan: "Estimate", *, sandbox: bool) -> str:
         return f"{amount(plan.requests, 'image')} to generate{cost}."
     others = (
         (plan.reused, "already paid for"),
+        (plan.waiting, "in the queue already"),
         (plan.unknown, "with no known answer and not repeated (--retry-unknown)"),
         (plan.lost, "lost and not paid for again (--retry-lost)"),
         (plan.elsewhere, "under way in another process"),

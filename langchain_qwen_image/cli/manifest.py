@@ -7,7 +7,7 @@ not at all. The tables have the rows of the file that was run last.
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -21,6 +21,8 @@ from langchain_qwen_image.storage.addresses import is_bucket_address
 from langchain_qwen_image.storage.paths import file_name
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from langchain_qwen_image.generator import QwenImageGenerator
     from langchain_qwen_image.storage.bucket import Bucket
 
@@ -49,10 +51,8 @@ def check_manifest(out: str) -> None:
             )
 
 
-def write_manifest(
-    out: str, rows: Prompts, generator: "QwenImageGenerator", run: str | None
-) -> None:
-    """Write both tables anew, from the account.
+def write_manifest(out: str, records: Iterable[dict[str, Any]]) -> None:
+    """Write both tables anew, of records as `record` makes them.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
@@ -63,9 +63,9 @@ def write_manifest(
         table_text = TextIOWrapper(table_file, "utf-8", "backslashreplace", newline="")
         table = csv.writer(table_text, quoting=csv.QUOTE_ALL, lineterminator="\n")
         table.writerow(_COLUMNS)
-        for record in _records(rows, generator, run):
-            table.writerow(["" if cell is None else _harmless(cell) for cell in record.values()])
-            lines_file.write(_line(record))
+        for one in records:
+            table.writerow(["" if cell is None else _harmless(cell) for cell in one.values()])
+            lines_file.write(_line(one))
         table_text.flush()
         table_text.detach()
 
@@ -106,9 +106,19 @@ def _asking(address: str) -> "Iterator[Bucket]":
     raise SaveError(problem)
 
 
-def _records(
+def record(
+    row: int, row_id: str | None, status: str, path: str | None, cost_usd: "Decimal | None"
+) -> dict[str, Any]:
+    """Return a record of a manifest: its line, id, status, file and cost."""
+    file = None if path is None else file_name(path)
+    cost = None if cost_usd is None else float(cost_usd)
+    return dict(zip(_COLUMNS, (row, row_id, status, file, cost), strict=True))
+
+
+def records_of(
     rows: Prompts, generator: "QwenImageGenerator", run: str | None
 ) -> Iterator[dict[str, Any]]:
+    """Yield the record of each row, from the account."""
     from langchain_qwen_image.bulk.report import report
     from langchain_qwen_image.bulk.request import BulkRequest
 
@@ -120,10 +130,7 @@ def _records(
             yield BulkRequest(row.arguments, row.id)
 
     for one in report(generator, requests(), run=run):
-        file = None if one.path is None else file_name(one.path)
-        cost = None if one.cost_usd is None else float(one.cost_usd)
-        values = (lines[0], one.request.id, one.status, file, cost)
-        yield dict(zip(_COLUMNS, values, strict=True))
+        yield record(lines[0], one.request.id, one.status, one.path, one.cost_usd)
 
 
 def _line(record: dict[str, Any]) -> bytes:

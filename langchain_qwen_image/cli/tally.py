@@ -75,7 +75,7 @@ class Tally:
             f"Another process has sent {amount(count, 'request')} and has no answer yet. Run the "
             "same command again for the images. If that process was killed, "
             f"{'it counts' if count == 1 else 'they count'} as unknown in "
-            f"{_duration(self._seconds_elsewhere)} at the latest."
+            f"{duration(self._seconds_elsewhere)} at the latest."
         )
 
     @contextmanager
@@ -160,7 +160,7 @@ class Tally:
             f"{in_flight} in progress",
             f"{speed:.2g}/s",
             dollars(self._usd),
-            f"{_duration(left / speed)} left" if speed and left else "",
+            f"{duration(left / speed)} left" if speed and left else "",
         ]
         return ", ".join(part for part in parts if part)
 
@@ -203,7 +203,7 @@ def _lines() -> Iterator[tuple[_Say, float]]:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Write a time as a person would: `40 s`, `12 min`, `3 h 5 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"

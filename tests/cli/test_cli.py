@@ -589,19 +589,25 @@ def test_amounts_have_two_decimals_at_least(usd: Decimal | float, written: str) 
     assert dollars(usd) == written
 
 
-COMMANDS = ("generate", "batch", "recover", "spend", "gallery", "sandbox", "doctor", "mcp")
+COMMANDS = (
+    *("generate", "batch", "recover", "spend", "gallery", "sandbox", "doctor", "mcp"),
+    *("fleet enqueue", "fleet work", "fleet status", "fleet settle"),
+)
 
 
 def test_every_command_is_in_the_tables_here() -> None:
     """The tests of help and usage know each command."""
     registered = {one.callback.__name__ for one in app.registered_commands if one.callback}
+    for group in app.registered_groups:
+        of_group = group.typer_instance.registered_commands if group.typer_instance else []
+        registered |= {f"{group.name} {one.callback.__name__}" for one in of_group if one.callback}
     assert registered - {"check"} == {*COMMANDS}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_the_exit_statuses(command: str) -> None:
     """The help of each command says what its exit status means."""
-    said = " ".join(run(command, "--help").stdout.split())
+    said = " ".join(run(*command.split(), "--help").stdout.split())
     assert re.search(r"Exit status: \d", said)
     assert "2 for a usage error" in said
 
@@ -713,7 +719,7 @@ def test_help_loads_no_more_than_it_shows() -> None:
         "try: app(sys.argv[1:], prog_name='qwen-image')\n"
         "except SystemExit: print('loaded', *sorted(heavy & {*sys.modules}))"
     )
-    for command in ((), *((name,) for name in COMMANDS)):
+    for command in ((), *(tuple(name.split()) for name in COMMANDS)):
         done = subprocess.run(
             [sys.executable, "-c", script, *command, "--help"],
             capture_output=True,

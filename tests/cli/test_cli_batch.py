@@ -21,7 +21,7 @@ from waiting import PATIENCE
 from langchain_qwen_image import Budget
 from langchain_qwen_image.cli import app
 from langchain_qwen_image.cli.batch import batch as command
-from langchain_qwen_image.cli.tally import _duration
+from langchain_qwen_image.cli.tally import duration
 from langchain_qwen_image.defaults import CONCURRENCY
 from langchain_qwen_image.sandbox import SandboxServer
 
@@ -345,7 +345,7 @@ def test_on_a_terminal_it_asks(
 )
 def test_times_are_written_as_people_say_them(seconds: float, written: str) -> None:
     """Seconds, minutes, hours."""
-    assert _duration(seconds) == written
+    assert duration(seconds) == written
 
 
 def test_a_batch_has_the_account_that_is_named(
