@@ -1,20 +1,22 @@
 """Middleware for LangChain's agents: lets every model that can see look at the images of a tool."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
-
-from langchain_core.messages import AnyMessage
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.integration.vision import place_images
 
 try:
-    from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-except ImportError:
+    from langchain.agents.middleware import AgentMiddleware
+except ImportError as error:
     raise ConfigurationError(
-        "QwenImageVisionMiddleware is for LangChain's agents, and langchain is not installed: "
-        "pip install langchain"
+        "QwenImageVisionMiddleware is for LangChain's agents, and langchain cannot be imported "
+        f"({error}): pip install --upgrade langchain"
     ) from None
+
+if TYPE_CHECKING:
+    from langchain.agents.middleware import ModelRequest, ModelResponse
+    from langchain_core.messages import AnyMessage
 
 __all__ = ["QwenImageVisionMiddleware"]
 
@@ -42,20 +44,22 @@ class QwenImageVisionMiddleware(AgentMiddleware):
         self.reply_first = reply_first
 
     def wrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
-    ) -> ModelResponse[Any]:
+        self,
+        request: "ModelRequest[Any]",
+        handler: "Callable[[ModelRequest[Any]], ModelResponse[Any]]",
+    ) -> "ModelResponse[Any]":
         """Make the request with the images where the model's API takes them."""
         return handler(self._fitted(request))
 
     async def awrap_model_call(
         self,
-        request: ModelRequest[Any],
-        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
-    ) -> ModelResponse[Any]:
+        request: "ModelRequest[Any]",
+        handler: "Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]",
+    ) -> "ModelResponse[Any]":
         """Async twin of `wrap_model_call`."""
         return await handler(self._fitted(request))
 
-    def _fitted(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+    def _fitted(self, request: "ModelRequest[Any]") -> "ModelRequest[Any]":
         placed = place_images(
             request.messages,
             request.model,

@@ -224,7 +224,7 @@ def test_without_langchain_it_says_what_to_install() -> None:
         "try:\n"
         "    import langchain_qwen_image.middleware\n"
         "except ConfigurationError as error:\n"
-        "    sys.exit('pip install langchain' not in str(error))\n"
+        "    sys.exit('pip install --upgrade langchain' not in str(error))\n"
         "sys.exit(2)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
