@@ -23,7 +23,7 @@ _FORGOTTEN_SECONDS = 48 * 3600.0  # no call is queued for longer
 # What a request may take. A POST that is out, a queued answer and what came lately are paid for;
 # before that it may be what another request is about to pay for.
 _IS_OUT = f"(state = 'queued' OR state = 'sent' AND NOT {OVER})"
-_IS_PAID = f" AND ({_IS_OUT} OR state IN ('answered', 'saved'))"
+_IS_PAID = f"({_IS_OUT} OR state IN ('answered', 'saved'))"
 _FIND = (
     "SELECT deliveries.key FROM deliveries LEFT JOIN calls ON calls.base_url = deliveries.base_url"
     " AND run = '' AND calls.key = deliveries.key AND replaced_by IS NULL"
@@ -31,7 +31,8 @@ _FIND = (
     " AND (taken_until IS NULL OR taken_until < :now OR taken_until > :longest)"
     " AND (touched_at >= :since OR updated_at >= :since"
 )
-_OLDEST = " ORDER BY touched_at, deliveries.key"
+# What is paid for comes first: it must not be left over while something else is bought.
+_OLDEST = f" ORDER BY CASE WHEN {_IS_PAID} THEN 0 ELSE 1 END, touched_at, deliveries.key"
 _DELETE = "DELETE FROM deliveries WHERE "
 
 
@@ -94,7 +95,7 @@ def _take(tx: Transaction, wanted: Wanted, *, pays: bool, again: bool) -> str | 
     now = tx.now()
     if not again:
         found = tx.one(
-            f"{_FIND} OR {_IS_OUT}){'' if pays else _IS_PAID}{_OLDEST}",
+            f"{_FIND} OR {_IS_OUT}){'' if pays else f' AND {_IS_PAID}'}{_OLDEST}",
             {
                 "base_url": wanted.base_url,
                 "fingerprint": wanted.fingerprint,

@@ -50,6 +50,13 @@ def mcp(
             help="Folder to save the images in. Default: `Pictures/qwen-image` in the home folder.",
         ),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Address at which a browser sees the folder, if you serve it.",
+        ),
+    ] = None,
     account: AccountPath = None,
     sandbox: Sandbox = None,
 ) -> None:
@@ -64,17 +71,25 @@ def mcp(
     Exit status: 0 when the client has ended the connection, 1 for an error, 2 for a usage error,
     130 after Ctrl-C.
     """
+    import logging
+
     from langchain_qwen_image.mcp.sdk import check_sdk
 
+    logging.basicConfig(format="%(levelname)s: %(message)s")  # to stderr, warnings and worse
     check_sdk()
-    generator = _generator(save_to, account, max_usd, sandbox=is_sandbox(sandbox))
+    generator = _generator(save_to, public_url, account, max_usd, sandbox=is_sandbox(sandbox))
     status = _serve(generator, ask, http)
     if status:
         raise typer.Exit(status)
 
 
 def _generator(
-    save_to: str | None, account: str | None, max_usd: float, *, sandbox: bool
+    save_to: str | None,
+    public_url: str | None,
+    account: str | None,
+    max_usd: float,
+    *,
+    sandbox: bool,
 ) -> "QwenImageGenerator":
     from langchain_qwen_image.account.budget import Budget
     from langchain_qwen_image.cli.output import checked_new_folder
@@ -85,6 +100,7 @@ def _generator(
     return QwenImageGenerator(
         sandbox=sandbox,
         save_to=checked_new_folder(folder, "--save-to"),
+        public_url=public_url,
         account=account,
         budget=Budget(max_usd=max_usd),
     )

@@ -9,7 +9,12 @@ from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult
 
 from langchain_qwen_image.account.deliveries import Deliveries
 from langchain_qwen_image.account.limits import dollars
-from langchain_qwen_image.errors import ConfigurationError, InvalidRequestError, QwenImageError
+from langchain_qwen_image.errors import (
+    CallInProgressError,
+    ConfigurationError,
+    InvalidRequestError,
+    QwenImageError,
+)
 from langchain_qwen_image.generator import QwenImageGenerator
 from langchain_qwen_image.mcp.approval import Answer, Ask, ask_person
 from langchain_qwen_image.mcp.contents import error_result, image_result, text
@@ -92,6 +97,7 @@ class Generating:
                 arguments, {"callbacks": [progress.listener]}, idempotency_key=ticket.key
             )
         except QwenImageError as error:
+            ticket.is_promise = isinstance(error, CallInProgressError)
             return error_result(error)
         ticket.is_image = True
         answer = await image_result(result, self._limit_once())

@@ -18,6 +18,8 @@ from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.errors import InvalidRequestError, QwenImageError
 from langchain_qwen_image.mcp.contents import SCHEME, error_result, resource_uri, text
 from langchain_qwen_image.storage.image_store import ImageStore
+from langchain_qwen_image.storage.paths import file_name
+from langchain_qwen_image.storage.public_url import Addresses, PublicUrl
 from langchain_qwen_image.storage.sidecar import Sidecar
 from langchain_qwen_image.view import ViewImageTool
 
@@ -38,6 +40,7 @@ RECENT_SCHEMA: dict[str, Any] = {
                 "properties": {
                     "id": {"type": "string"},
                     "path": {"type": "string"},
+                    "public_url": _NULLABLE_TEXT,
                     "resource": {"type": "string"},
                     "prompt": _NULLABLE_TEXT,
                     "created_at": _NULLABLE_TEXT,
@@ -59,10 +62,11 @@ RECENT_SCHEMA: dict[str, Any] = {
 class Looking:
     """Shows saved images."""
 
-    def __init__(self, store: ImageStore) -> None:
-        """Take the store where they are."""
+    def __init__(self, store: ImageStore, public_url: PublicUrl | None) -> None:
+        """Take the store where they are, and where a browser sees them."""
         self._store = store
-        self._view = ViewImageTool(save_to=store)
+        self._view = ViewImageTool(save_to=store, public_url=public_url)
+        self._addresses = None if public_url is None else Addresses(store, public_url)
 
     async def view(self, arguments: dict[str, Any]) -> CallToolResult:
         """Return an image, scaled down."""
@@ -80,10 +84,10 @@ class Looking:
             return error_result(
                 InvalidRequestError(f"limit must be a whole number from 1 to {_MOST}.")
             )
-        found = [_facts(path, sidecar) for path, sidecar in await in_thread(self._newest, limit)]
+        found = await in_thread(lambda: [self._facts(*one) for one in self._newest(limit)])
         lines = [
             f"{image['id']}: {_short(image['prompt'])} ({image['width']}×{image['height']}, "
-            f"{image['created_at']}) {image['path']}"
+            f"{image['created_at']}) {image['public_url'] or image['path']}"
             for image in found
         ]
         said = "\n".join(lines) or "No images were saved yet."
@@ -126,6 +130,23 @@ class Looking:
         )
         return heapq.nlargest(limit, there, key=lambda one: (one[1].created_at, one[0]))
 
+    def _facts(self, path: str, sidecar: Sidecar) -> dict[str, Any]:
+        addresses = self._addresses
+        return {
+            "id": sidecar.image_id,
+            # As everywhere, an address takes the place of the path.
+            "path": path if addresses is None else self._store.key_of(path) or file_name(path),
+            "public_url": None if addresses is None else addresses.of_path(path),
+            "resource": resource_uri(str(sidecar.image_id)),
+            "prompt": sidecar.prompt,
+            "created_at": sidecar.created_at.isoformat() if sidecar.created_at else None,
+            "width": sidecar.width,
+            "height": sidecar.height,
+            "mime_type": sidecar.mime_type,
+            "size_bytes": sidecar.size_bytes,
+            "sandbox": sidecar.sandbox,
+        }
+
     def _original(self, image_id: str) -> tuple[bytes, str | None] | None:
         if not image_id.isalnum():
             return None
@@ -143,21 +164,6 @@ def _content(block: dict[str, Any]) -> Any:
     if block["type"] == "image":
         return ImageContent(data=block["base64"], mime_type=block["mime_type"])
     return text(block["text"])
-
-
-def _facts(path: str, sidecar: Sidecar) -> dict[str, Any]:
-    return {
-        "id": sidecar.image_id,
-        "path": path,
-        "resource": resource_uri(str(sidecar.image_id)),
-        "prompt": sidecar.prompt,
-        "created_at": sidecar.created_at.isoformat() if sidecar.created_at else None,
-        "width": sidecar.width,
-        "height": sidecar.height,
-        "mime_type": sidecar.mime_type,
-        "size_bytes": sidecar.size_bytes,
-        "sandbox": sidecar.sandbox,
-    }
 
 
 def _short(prompt: str | None) -> str:

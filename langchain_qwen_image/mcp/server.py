@@ -80,7 +80,7 @@ class _Answers:
     def __init__(self, generator: QwenImageGenerator, ask: Ask, outbox: StdioOutbox | None) -> None:
         assert generator.save_to is not None  # noqa: S101 - the server gives it a folder
         self._generating = Generating(generator, ask)
-        self._looking = Looking(open_store(generator.save_to))
+        self._looking = Looking(open_store(generator.save_to), generator.public_url)
         self._tools = tools(generator.pipeline.sender.price_usd)
         self._outbox = outbox
 

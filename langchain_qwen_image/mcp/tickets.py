@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Protocol
 from uuid import uuid4
 
 from langchain_qwen_image.account.deliveries import Deliveries, Wanted
 from langchain_qwen_image.account.store import Commit
+from langchain_qwen_image.errors import AccountError
 
 __all__ = ["Counter", "Outbox", "Ticket"]
 
@@ -23,12 +24,13 @@ class Ticket:
         key: Idempotency key of the call.
         has_result: Whether the result is made, and only has to be handed over.
         is_image: Whether that is an image.
+        is_promise: Whether it only says that the image will be there later.
     """
 
     def __init__(self, counter: "Counter", key: str, request: str) -> None:
         """Take the key, and the request's own name."""
         self.key = key
-        self.has_result = self.is_image = False
+        self.has_result = self.is_image = self.is_promise = False
         self._counter = counter
         self._request = request
         self._is_open = True
@@ -40,6 +42,9 @@ class Ticket:
 
     def hand_over(self) -> None:
         """Note that the result was written to the client's connection, whole and in time."""
+        if self.is_promise:
+            self.let_go()
+            return
         forget = self._counter.deliveries.forget
         self._end(lambda: forget(self.key, self._request, is_image=self.is_image))
 
@@ -59,7 +64,7 @@ class Counter:
     def __init__(self, deliveries: Deliveries) -> None:
         """Take the account's steps."""
         self.deliveries = deliveries
-        self._pending: set[Future[Any]] = set()
+        self._pending: set[Commit[None]] = set()
 
     async def ticket(
         self, base_url: str, fingerprint: str, *, pays: bool, again: bool
@@ -76,7 +81,7 @@ class Counter:
             AccountError: The account cannot be written.
         """
         for step in list(self._pending):  # what was handed over is not handed over again
-            if isinstance(step, Commit) and not step.done():
+            with suppress(AccountError):  # it was logged
                 await step
         request = f"mcp-{uuid4().hex}"
         wanted = Wanted(base_url, fingerprint, request, request)
@@ -86,9 +91,9 @@ class Counter:
     def note(self, step: Commit[None]) -> None:
         """Let a step be written; the client has its answer, or has gone, whatever comes of it."""
         self._pending.add(step)
-        step.add_done_callback(self._noted)
+        step.add_done_callback(lambda _: self._noted(step))
 
-    def _noted(self, step: Future[None]) -> None:
+    def _noted(self, step: Commit[None]) -> None:
         self._pending.discard(step)
         if error := step.exception():
             logger.warning("the account could not note a delivery: %s", error)

@@ -160,6 +160,15 @@ def test_a_request_whose_server_was_killed_holds_nothing_for_long(
     assert asking.take("d") == "a"
 
 
+def test_what_is_paid_for_is_taken_first(asking: Asking) -> None:
+    """No image is left over while an older call that bought nothing is paid for."""
+    for key, steps in (("a", "asked refused"), ("b", "asked sent answered saved")):
+        asking.take(key, again=True)
+        asking.walk(steps, key)
+        asking.let_go(key, key)
+    assert [asking.take("c"), asking.take("d")] == ["b", "a"]
+
+
 def test_an_error_leaves_the_call_to_another_that_took_it(asking: Asking) -> None:
     """One client was told that nothing was bought; the other pays now, and may give up in turn."""
     assert [asking.take("a"), asking.take("b")] == ["a", "a"]

@@ -13,7 +13,10 @@ from mcp import Client, MCPError
 from mcp_programs import ERAS, FOX, McpProgram, programs
 from waiting import await_until
 
+from langchain_qwen_image import QwenImageGenerator
 from langchain_qwen_image.account.account import Account
+from langchain_qwen_image.mcp.approval import Ask
+from langchain_qwen_image.mcp.server import make_server
 
 eras = pytest.mark.parametrize("era", ERAS)
 
@@ -129,6 +132,27 @@ async def test_of_two_that_ask_again_one_gets_it_and_one_buys(
         got = [Image(result) for result in await asyncio.gather(*calls)]
     assert sorted(image.was_paid_before for image in got) == [False, True]
     assert len({image.id for image in got}) == len(held.posts) == 2
+
+
+async def test_a_wait_that_ends_too_early_buys_nothing(
+    held: HeldServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told that the image is not there yet, a client asks again, and gets it in the end."""
+    settings = {"base_url": held.base_url, "api_key": "test-key", "save_to": tmp_path / "out"}
+    slow, hasty = (QwenImageGenerator(**settings, timeout=seconds) for seconds in (240, 0.2))
+    async with (
+        Client(make_server(slow, Ask.NEVER), mode=ERAS[1]) as first,
+        Client(make_server(hasty, Ask.NEVER), mode=ERAS[1]) as other,
+    ):
+        await give_up(first, held, 1)
+        for _ in range(2):
+            early: Any = await other.call_tool("generate_image", FOX)
+            assert early.is_error
+            assert "Call again later with the same arguments" in early.content[0].text
+        held.release()
+        await await_until(lambda: rows_of(tmp_path / "out") == ["saved"])
+        assert Image(await other.call_tool("generate_image", FOX)).was_paid_before
+    assert len(held.posts) == 1
 
 
 @pytest.mark.parametrize("end", ["stdin", "SIGTERM", "SIGINT"])

@@ -12,6 +12,7 @@ import pytest
 from books import books
 from held import HeldServer
 from mcp import Client
+from mcp.types import ElicitResult
 from mcp_programs import ERAS, FOX
 from waiting import PATIENCE, await_until
 
@@ -75,6 +76,24 @@ async def test_a_connection_that_is_gone_leaves_the_image_for_who_asks_again(
             assert not paid_before(await client.call_tool("generate_image", FOX))
     assert len(held.posts) == 2
     assert [call.state for call in Account(books(tmp_path / "out")).calls()] == ["saved"] * 2
+
+
+@eras
+async def test_a_person_is_asked_over_http_too(held: HeldServer, tmp_path: Path, era: str) -> None:
+    """In the older protocol on the stream of the call, in the later one as its answer."""
+    held.release()
+    asked: list[str] = []
+
+    async def decline(_: Any, params: Any) -> ElicitResult:
+        asked.append(params.message)
+        return ElicitResult(action="decline")
+
+    async with (
+        served(held, tmp_path / "out") as listener,
+        Client(listener.url, mode=era, elicitation_callback=decline) as client,
+    ):
+        result: Any = await client.call_tool("generate_image", FOX)
+    assert (result.is_error, len(asked), len(held.posts)) == (True, 1, 0)
 
 
 async def test_a_dropped_stream_is_no_delivery(held: HeldServer, tmp_path: Path) -> None:

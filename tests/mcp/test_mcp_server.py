@@ -28,12 +28,20 @@ eras = pytest.mark.parametrize("era", ERAS)
 def connected(server: SandboxServer, tmp_path: Path) -> Callable[..., Client]:
     """Connect a client to a server in this process, in an era."""
 
-    def connect(era: str, *, ask: str = "never", max_usd: float = 1, **options: Any) -> Client:
+    def connect(
+        era: str,
+        *,
+        ask: str = "never",
+        max_usd: float = 1,
+        public_url: str | None = None,
+        **options: Any,
+    ) -> Client:
         generator = QwenImageGenerator(
             base_url=server.base_url,
             api_key="test-key-0123456789abcdef",
             save_to=tmp_path / "out",
             budget=Budget(max_usd=max_usd),
+            public_url=public_url,
         )
         return Client(make_server(generator, Ask(ask)), mode=era, **options)
 
@@ -80,6 +88,23 @@ async def test_an_image_is_told_shown_described_and_kept(
     assert [block.type for block in viewed.content] == ["text", "image"]
     assert recent.structured_content["images"][0]["prompt"] == FOX["prompt"]
     assert "Signature" not in json.dumps(artifact) + said(recent) + sentence.text
+
+
+async def test_an_address_takes_the_place_of_the_servers_paths(
+    connected: Callable[..., Client], tmp_path: Path
+) -> None:
+    """Where the images are served, sentence, artifact and list name that, and no path."""
+    async with connected(ERAS[0], public_url="https://images.example/out") as client:
+        results: list[Any] = [
+            await client.call_tool("generate_image", FOX),
+            await client.call_tool("recent_images", {}),
+        ]
+        address = results[0].structured_content["images"][0]["public_url"]
+        viewed = await client.call_tool("view_image", {"image": address})
+    assert address.startswith("https://images.example/out/2")
+    assert all(address in said(result) for result in results)
+    assert not any(str(tmp_path) in result.model_dump_json() for result in results)
+    assert [block.type for block in viewed.content] == ["text", "image"]
 
 
 @eras
