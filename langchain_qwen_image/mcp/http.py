@@ -5,6 +5,7 @@ which defeats DNS rebinding, and an `Origin`, which browsers send, must be the s
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -139,12 +140,19 @@ async def serve_http(server: Server[Any], listener: Listener, stop: asyncio.Even
         await running.serve([listener.socket])
     finally:
         wait.cancel()
+        _set_levels(logging.NOTSET)
+
+
+def _set_levels(level: int) -> None:
+    for name in ("mcp", "uvicorn"):
+        logging.getLogger(name).setLevel(level)
 
 
 class _Uvicorn(uvicorn.Server):
     """Leaves signals to the command."""
 
     def leave(self) -> None:
+        _set_levels(logging.CRITICAL + 1)  # each stream that is cut would be a traceback
         self.should_exit = True
 
     @contextmanager
