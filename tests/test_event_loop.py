@@ -169,6 +169,19 @@ async def test_the_other_faces_block_nothing(server: SandboxServer) -> None:
     await generator.aclose()
 
 
+@pytest.mark.slow
+async def test_an_account_in_postgresql_blocks_nothing(
+    server: SandboxServer, database_url: str, no_blocking: None
+) -> None:
+    """Neither naming an account in PostgreSQL nor a call that it books blocks the loop."""
+    account = Account(database_url, max_usd=1)
+    tool = QwenImageTool(base_url=server.base_url, save_to="images", account=account)
+    made = await tool.ainvoke("a fox")
+    assert made.startswith("Done")
+    assert repr(tool)
+    await tool.aclose()
+
+
 async def test_two_accounts_are_refused_by_the_first_call(server: SandboxServer) -> None:
     """What can only be told by the disk is told before anything is sent."""
     tool = QwenImageTool(
