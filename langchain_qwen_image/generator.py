@@ -209,7 +209,7 @@ class QwenImageGenerator(
             arguments, key = self._ordered(given, config, options)
             return report(self.pipeline.generate(arguments, call_state, key=key))
         except BaseException as error:
-            self._report_failure(error, call_state)
+            self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
 
     async def _agenerate(
@@ -221,7 +221,7 @@ class QwenImageGenerator(
             pipeline = await self.apipeline()
             return report(await pipeline.agenerate(arguments, call_state, key=key))
         except BaseException as error:
-            self._report_failure(error, call_state)
+            self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
 
     def _ordered(

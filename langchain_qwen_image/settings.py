@@ -34,8 +34,7 @@ from langchain_qwen_image.environment import (
     checked_base_url,
     sandbox_from_environment,
 )
-from langchain_qwen_image.integration.copying import CopiedSettings
-from langchain_qwen_image.integration.tracing import report_cost
+from langchain_qwen_image.integration.reporting import ReportingSettings
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import PARAMETERS, Size
 from langchain_qwen_image.storage.opening import SaveTo
@@ -52,7 +51,7 @@ def _parameter(description: str, unset: str) -> Any:
     return Field(default=None, description=f"{description} {rule} Unset, it is {unset}.")
 
 
-class QwenImageSettings(CopiedSettings):
+class QwenImageSettings(ReportingSettings):
     """Settings that the tool, the generator and the toolkit share; all of them are optional."""
 
     model_config = ConfigDict(
@@ -236,10 +235,6 @@ class QwenImageSettings(CopiedSettings):
         super().__setattr__(name, value)
         if name in QwenImageSettings.model_fields:
             self._pipelines = []
-
-    def _report_failure(self, error: BaseException, call_state: CallState) -> None:
-        if call_state.may_be_billed(error) and not self.sandbox:
-            report_cost(self.price_usd)
 
     def _make_pipeline(self) -> "Pipeline":
         # Imported here: an agent that has the tool and never calls it should not pay for these.

@@ -168,7 +168,7 @@ class QwenImageTool(QwenImageSettings, PaidRunnable[Any, Any], HostedTool):
             known = self._known_by(checked, call_state.tool_call_id)
             return _output(self.pipeline.generate(checked, call_state, inline=True, **known))
         except BaseException as error:
-            self._report_failure(error, call_state)
+            self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
 
     async def _arun(
@@ -191,7 +191,7 @@ class QwenImageTool(QwenImageSettings, PaidRunnable[Any, Any], HostedTool):
             result = await pipeline.agenerate(checked, call_state, inline=True, **known)
             return _output(result)
         except BaseException as error:
-            self._report_failure(error, call_state)
+            self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
 
     def _known_by(self, arguments: QwenImageInput, tool_call_id: str | None) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class GeneratorCaller:
         except TurnLostError:
             raise
         except BaseException as error:
-            self._generator._report_failure(error, call_state)
+            self._generator._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
         report(result)
         return result

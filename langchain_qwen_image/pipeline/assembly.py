@@ -45,6 +45,7 @@ class PipelineSettings(Protocol):
     pace: Pace | Literal[False] | None
     http_client: Any
     http_async_client: Any
+    progress_seconds: float | None
 
 
 def assemble(settings: PipelineSettings) -> Pipeline:
@@ -108,6 +109,7 @@ def assemble(settings: PipelineSettings) -> Pipeline:
             )
         ),
         max_raw_bytes=settings.max_image_bytes * 4 // 3,
+        progress_seconds=settings.progress_seconds,
     )
 
 

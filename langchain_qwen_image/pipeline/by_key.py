@@ -103,7 +103,7 @@ class KeyedSteps(Steps):
         for image in found.settled:
             await recorder.saved(image)
         if found.lost is None:
-            progress = Progress(runtime, call.id, call_state.tool_call_id)
+            progress = Progress(runtime, call.id, call_state)
             await progress.tell("received", cost_usd=0.0, replayed=True)
         return found
 

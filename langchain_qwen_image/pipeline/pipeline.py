@@ -184,7 +184,7 @@ class Pipeline(KeyedSteps):
                 result, is_first = caller.take()
                 if is_first:
                     return result
-                progress = Progress(runtime, result.call_id or "", call_state.tool_call_id)
+                progress = Progress(runtime, result.call_id or "", call_state)
                 await progress.tell("received", cost_usd=0.0, replayed=True)
                 return await runtime.beside(self.saver.published, result.as_replayed())
 

@@ -15,11 +15,15 @@ from langchain_core.runnables.config import var_child_runnable_config
 from typing_extensions import TypedDict
 
 from langchain_qwen_image.concurrency.runtime import Runtime
+from langchain_qwen_image.pipeline.cancellation import CallState
+from langchain_qwen_image.pipeline.heartbeat import Heartbeat, ThreadHeartbeat, in_task
 
 EVENT: Literal["qwen_image"] = "qwen_image"
 """Name of the custom events, and `type` of what a LangGraph stream yields."""
 
-Stage = Literal["waiting", "sent", "retrying", "queued", "received", "saved"]
+Stage = Literal["waiting", "sent", "generating", "retrying", "queued", "received", "saved"]
+
+_WAITS = ("sent", "queued")
 
 logger = logging.getLogger("langchain_qwen_image")
 
@@ -52,8 +56,9 @@ class ProgressEvent(ProgressDetails):
     Attributes:
         type: Always `qwen_image`.
         stage: `waiting` at the start, before budget and rate limiter; `sent` as a POST leaves;
-            `retrying` when it bought nothing and is to be repeated; `received` when the image
-            is paid for and booked; `saved` when its file is written.
+            `generating` every `progress_seconds` while its answer is waited for; `retrying` when
+            it bought nothing and is to be repeated; `received` when the image is paid for and
+            booked; `saved` when its file is written.
         seconds: Time since the call began, in seconds.
         call_id: The call's id, the same in the ledger.
         tool_call_id: The id of the model's tool call, where there was one.
@@ -85,16 +90,54 @@ def saved_details(image: _Saved) -> ProgressDetails:
 class Progress:
     """Tells the stages of one call."""
 
-    def __init__(self, runtime: Runtime, call_id: str, tool_call_id: str | None) -> None:
-        """Begin to count the seconds."""
+    def __init__(
+        self,
+        runtime: Runtime,
+        call_id: str,
+        call_state: CallState | None,
+        seconds: float | None = None,
+    ) -> None:
+        """Begin to count the seconds.
+
+        Args:
+            runtime: The world of the call.
+            call_id: The call's id.
+            call_state: Its state; when nobody waits for it any more, `generating` ends.
+            seconds: How often `generating` is told while an answer is waited for; None for never.
+        """
         self._runtime = runtime
-        self._names = {"call_id": call_id} | (
-            {"tool_call_id": tool_call_id} if tool_call_id else {}
-        )
+        self._call_state = call_state or CallState()
+        self._names = {"call_id": call_id}
+        if self._call_state.tool_call_id:
+            self._names["tool_call_id"] = self._call_state.tool_call_id
+        self._seconds = seconds
+        self._heartbeat: Heartbeat | None = None
         self._started = time.monotonic()
 
     async def tell(self, stage: Stage, **details: Unpack[ProgressDetails]) -> None:
         """Tell a stage to those who listen."""
+        await self.rest()
+        await self._say(stage, **details)
+        if self._seconds is not None and stage in _WAITS:
+            with _harmless():
+                self._heartbeat = await self._runtime.either(
+                    ThreadHeartbeat, in_task, self._seconds, self._beat
+                )
+
+    async def rest(self) -> None:
+        """Tell no `generating` any more, and wait for one that is being told."""
+        heartbeat, self._heartbeat = self._heartbeat, None
+        if heartbeat is not None:
+            heartbeat.end()
+            await self._runtime.either(heartbeat.wait, heartbeat.await_end)
+
+    async def _beat(self) -> bool:
+        if self._call_state.abandoned:
+            return False
+        await self._say("generating")
+        return True
+
+    async def _say(self, stage: Stage, **details: Unpack[ProgressDetails]) -> None:
         event: Any = {
             "type": EVENT,
             "stage": stage,

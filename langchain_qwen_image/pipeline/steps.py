@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -58,6 +57,7 @@ class Steps:
     preflight: OncePerProcess | None = None
     belonging: Belonging | None = None
     max_raw_bytes: int = MAX_IMAGE_BYTES * 4 // 3
+    progress_seconds: float | None = None
     blocking: Runtime = BLOCKING
     asyncio: Runtime = ASYNCIO
     shared: SharedCalls[ImageGenerationResult] = field(default_factory=SharedCalls, repr=False)
@@ -102,7 +102,7 @@ class Steps:
         call_state.call_id = call_id
         watch = Watch(
             Recorder(books, call_id, attempts=attempts),
-            Progress(runtime, call_id, call_state.tool_call_id),
+            Progress(runtime, call_id, call_state, self.progress_seconds),
         )
         await watch.progress.tell("waiting")
         if order.key.key is not None:
@@ -121,8 +121,7 @@ class Steps:
         except (CallTakenError, TurnLostError):
             raise
         except BaseException as error:
-            failed = partial(_failed, watch.recorder, error, call_state.may_be_billed(error))
-            await runtime.to_the_end(failed)
+            await watch.failed(runtime, error, billed=call_state.may_be_billed(error))
             raise
         result = result_of(self.sender, call_id, arguments, answer)
         await watch.recorder.succeeded(result, answer.billed_images)
@@ -242,7 +241,3 @@ class Steps:
             lease_seconds=CONNECT_SECONDS + self.sender.timeout + _SPARE_SECONDS,
             max_raw_bytes=self.max_raw_bytes,
         )
-
-
-async def _failed(recorder: Recorder, error: BaseException, billed: bool, world: Runtime) -> None:
-    await recorder.in_world(world).failed(error, billed=billed)

@@ -1,8 +1,10 @@
 """Books each step of a call first, then tells of it."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from langchain_qwen_image.account.leases import Lease
+from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.pipeline.observer import Check
 from langchain_qwen_image.pipeline.progress import Progress
@@ -40,9 +42,18 @@ class Watch:
         await self.progress.tell("sent")
         return lease
 
+    async def failed(self, runtime: Runtime, error: BaseException, *, billed: bool) -> None:
+        """Book that a call has failed, whatever is cancelled; nothing is told of it any more."""
+        await runtime.to_the_end(partial(_failed, self.recorder, error, billed))
+        await self.progress.rest()
+
     async def before_wait(self, error: QwenImageError, seconds: float) -> None:
         """Book that a POST was not billed, then tell that it is repeated."""
         await self.recorder.refused(error)
         await self.progress.tell(
             "retrying", error=type(error).__name__, wait_seconds=round(seconds, 1)
         )
+
+
+async def _failed(recorder: Recorder, error: BaseException, billed: bool, world: Runtime) -> None:
+    await recorder.in_world(world).failed(error, billed=billed)
