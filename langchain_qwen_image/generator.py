@@ -7,7 +7,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_qwen_image.defaults import CONCURRENCY
 from langchain_qwen_image.integration.inputs import GeneratorInput, arguments_of
 from langchain_qwen_image.integration.paid_runnable import PaidRunnable
-from langchain_qwen_image.integration.tracing import report, with_identity
+from langchain_qwen_image.integration.tracing import with_identity
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.result import ImageGenerationResult
 from langchain_qwen_image.schemas import GivenParameters, QwenImageInput
@@ -207,7 +207,7 @@ class QwenImageGenerator(
         call_state = CallState()
         try:
             arguments, key = self._ordered(given, config, options)
-            return report(self.pipeline.generate(arguments, call_state, key=key))
+            return self._report(self.pipeline.generate(arguments, call_state, key=key))
         except BaseException as error:
             self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
@@ -219,7 +219,8 @@ class QwenImageGenerator(
         try:
             arguments, key = self._ordered(given, config, options)
             pipeline = await self.apipeline()
-            return report(await pipeline.agenerate(arguments, call_state, key=key))
+            result = await pipeline.agenerate(arguments, call_state, key=key)
+            return await self._areport(result)
         except BaseException as error:
             self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise

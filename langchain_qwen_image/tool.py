@@ -19,7 +19,7 @@ from langchain_qwen_image.integration.hosted_tool import (
 )
 from langchain_qwen_image.integration.paid_runnable import PaidRunnable
 from langchain_qwen_image.integration.tool_run import current_run
-from langchain_qwen_image.integration.tracing import IDENTITY, report
+from langchain_qwen_image.integration.tracing import IDENTITY
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.schemas import QwenImageInput
 from langchain_qwen_image.settings import QwenImageSettings
@@ -166,7 +166,8 @@ class QwenImageTool(QwenImageSettings, PaidRunnable[Any, Any], HostedTool):
             given = (prompt, negative_prompt, prompt_extend, watermark, size)
             checked = self._checked(given, others)
             known = self._known_by(checked, call_state.tool_call_id)
-            return _output(self.pipeline.generate(checked, call_state, inline=True, **known))
+            result = self.pipeline.generate(checked, call_state, inline=True, **known)
+            return _output(self._report(result))
         except BaseException as error:
             self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
@@ -189,7 +190,7 @@ class QwenImageTool(QwenImageSettings, PaidRunnable[Any, Any], HostedTool):
             pipeline = await self.apipeline()
             known = self._known_by(checked, call_state.tool_call_id)
             result = await pipeline.agenerate(checked, call_state, inline=True, **known)
-            return _output(result)
+            return _output(await self._areport(result))
         except BaseException as error:
             self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
@@ -218,7 +219,6 @@ class QwenImageTool(QwenImageSettings, PaidRunnable[Any, Any], HostedTool):
 
 
 def _output(result: "ImageGenerationResult") -> ToolOutput:
-    report(result)
     return ToolOutput(result.summary(), result.to_artifact())
 
 

@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_qwen_image.account.pace_store import TurnLostError
 from langchain_qwen_image.bulk.caller import Work
 from langchain_qwen_image.integration.inputs import GeneratorInput
-from langchain_qwen_image.integration.tracing import report, with_identity
+from langchain_qwen_image.integration.tracing import with_identity
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.order import Order
 from langchain_qwen_image.pipeline.pipeline import Pipeline
@@ -72,5 +72,5 @@ class GeneratorCaller:
         except BaseException as error:
             self._generator._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
-        report(result)
+        await self._generator._areport(result)
         return result

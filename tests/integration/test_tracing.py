@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import json
+import re
+import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from langchain_core.tracers import LangChainTracer
 from langsmith import Client
 from langsmith.anonymizer import create_anonymizer
 from loopback import LoopbackServer, answer
+from PIL import Image
 from scripted_model import ScriptedModel, asks_for
 from waiting import await_until
 
@@ -249,3 +253,154 @@ def test_an_anonymizer_takes_what_is_left(server: SandboxServer, call: Call) -> 
         assert "Signature=" in message.content
         assert "/images/" in smith.uploaded()
         assert "Signature" not in smith.uploaded()
+
+
+class AttachmentCollector(Collector):
+    """A LangSmith that takes runs in parts, the only way in which attachments come."""
+
+    def __init__(self, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LANGSMITH_DISABLE_RUN_COMPRESSION", "true")
+        self._server = server
+        batches: Any = {
+            "use_multipart_endpoint": True,
+            "size_limit": 100,
+            "size_limit_bytes": 2**24,
+            "scale_up_nthreads_limit": 1,
+            "scale_up_qsize_trigger": 1000,
+            "scale_down_nempty_trigger": 4,
+        }
+        info: Any = {"batch_ingest_config": batches}
+        self._client = Client(server.base_url, api_key="k", info=info)
+        tracer = LangChainTracer(client=self._client, project_name="p")
+        self.config = {"callbacks": [tracer]}
+
+    def attachments(self) -> dict[str, tuple[str, bytes]]:
+        """Return the attachments that were uploaded: their types and bytes by their names."""
+        self._client.flush()
+        found = {}
+        for request in self._server.requests:
+            head, _, body = request.partition(b"\r\n\r\n")
+            boundary = re.search(rb"boundary=\"?([\w-]+)", head)
+            for part in body.split(b"--" + boundary[1]) if boundary else ():
+                fields, _, content = part.partition(b"\r\n\r\n")
+                named = re.search(rb'name="attachment\.[\w-]+\.([^"]+)"', fields)
+                if named:
+                    kind = re.search(rb"Content-Type: ([\w/]+)", fields)
+                    assert kind
+                    found[named[1].decode()] = (kind[1].decode(), content.removesuffix(b"\r\n"))
+        return found
+
+    def close(self) -> None:
+        """End the threads of the client."""
+        self._client.cleanup()
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[AttachmentCollector]:
+    """Serve a LangSmith that takes attachments."""
+    with LoopbackServer(answer(202, {})) as server:
+        collector = AttachmentCollector(server, monkeypatch)
+        yield collector
+        collector.close()
+
+
+@pytest.mark.parametrize("face", ["tool", "generator", "bulk"])
+def test_a_small_copy_is_attached(
+    server: SandboxServer, parts: AttachmentCollector, call: Call, tmp_path: Path, face: str
+) -> None:
+    """Where asked for, the run has a small JPEG of the image: not its file, no link, no key."""
+    settings: Any = {"trace_thumbnails": True, "save_to": tmp_path, "size": "512*512"}
+    if face == "tool":
+        call(tool_on(server, **settings), "invoke", {**CALL, "args": {"prompt": "a"}}, parts.config)
+    elif face == "generator":
+        call(generator_on(server, **settings), "invoke", "a fox", parts.config)
+    else:
+        list(generator_on(server, **settings).generate_many(["a fox"], config=parts.config))
+    (path,) = tmp_path.glob("*.png")
+    ((name, (mime_type, small)),) = parts.attachments().items()
+    assert mime_type == "image/jpeg"
+    with Image.open(BytesIO(small)) as opened:
+        assert opened.size == (384, 384)
+    assert name.removeprefix("image-") in path.name
+    uploaded = b"".join(parts._server.requests)
+    for secret in (path.read_bytes()[:64], b"Signature", b"test-key-t"):
+        assert secret not in uploaded
+
+
+@pytest.mark.parametrize(
+    ("settings", "prompt"),
+    [
+        pytest.param({"save_to": "images"}, "a fox", id="not asked for"),
+        pytest.param({"trace_thumbnails": True}, "a fox", id="not saved"),
+        pytest.param({"trace_thumbnails": True, "save_to": "i"}, "sandbox:500", id="no image"),
+        pytest.param({"trace_thumbnails": True, "save_to": "i"}, "sandbox:expired", id="lost"),
+    ],
+)
+def test_nothing_is_attached(
+    server: SandboxServer,
+    parts: AttachmentCollector,
+    call: Call,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    prompt: str,
+) -> None:
+    """Without the setting, and of an image that would have to be fetched for it, nothing is."""
+    if "save_to" in settings:
+        settings = {**settings, "save_to": tmp_path / settings["save_to"]}
+    with contextlib.suppress(errors.QwenImageError):
+        call(generator_on(server, **settings), "invoke", prompt, parts.config)
+    fetched = [one for one in server.requests if one.method == "GET"]
+    assert parts.attachments() == {}
+    assert len(fetched) <= 1
+
+
+def test_a_copy_that_cannot_be_made_loses_no_image(
+    server: SandboxServer,
+    parts: AttachmentCollector,
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever fails about the copy is a warning in the log; the call has its result."""
+    one = tool_on(server, trace_thumbnails=True, save_to=tmp_path)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    message = call(one, "invoke", {**CALL, "args": {"prompt": "a fox"}}, parts.config)
+    assert message.status == "success"
+    assert len(list(tmp_path.glob("*.png"))) == server.gateway.post_count == 1
+    assert "is not attached to its run" in caplog.text
+    assert parts.attachments() == {}
+
+
+def test_a_client_that_sends_run_by_run_gets_the_run(
+    server: SandboxServer, smith: Collector, call: Call, tmp_path: Path
+) -> None:
+    """The run and its cost come also where LangSmith takes no attachments."""
+    call(
+        generator_on(server, trace_thumbnails=True, save_to=tmp_path),
+        "invoke",
+        "a fox",
+        smith.config,
+    )
+    assert cost(smith.runs()["QwenImageGenerator"]) == 0.045
+
+
+@pytest.mark.parametrize("face", [QwenImageTool, QwenImageGenerator])
+def test_copies_need_pillow(face: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Pillow the setting is refused at once, with what to install; off, it is not asked."""
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    face(trace_thumbnails=False)
+    with pytest.raises(errors.ConfigurationError, match=r"langchain-qwen-image\[view\]"):
+        face(trace_thumbnails=True)
+
+
+def test_without_tracing_no_copy_is_made(
+    server: SandboxServer, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no run is traced nobody would see the copy."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr("langchain_qwen_image.integration.tracing._thumbnails", refuse)
+    call(generator_on(server, trace_thumbnails=True, save_to=tmp_path), "invoke", "a fox")
