@@ -48,8 +48,9 @@ test-browser: $(VENV)/.dev ## run the tests of the gallery in Chromium
 test-docs: $(VENV)/.dev ## run what the README, the pages and the examples show
 	@$(PYTEST) $(ALL) tests/docs
 
-hosts: .venv-hosts/.hosts ## run the tests with the real frameworks and clients of others
+hosts: .venv-hosts/.hosts .venv-autogen/.hosts ## run the tests with the real frameworks and clients of others
 	@.venv-hosts/bin/pytest -q -n 2 -m hosts tests/hosts
+	@.venv-autogen/bin/pytest -q -m hosts tests/hosts/test_frameworks.py
 
 test-lowest: .venv-lowest/.lowest ## run the quick tests with the lowest versions that are allowed
 	@.venv-lowest/bin/pytest -q -n 2 $(QUICK)
@@ -134,6 +135,12 @@ $(VENV)/.pyright: pyproject.toml | $(VENV)/.dev
 	@$(MAKE) --no-print-directory VENV=.venv-hosts .venv-hosts/.pip
 	@echo 'Installing the frameworks and clients of others into .venv-hosts …'
 	@.venv-hosts/bin/python -m pip install --quiet --group test --group hosts --editable '.[cli,view]'
+	@touch $@
+
+.venv-autogen/.hosts: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=.venv-autogen .venv-autogen/.pip
+	@echo 'Installing AutoGen into .venv-autogen …'
+	@.venv-autogen/bin/python -m pip install --quiet --group test --group hosts-autogen --editable '.[cli,view]'
 	@touch $@
 
 .venv-dist/.dist: pyproject.toml
