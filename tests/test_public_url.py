@@ -247,6 +247,7 @@ FAILING = [
 ]
 
 
+@pytest.mark.parametrize("save_to", ["folder"], indirect=True)
 @pytest.mark.parametrize(("public_url", "says"), FAILING)
 def test_a_function_that_fails_loses_no_image(
     public_url: Any,
@@ -399,6 +400,7 @@ def test_paths_are_left_out_of_texts(text: str, told: str | None) -> None:
         "http://[::1/{key}",
     ],
 )
+@pytest.mark.parametrize("save_to", ["folder", "store"], indirect=True)
 @pytest.mark.parametrize("kind", ["string", "function"])
 def test_another_address_shows_nothing_and_is_not_opened(
     address: str, kind: str, settings: dict[str, Any], server: SandboxServer, call: Call
@@ -448,6 +450,7 @@ def test_books_in_a_served_folder_are_warned_of(
     generator = QwenImageGenerator(
         sandbox=True,
         save_to=books_inside,
+        size="512*512",
         public_url=public_url,
         account=account and str(books_inside / account),
     )
@@ -492,7 +495,9 @@ def test_an_unusual_base_is_given_as_browsers_take_it(tmp_path: Path) -> None:
         "HTTPS://cdn.example": "HTTPS://cdn.example/",
         "https://cdn.example/a(b": "https://cdn.example/a(b/",
     }.items():
-        generator = QwenImageGenerator(sandbox=True, save_to=tmp_path, public_url=given)
+        generator = QwenImageGenerator(
+            sandbox=True, save_to=tmp_path, public_url=given, size="512*512"
+        )
         result = generator.invoke("a fox")
         address = result.image.public_url or ""
         assert address.startswith(expected)

@@ -29,6 +29,8 @@ def name_in(scope: Scope) -> str | None:
 
 def is_known(scope: Scope, etag: str) -> bool:
     """Say whether the reader has the image already, by `If-None-Match` (RFC 9110, 13.1.2)."""
-    given = b",".join(value for name, value in scope["headers"] if name.lower() == b"if-none-match")
+    given = b",".join(
+        value for name, value in scope.get("headers", ()) if name.lower() == b"if-none-match"
+    )
     known = {one.strip().removeprefix("W/") for one in given.decode("latin-1").split(",")}
     return "*" in known or etag in known

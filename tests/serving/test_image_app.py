@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import json
+import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -377,11 +379,13 @@ def served(app: Any, **options: Any) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    wait_until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(PATIENCE)
+    try:
+        wait_until(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -414,7 +418,22 @@ def _deep(app: ImageApp) -> tuple[Any, str]:
     return Starlette(routes=[Mount("/v1", inner)]), "/v1/a/b"
 
 
-@pytest.mark.parametrize("mount", [_alone, _in_starlette, _in_fastapi, _deep])
+def _behind_middleware(app: ImageApp) -> tuple[Any, str]:
+    from fastapi import FastAPI, Request
+    from starlette.middleware.gzip import GZipMiddleware
+
+    api = FastAPI()
+    api.add_middleware(GZipMiddleware)
+
+    @api.middleware("http")
+    async def pass_on(request: Request, call_next: Callable[[Request], Any]) -> Any:
+        return await call_next(request)
+
+    api.mount("/images", app)
+    return api, "/images"
+
+
+@pytest.mark.parametrize("mount", [_alone, _in_starlette, _in_fastapi, _deep, _behind_middleware])
 @pytest.mark.parametrize("options", [{}, {"root_path": "/proxy"}], ids=["", "root_path"])
 def test_a_browser_sees_the_image_at_the_address_that_the_model_gives(
     mount: Any, options: dict[str, Any], tmp_path: Path
@@ -565,6 +584,21 @@ def test_a_reader_who_goes_stops_the_sending(
     assert len(sent) == 2
     (file,) = opened
     assert file.closed
+
+
+def test_a_browser_that_leaves_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A real server logs nothing for it, and goes on."""
+    name = save(tmp_path, drawn("PNG", 2000, compress_level=0))
+    with served(image_app(tmp_path), log_config=None) as base:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2]))) as browser:
+                browser.sendall(f"GET /{quote(name)} HTTP/1.1\r\nHost: server\r\n\r\n".encode())
+                assert browser.recv(1000).startswith(b"HTTP/1.1 200")
+        with httpx.Client(trust_env=False) as client:
+            assert len(client.get(f"{base}/{name}").content) > 12_000_000
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
 
 
 async def test_the_loop_goes_on_while_a_disk_is_slow(
