@@ -30,8 +30,10 @@ KEY = "test-key-in-a-file"
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a new folder, with the key in its file."""
+    """Work in a new folder, temporary ones in it too, with the key in its file."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)  # to look for it again tries the disk
     monkeypatch.setenv("HOME", str(tmp_path))
     file = tmp_path / ".pixazo" / "api-key"
     file.parent.mkdir()

@@ -60,6 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         "PYTHONPATH": str(Path(__file__).parents[1]),
         "LANGGRAPH_CLI_NO_ANALYTICS": "1",
         "LANGSMITH_TRACING": "false",
+        "TMPDIR": str(folder),
     }
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
