@@ -78,7 +78,7 @@ async def _report(runtime: Runtime, result: "ImageGenerationResult", *, thumbnai
             image["url"] = image["url"] and without_query(image["url"])
         run.set(outputs={"output": artifact})
     if run is not None and thumbnails:
-        run.attachments.update(await runtime.beside(_thumbnails, result))
+        await runtime.beside(_attach, run, result)
 
 
 def report_cost(cost_usd: float) -> None:
@@ -88,20 +88,18 @@ def report_cost(cost_usd: float) -> None:
         run.set(usage_metadata={"total_cost": cost_usd})
 
 
-def _thumbnails(result: "ImageGenerationResult") -> dict[str, tuple[str, bytes]]:
-    """Return small copies by their names, in which LangSmith takes no dot; none is worth a call."""
+def _attach(run: Any, result: "ImageGenerationResult") -> None:
+    """Attach small copies; LangSmith takes no dot in a name. What fails is not worth a call."""
     from langchain_qwen_image.rendering.thumbnail import thumbnail
 
-    made = {}
     for image in result.images:
         try:
             content = image.cached_bytes()
             if content is not None:
                 small, mime_type = thumbnail(content, max_side=THUMBNAIL_SIDE)
-                made[f"image-{image.id}"] = (mime_type, small)
+                run.attachments[f"image-{image.id}"] = (mime_type, small)
         except Exception as error:  # the image is paid for, and its run is only for looking at
             logger.warning("image %s is not attached to its run: %s", image.id, error)
-    return made
 
 
 def _current_run() -> Any:

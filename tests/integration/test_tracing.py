@@ -402,5 +402,5 @@ def test_without_tracing_no_copy_is_made(
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr("langchain_qwen_image.integration.tracing._thumbnails", refuse)
+    monkeypatch.setattr("langchain_qwen_image.integration.tracing._attach", refuse)
     call(generator_on(server, trace_thumbnails=True, save_to=tmp_path), "invoke", "a fox")
