@@ -1,7 +1,10 @@
 """A client that gives up and asks again gets the image that was paid for, and pays once."""
 
 import asyncio
+import json
+import random
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +176,62 @@ async def test_a_server_that_is_told_to_end_waits_for_what_is_paid_for(
         await asyncio.wait([call])
     assert status == {"stdin": 0, "SIGTERM": 143, "SIGINT": 130}[end]
     assert rows_of(tmp_path / "out") == ["saved"]
+    async with servers[1].client(ERAS[1]) as other:
+        assert Image(await other.call_tool("generate_image", FOX)).was_paid_before
+    assert len(held.posts) == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(4))
+async def test_however_often_clients_give_up(
+    servers: list[McpProgram], held: HeldServer, tmp_path: Path, seed: int
+) -> None:
+    """Each image is one POST and one row, and goes to its buyer and one other client at most."""
+    held.release()
+    chance = random.Random(seed)
+    got: Counter[str] = Counter()
+    async with servers[0].client(ERAS[0]) as first, servers[1].client(ERAS[1]) as other:
+
+        async def ask(client: Client) -> None:
+            for _ in range(12):
+                call = asyncio.ensure_future(client.call_tool("generate_image", FOX))
+                await asyncio.wait([call], timeout=chance.choice((0.02, 0.1, 0.3, 60)))
+                call.cancel()
+                await asyncio.wait([call])
+                if not call.cancelled():
+                    got[Image(call.result()).id] += 1
+
+        await asyncio.gather(*map(ask, (first, first, other, other)))
+        await await_until(lambda: "sent" not in rows_of(tmp_path / "out"))
+        while Image(await first.call_tool("generate_image", FOX)).was_paid_before:
+            pass
+    rows = Counter(rows_of(tmp_path / "out"))
+    assert len(held.posts) == rows["saved"] == len(images_in(tmp_path / "out"))
+    assert set(rows) <= {"saved", "asked"}
+    assert max(got.values()) <= 2
+    assert len(held.posts) <= 49
+
+
+async def test_what_could_not_be_written_was_not_delivered(
+    servers: list[McpProgram], held: HeldServer, tmp_path: Path
+) -> None:
+    """A client that reads no more ends its server, and its image is for who asks again."""
+    client, _ = servers
+    assert client.process.stdin is not None
+    assert client.process.stdout is not None
+    info = {"name": "by hand", "version": "1"}
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": info}
+    call = {"name": "generate_image", "arguments": FOX}
+    for number, method, params in ((1, "initialize", hello), (2, "tools/call", call)):
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        client.process.stdin.write(json.dumps(request).encode() + b"\n")
+        client.process.stdin.flush()
+        if number == 1:
+            assert b"serverInfo" in await asyncio.to_thread(client.process.stdout.readline)
+    await await_until(lambda: held.posts)
+    client.process.stdout.close()
+    held.release()
+    assert await asyncio.to_thread(client.wait) == 0
     async with servers[1].client(ERAS[1]) as other:
         assert Image(await other.call_tool("generate_image", FOX)).was_paid_before
     assert len(held.posts) == 1
