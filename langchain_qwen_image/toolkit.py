@@ -93,6 +93,7 @@ class QwenImageToolkit(QwenImageSettings, BaseToolkit):
                 generated_by=self._name(GENERATE_TOOL),
                 save_to=self.save_to,
                 public_url=self.public_url,
+                account=self.account,
                 max_side=self.max_side,
             ),
         ]

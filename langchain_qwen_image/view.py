@@ -2,7 +2,8 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import PurePath
 from typing import Any
@@ -12,6 +13,7 @@ from langchain_core.messages.content import create_image_block, create_text_bloc
 from langchain_core.tools import ArgsSchema
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from langchain_qwen_image.account.account_setting import AccountSetting
 from langchain_qwen_image.defaults import GENERATE_TOOL, VIEW_TOOL
 from langchain_qwen_image.errors import (
     ConfigurationError,
@@ -25,7 +27,7 @@ from langchain_qwen_image.rendering.thumbnail import MAX_BYTES, thumbnail
 from langchain_qwen_image.storage.by_address import address_in, paths_at
 from langchain_qwen_image.storage.opening import ImageStore, SaveTo, open_store
 from langchain_qwen_image.storage.paths import TooLargeError
-from langchain_qwen_image.storage.public_url import PublicUrl, PublicUrlSetting
+from langchain_qwen_image.storage.public_url import PublicUrlSetting
 
 __all__ = ["MAX_SIDE", "ViewImageInput", "ViewImageTool", "place_images", "takes_images_of_tools"]
 
@@ -81,6 +83,10 @@ class ViewImageTool(HostedTool):
     public_url: PublicUrlSetting = Field(
         default=None, description="Where a browser sees them: that of `QwenImageTool`."
     )
+    account: AccountSetting = Field(
+        default=None,
+        description="The account that knows where each image is: that of `QwenImageTool`.",
+    )
     max_side: int = Field(
         default=MAX_SIDE, gt=0, description="Longest side that a model is shown, in pixels."
     )
@@ -111,7 +117,7 @@ class ViewImageTool(HostedTool):
         text = image if isinstance(image, str) else ""
         name = address_in(text) or _AS_QUOTED.sub("", text)
         try:
-            image_id, content = _look_up(store, self.public_url, name, self.generated_by)
+            image_id, content = _look_up(store, self._paths(store, name), name, self.generated_by)
         except QwenImageError:
             raise
         except Exception as error:  # a store of the caller's raises what it likes
@@ -127,6 +133,24 @@ class ViewImageTool(HostedTool):
                 base64=b64encode(small).decode("ascii"), mime_type=mime_type, id=f"{image_id}-image"
             ),
         ]
+
+    def _paths(self, store: ImageStore, name: str) -> Iterator[str]:
+        if _ID.fullmatch(name):
+            yield from self._paths_of_id(store, name)
+        elif address := address_in(name):
+            yield from paths_at(store, self.public_url, address)
+        elif PurePath(name).name:
+            yield name
+
+    def _paths_of_id(self, store: ImageStore, image_id: str) -> Iterator[str]:
+        # Imported here: an agent that never looks at an image loads no SQLite.
+        from langchain_qwen_image.account.chosen import account_of
+        from langchain_qwen_image.pipeline.copies import find_by_id
+
+        account = None
+        with suppress(QwenImageError):  # a folder with books in two places
+            account, _ = account_of(self.account, store.folder, sandbox=False)
+        yield from find_by_id(store, account, image_id)
 
 
 def _describe(generated_by: str) -> str:
@@ -154,7 +178,7 @@ def _not_to_be_shown(error: ValueError) -> InvalidRequestError:
 
 
 def _look_up(
-    store: ImageStore, public_url: PublicUrl | None, name: str, generated_by: str
+    store: ImageStore, paths: Iterable[str], name: str, generated_by: str
 ) -> tuple[str, bytes]:
     """Return id and bytes of a saved image.
 
@@ -162,7 +186,7 @@ def _look_up(
         InvalidRequestError: This store saved none of that name, or not these bytes; or it is too
             large to be shown.
     """
-    for path in _paths(store, public_url, name):
+    for path in paths:
         try:
             sidecar, content = store.read_whole(path, max_bytes=MAX_BYTES)
         except TooLargeError as error:
@@ -175,12 +199,3 @@ def _look_up(
         f"There is no saved image {name[:_SHOWN]!r}. Give the short id or the path, or the "
         f"address, from an answer of {generated_by}; other files and links are not opened."
     )
-
-
-def _paths(store: ImageStore, public_url: PublicUrl | None, name: str) -> Iterator[str]:
-    if _ID.fullmatch(name):
-        yield from store.find(name)
-    elif address := address_in(name):
-        yield from paths_at(store, public_url, address)
-    elif PurePath(name).name:
-        yield name

@@ -45,10 +45,6 @@ class OneFile(ImageStore):
         """Raise `FileNotFoundError`: nothing is noted beside the user's files."""
         raise FileNotFoundError(f"there is no .json file next to {path!r}")
 
-    def find(self, image_id: str) -> Iterator[str]:
-        """Yield nothing: the user's names carry no ids."""
-        return iter(())
-
     def locate(self, path: str) -> str | None:
         """Return the path if the image is there."""
         return path if Path(path).is_file() else None
@@ -101,10 +97,6 @@ class StandardOutput(ImageStore):
     def read_sidecar(self, path: str) -> Sidecar:
         """Raise `FileNotFoundError`: there is none."""
         raise FileNotFoundError("the image was written to standard output")
-
-    def find(self, image_id: str) -> Iterator[str]:
-        """Yield nothing."""
-        return iter(())
 
     def locate(self, path: str) -> str | None:
         """Return None."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from langchain_qwen_image.account.records import LedgerCall, LedgerImage
 from langchain_qwen_image.errors import DownloadError
+from langchain_qwen_image.pipeline.copies import find_copy
 from langchain_qwen_image.pipeline.lost import INLINE, expired, why_lost
 from langchain_qwen_image.pipeline.results import recorded_result
 from langchain_qwen_image.pipeline.saver import ImageSaver
@@ -60,7 +61,7 @@ def replay(
     found = Replay(recorded_result(call, call.images))
     for image, row in zip(found.result.images, call.images, strict=True):
         image.bind(saver)
-        lost = _bring_back(saver, found, image, row, item_id, now or datetime.now(UTC))
+        lost = _bring_back(saver, found, image, call, row, item_id, now or datetime.now(UTC))
         found.lost = found.lost or lost
     return found
 
@@ -69,6 +70,7 @@ def _bring_back(
     saver: ImageSaver,
     found: Replay,
     image: GeneratedImage,
+    call: LedgerCall,
     row: LedgerImage,
     item_id: str | None,
     now: datetime,
@@ -76,7 +78,10 @@ def _bring_back(
     """Bring one image back, and return why it is lost, if it is."""
     if row.path is not None and _is_on_disk(saver, image, row.path):
         return None
-    copy = saver.store.find_whole(row.id) if saver.store is not None else None
+    walks = row.path is not None or is_inline(row.url) or expired(row, now) is not None
+    copy = None
+    if saver.store is not None:
+        copy = find_copy(saver.store, call, row, walks=walks, item_id=item_id)
     if copy is not None:
         image.path, sidecar = copy
         image.sha256, image.size_bytes = sidecar.sha256, sidecar.size_bytes

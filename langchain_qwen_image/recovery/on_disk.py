@@ -45,8 +45,10 @@ def found_of_known(store: ImageStore, calls: Collection[LedgerCall]) -> Iterator
 
     An image's id follows from its call, and its key in the store from its id.
     """
-    for call in calls:
-        found = store.find_whole(image_id(call.id, 0))
+    of_image = {image_id(call.id, 0): call for call in calls}
+    for one, path in store.find_many(of_image):
+        call = of_image[one]
+        found = store.first_whole(one, [path])
         if found is not None:
             yield _found(call.id, [found], call.base_url)
 

@@ -81,6 +81,8 @@ def recover(
             yield finding
         if rebuild and opened.folder is not None:
             replace_marker(opened.folder, books.prepare().result())
+        calls = books.calls(states=_UNSETTLED)
+        rest = [call for call in calls if not (dry_run and call.id in seen)]
         recovery = Recovery(
             books,
             store,
@@ -89,9 +91,8 @@ def recover(
             raw_answers=None if raw_answers is None else Path(raw_answers).expanduser(),
             dry_run=dry_run,
             now=moment,
+            unsaved=rest,
         )
-        calls = books.calls(states=_UNSETTLED)
-        rest = [call for call in calls if not (dry_run and call.id in seen)]
         yield from _in_parallel(recovery.settle, rest)
 
 

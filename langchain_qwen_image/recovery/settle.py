@@ -1,6 +1,7 @@
 """Settle one call: find, fetch or ask for its images, and note in the ledger what came of it."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -78,8 +79,12 @@ class Recovery:
         now: datetime,
         resume: Resume | None = None,
         raw_answers: Path | None = None,
+        unsaved: Iterable[LedgerCall] = (),
     ) -> None:
-        """Take the ledger, the store, what fetches an image and returns its path, and options."""
+        """Take the ledger, the store, what fetches an image and returns its path, and options.
+
+        For the images of `unsaved` the store is walked through, once.
+        """
         self._ledger = ledger
         self._store = store
         self._fetch_image = fetch
@@ -87,6 +92,10 @@ class Recovery:
         self._raw_answers = raw_answers
         self._dry_run = dry_run
         self._now = now
+        ids = (one.id for call in unsaved for one in call.images if one.path is None)
+        self._named: dict[str, list[str]] = defaultdict(list)
+        for image_id, path in () if store is None else store.find_many(ids):
+            self._named[image_id].append(path)
 
     def settle(self, call: LedgerCall) -> list[Finding]:
         """Return what is found of a call's images, or that it has no answer."""
@@ -163,7 +172,8 @@ class Recovery:
 
     def _find(self, image: LedgerImage) -> str | None:
         """Return the path of an image that was saved just before a crash, and mark it as saved."""
-        found = None if self._store is None else self._store.find_whole(image.id)
+        named = self._named.get(image.id, [])
+        found = None if self._store is None else self._store.first_whole(image.id, named)
         if found is None:
             return None
         path, sidecar = found

@@ -50,7 +50,7 @@ class _Lookup:
         """Yield images whose name or id is in the address, and whose address it is."""
         name = unquote(self._address.partition("?")[0].rpartition("/")[2])
         ids = list(dict.fromkeys(_ID.findall(unquote(self._address))))[-_MOST_IDS:]
-        for path in (name, *(path for one in reversed(ids) for path in self._store.find(one))):
+        for path in (name, *(path for _, path in self._store.find_many(ids))):
             with suppress(OSError, ValueError):  # no image of that name
                 if self._is_at(path, self._store.read_sidecar(path)):
                     yield path

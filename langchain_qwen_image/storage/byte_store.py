@@ -7,7 +7,6 @@ from pathlib import Path
 
 from langchain_core.stores import ByteStore
 
-from langchain_qwen_image.storage.filenames import short
 from langchain_qwen_image.storage.image_store import (
     SUFFIXES,
     Fetch,
@@ -68,12 +67,8 @@ class KeyStore(ImageStore):
             raise FileNotFoundError(f"there is no sidecar of {path!r} in the store")
         return Sidecar.from_json(value)
 
-    def find(self, image_id: str) -> Iterator[str]:
-        """Yield as `ImageStore.find` says; every key of the store is looked at."""
-        name = f"-{short(image_id)}"
-        return (
-            key for key in self._store.yield_keys() if name in key and Path(key).suffix in SUFFIXES
-        )
+    def _all_names(self) -> Iterator[str]:
+        return iter(self._store.yield_keys())
 
     def sidecars(self) -> Iterator[tuple[str | None, Sidecar]]:
         """Yield as `ImageStore.sidecars` says; every key of the store is looked at."""

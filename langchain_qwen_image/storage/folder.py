@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from langchain_qwen_image.errors import FileAlreadyExistsError
 from langchain_qwen_image.storage.atomic import finish, part_file, publish, sweep, sync_folder
 from langchain_qwen_image.storage.failures import saving_into
-from langchain_qwen_image.storage.filenames import OUR_STEM, short
+from langchain_qwen_image.storage.filenames import OUR_STEM
 from langchain_qwen_image.storage.image_store import (
     SUFFIXES,
     Fetch,
@@ -78,10 +78,13 @@ class FolderStore(ImageStore):
         beside = self.inside(path).with_suffix(".json")
         return Sidecar.from_json(read_regular(beside, max_bytes=MAX_BYTES))
 
-    def find(self, image_id: str) -> Iterator[str]:
-        """Yield as `ImageStore.find` says."""
-        named = self.folder.glob(f"*-{short(image_id)}*")
-        return (str(path) for path in named if path.suffix in SUFFIXES)
+    def _all_names(self) -> Iterator[str]:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                yield entry.name
+
+    def _path_of(self, name: str) -> str:
+        return str(self.folder / name)
 
     def sidecars(self) -> Iterator[tuple[str | None, Sidecar]]:
         """Yield as `ImageStore.sidecars` says; what is no regular file, or damaged, is left out."""

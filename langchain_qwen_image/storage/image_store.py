@@ -4,7 +4,7 @@ import hashlib
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from langchain_qwen_image.storage.filenames import new_image_id, stem
+from langchain_qwen_image.storage.filenames import new_image_id, short, stem
 from langchain_qwen_image.storage.sidecar import Sidecar
 
 if TYPE_CHECKING:  # settings take a store, and load no HTTP library for it
@@ -56,14 +56,7 @@ class ImageStore(ABC):
             SaveError: the disk is full, or the folder cannot be written.
             Exception: what `fetch` raises, and what a store of the caller's raises.
         """
-        name = stem(
-            sidecar.prompt or "",
-            sidecar.image_id or new_image_id(),
-            sidecar.created_at or datetime.now(UTC),
-            item_id=sidecar.item_id,
-            ascii_only=self._ascii_only,
-        )
-        return self._save(fetch, name, sidecar)
+        return self._save(fetch, self._first_name(sidecar), sidecar)
 
     @abstractmethod
     def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
@@ -97,8 +90,27 @@ class ImageStore(ABC):
         return sidecar, content
 
     def find_whole(self, image_id: str) -> tuple[str, Sidecar] | None:
-        """Return path and sidecar of an image, by its id, whose bytes are still those saved."""
-        for path in self.find(image_id):
+        """Return path and sidecar of an image, by its id, whose bytes are still those saved.
+
+        The whole store is walked through: where an account knows the image, it need not be.
+        """
+        return self.first_whole(image_id, self.find(image_id))
+
+    def find_first_name(self, sidecar: Sidecar) -> tuple[str, Sidecar] | None:
+        """Return what `find_whole` does of an image under the first name that `save` tries.
+
+        Nothing is walked through: the name follows from prompt, id, day and the caller's own id.
+        """
+        with suppress(OSError, ValueError):
+            beside = self.read_sidecar(f"{self._first_name(sidecar)}.png")  # any suffix will do
+            path = self.locate(beside.file or "")
+            if path is not None and sidecar.image_id is not None:
+                return self.first_whole(sidecar.image_id, [path])
+        return None
+
+    def first_whole(self, image_id: str, paths: Iterable[str]) -> tuple[str, Sidecar] | None:
+        """Return the first of some paths that has an image of that id, whole, and its sidecar."""
+        for path in paths:
             with suppress(OSError, ValueError):  # no sidecar of ours, or no image
                 sidecar, content = self.read_whole(path)
                 if sidecar.image_id == image_id:
@@ -122,9 +134,38 @@ class ImageStore(ABC):
             return self._is_sidecar(path, sidecar, info) and found.sha256 == info.sha256
         return False
 
-    @abstractmethod
     def find(self, image_id: str) -> Iterator[str]:
         """Yield the paths of images whose names contain a short id, mostly one."""
+        return (path for _, path in self.find_many([image_id]))
+
+    def find_many(self, image_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield ids with the paths of images whose names contain them, in one walk."""
+        wanted = {short(one): one for one in image_ids}
+        if not wanted:
+            return
+        for name in self._all_names():
+            parts, suffix = os.path.splitext(name)  # noqa: PTH122 - of a string
+            if suffix in SUFFIXES:
+                for part in parts.split("-"):
+                    if part in wanted:
+                        yield wanted[part], self._path_of(name)
+
+    def _all_names(self) -> Iterator[str]:
+        """Yield the names of all that is in the store; none where it cannot be walked through."""
+        return iter(())
+
+    def _path_of(self, name: str) -> str:
+        """Return the path of what has a name."""
+        return name
+
+    def _first_name(self, sidecar: Sidecar) -> str:
+        return stem(
+            sidecar.prompt or "",
+            sidecar.image_id or new_image_id(),
+            sidecar.created_at or datetime.now(UTC),
+            item_id=sidecar.item_id,
+            ascii_only=self._ascii_only,
+        )
 
     def sidecars(self) -> Iterator[tuple[str | None, Sidecar]]:
         """Yield all sidecars, each with the path of its image, if that is there in full size.

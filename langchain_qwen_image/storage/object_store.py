@@ -21,7 +21,6 @@ from langchain_qwen_image.storage.addresses import (
     parent_of,
 )
 from langchain_qwen_image.storage.bucket import Bucket, BucketError
-from langchain_qwen_image.storage.filenames import short
 from langchain_qwen_image.storage.image_store import (
     SUFFIXES,
     Fetch,
@@ -83,17 +82,13 @@ class ObjectStore(ImageStore):
         with _reading(self.address):
             return self._sidecar_of(self._name(path))
 
-    def find(self, image_id: str) -> Iterator[str]:
-        """Yield as `ImageStore.find` says; the whole prefix is listed.
-
-        Raises:
-            DownloadError: The object store could not be asked.
-        """
-        name = f"-{short(image_id)}"
+    def _all_names(self) -> Iterator[str]:
         with _reading(self.address):
             for one in self.bucket.listed():
-                if name in one.name and PurePosixPath(one.name).suffix in SUFFIXES:
-                    yield f"{self.address}/{one.name}"
+                yield one.name
+
+    def _path_of(self, name: str) -> str:
+        return f"{self.address}/{name}"
 
     def sidecars(self) -> Iterator[tuple[str | None, Sidecar]]:
         """Yield as `ImageStore.sidecars` says; one that is damaged is left out.
