@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from langchain_qwen_image.account.connections import BAD_ROW
 from langchain_qwen_image.account.database_url import hide_password, show_url, without_password
-from langchain_qwen_image.account.store import Commit, Transaction
+from langchain_qwen_image.account.store import Commit, NotTakenError, Transaction
 from langchain_qwen_image.defaults import DATABASE_VARIABLE
 from langchain_qwen_image.errors import AccountError, ConfigurationError
 
@@ -170,7 +170,7 @@ class PostgresStore:
         if work.after is not None:
             wait([work.after])  # it was taken from the queue before, so that somebody runs it
         if work.since < self._failed_at:  # it waited while the database was tried in vain
-            raise AccountError(self._failure)
+            raise (AccountError if work.reads else NotTakenError)(self._failure)
         if self._sessions is None:
             with _importing:
                 self._sessions = _load(self.url)
@@ -184,7 +184,8 @@ class PostgresStore:
             message = f"{self.shown} could not be {verb}: {text}."
             if problem.is_everyones:
                 self._failure, self._failed_at = message, time.monotonic()
-            return AccountError(message)
+            may_pass = problem.may_pass and not work.reads
+            return (NotTakenError if may_pass else AccountError)(message)
         if isinstance(error, UnicodeError):
             return AccountError(f"{self.shown} could not be {verb}: {error}.")
         if work.reads and isinstance(error, BAD_ROW):

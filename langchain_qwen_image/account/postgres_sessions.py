@@ -35,10 +35,12 @@ class Problem(NamedTuple):
     Attributes:
         text: What to tell; it may hold a password.
         is_everyones: The database is not to be had, for other jobs neither.
+        may_pass: The same job may succeed later: it is the server's state, not the job.
     """
 
     text: str
     is_everyones: bool
+    may_pass: bool
 
 
 class Sessions:
@@ -90,8 +92,9 @@ class Sessions:
         # The primary message alone: the details quote rows, and with them links.
         said = error.diag.message_primary or ("" if error.sqlstate else str(error))
         text = " ".join(said.split()).rstrip(".") or type(error).__name__
+        may_pass = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         is_unreachable = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-        return Problem(text, is_unreachable)
+        return Problem(text, is_unreachable, may_pass)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""

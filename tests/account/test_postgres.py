@@ -13,18 +13,21 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from held import HeldServer
 from postgres import CAREFUL, PASSWORD, Postgres, execute
 from postgres_proxy import PostgresProxy, When
 from waiting import PATIENCE, wait_until
 
+from langchain_qwen_image import QwenImageGenerator
 from langchain_qwen_image.account import Account, Budget, postgres_connection
 from langchain_qwen_image.account import postgres as store_module
 from langchain_qwen_image.account.chosen import account_of
 from langchain_qwen_image.account.postgres import PostgresStore
-from langchain_qwen_image.account.store import Commit, Transaction
+from langchain_qwen_image.account.store import Commit, NotTakenError, Transaction
 from langchain_qwen_image.errors import AccountError, ConfigurationError
 
 T = TypeVar("T")
@@ -299,12 +302,13 @@ def test_a_database_that_is_away_is_named_and_comes_back(proxy: PostgresProxy, s
     """The error names host and database; once the database is back, the next step works."""
     store = PostgresStore(proxy.url(schema, f"{CAREFUL}:s3cret-word"))
     proxy.refuse(True)
-    for attempt in (
-        lambda: store.submit(_adding("a")).result(),
-        lambda: store.read(_adding("a"), missing=0),
+    for attempt, kind in (
+        (lambda: store.submit(_adding("a")).result(), NotTakenError),
+        (lambda: store.read(_adding("a"), missing=0), AccountError),
     ):
         with pytest.raises(AccountError, match=rf"//127.0.0.1:{proxy.port}/postgres") as caught:
             attempt()
+        assert type(caught.value) is kind, "a step may be taken later"
         assert "s3cret" not in _everything_in(caught.value)
     proxy.refuse(False)
     with pytest.raises(AccountError, match="password authentication failed"):
@@ -318,9 +322,38 @@ def test_what_waited_for_a_database_that_is_away_fails_with_the_first(
     """A thousand jobs do not try one by one: each would take as long as connecting may."""
     store = PostgresStore(proxy.url(schema))
     proxy.refuse(True)
-    wait([store.submit(_adding("a")) for _ in range(200)])
+    steps = [store.submit(_adding("a")) for _ in range(200)]
+    wait(steps)
+    assert {type(step.exception()) for step in steps} == {NotTakenError}
     assert proxy.accepts < 100
     store.close()
+
+
+def test_an_answer_that_comes_while_the_database_is_away_is_booked(
+    proxy: PostgresProxy, schema: str, call: Callable[..., Any], tmp_path: Path
+):
+    """It is paid for: once the database is back the account has it, and nothing is reserved."""
+    with HeldServer() as gateway:
+        generator = QwenImageGenerator(
+            api_key="test-key-0123456789abcdef",
+            base_url=gateway.base_url,
+            account=proxy.url(schema),
+            save_to=tmp_path / "images",
+        )
+        with ThreadPoolExecutor() as pool:
+            result = pool.submit(call, generator, "invoke", "a fox", idempotency_key="k")
+            wait_until(lambda: gateway.gateway.post_count == 1)
+            proxy.refuse(True)
+            accepts = proxy.accepts
+            gateway.release()
+            wait_until(lambda: proxy.accepts > accepts + 2)  # it was tried in vain, more than once
+            proxy.refuse(False)
+            assert result.result(PATIENCE).image.path is not None
+        account = Account(proxy.url(schema))
+        found = account.find_key(gateway.base_url, "", "k")
+        assert found is not None
+        assert (found.state, account.totals().reserved_images) == ("saved", 0)
+        account.close()
 
 
 def test_the_password_is_nowhere(postgres: Postgres, schema: str, caplog: pytest.LogCaptureFixture):
