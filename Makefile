@@ -19,7 +19,7 @@ QUICK := -m 'not slow and not long and not hosts' -W ignore::DeprecationWarning 
 	--ignore=tests/gallery/test_gallery_browser.py
 
 .PHONY: help demo test coverage test-all test-long test-browser test-docs hosts test-lowest lint format \
-	type check browser docs dist bench record record-live
+	type check browser docs dist bench fleet-bench record record-live
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ dist: .venv-dist/.dist ## build wheel and sdist, check their metadata, and try b
 
 bench: .venv-bench/.bench ## measure against other clients, on loopback; rewrites benchmarks/RESULTS.md
 	@.venv-bench/bin/python -m benchmarks --output benchmarks/RESULTS.md
+
+fleet-bench: $(VENV)/.dev ## kill a fleet's workers and measure it, on loopback; writes its part of RESULTS.md
+	@$(BIN)/python -m benchmarks.fleet --output benchmarks/RESULTS.md
 
 record: $(VENV)/.dev ## record the sandbox cassettes again, from a sandbox server: no key, no cost
 	@$(BIN)/python scripts/record.py

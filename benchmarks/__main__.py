@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks import accounts, calls, parsing, processes, throughput
 from benchmarks.clients import OURS_AND_OTHERS, RETRYING
 from benchmarks.gateway import Remote, running
-from benchmarks.report import Bound, Table, bounds_table, machine
+from benchmarks.report import Bound, Table, bounds_table, kept_section, machine
 
 _INTRODUCTION = """\
 # Results
@@ -44,7 +44,8 @@ def main() -> None:
     if given.output:
         introduction = _INTRODUCTION.format(day=datetime.now(UTC).date(), machine=machine())
         text = "\n\n".join([introduction.strip(), *map(str, tables)])
-        given.output.write_text(f"{text}\n", encoding="utf-8")
+        section = kept_section(given.output)
+        given.output.write_text(f"{text}\n{section}", encoding="utf-8")
 
 
 def _thorough(gateway: Remote) -> Iterator[tuple[Table, list[Bound]]]:

@@ -69,7 +69,7 @@ class FleetGateway(Gateway):
         good = super().answer(method, target, headers, body) if mood in PAID else _FAILURE
         match mood:
             case "429":
-                return _TOO_MANY
+                return _TOO_MANY if self._rate is None else replace(_TOO_MANY, headers=_JSON)
             case "500" | "500 billed":
                 return replace(_FAILURE, delay_seconds=self._delay)
             case "drop" | "drop billed":
@@ -83,11 +83,12 @@ class FleetGateway(Gateway):
                 self._tokens += (now - self._filled_at) * self._rate
                 self._tokens, self._filled_at = min(self._tokens, self._rate), now
                 if self._tokens < 1:
-                    return "429"
+                    return "429"  # as the gateway does, without saying for how long
                 self._tokens -= 1
             return self._random.choices(MOODS, self._weights)[0]
 
 
+_JSON = {"Content-Type": "application/json"}
 _FAILURE = error_answer(500, "An unexpected error occurred, please try again later")
 _TOO_MANY = error_answer(429, "Rate limit exceeded, please retry later", {"Retry-After": "0"})
 

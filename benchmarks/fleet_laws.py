@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -32,6 +32,9 @@ RUN = "fleet"
 PRICE = Decimal("0.045")
 MIXED = (76, 5, 4, 4, 3, 4, 4)
 """How often the gateway answers well, late, 429, 500, and drops the connection."""
+
+SELDOM = (86, 6, 0.4, 2, 1.6, 2, 2)
+"""For many images: each 429 slows down all workers."""
 
 Popen = Callable[..., "subprocess.Popen[str]"]
 
@@ -84,12 +87,7 @@ class Fleet:
     def enqueue(self) -> int:
         """Put all items into the queue."""
         account = Account(self.url)
-        generator = QwenImageGenerator(
-            api_key="test-key-0123456789abcdef",
-            base_url=self.base_url,
-            account=account,
-            size="512*512",
-        )
+        generator = self._generator(account)
 
         async def enqueued() -> int:
             async with Database(account).opened() as database:
@@ -102,9 +100,10 @@ class Fleet:
 
         return asyncio.run(enqueued())
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self, *, until_empty: bool = True) -> "subprocess.Popen[str]":
         """Start a worker."""
         given = {
+            "until_empty": until_empty,
             "url": self.url,
             "base_url": self.base_url,
             "folder": str(self.folder),
@@ -151,6 +150,19 @@ class Fleet:
         if said.strip() != "0":
             raise AssertionError(f"{said.strip()} are elsewhere: {complained}")
 
+    def workers_there(self) -> int:
+        """Return how many workers have said that they live."""
+        account = Account(self.url)
+        base_url = self._generator(account).pipeline.sender.base_url
+
+        async def counted() -> int:
+            async with Database(account).opened() as database:
+                sql = "SELECT count(*) AS workers FROM workers WHERE base_url = %(base_url)s"
+                [row] = await database.all(sql, base_url=base_url)
+                return int(row["workers"])
+
+        return asyncio.run(counted())
+
     @property
     def moods(self) -> dict[str, list[str]]:
         """What the gateway answered, by prompt."""
@@ -167,6 +179,14 @@ class Fleet:
     def posts(self) -> int:
         """How many POSTs it got."""
         return sum(map(len, self.moods.values()))
+
+    def _generator(self, account: Account) -> QwenImageGenerator:
+        return QwenImageGenerator(
+            api_key="test-key-0123456789abcdef",
+            base_url=self.base_url,
+            account=account,
+            size="512*512",
+        )
 
     def _counts(self) -> Any:
         with urllib.request.urlopen(self.base_url + COUNTS) as answer:
@@ -261,8 +281,3 @@ def away(refuse: Callable[[bool], None], seconds: float) -> threading.Timer:
     timer = threading.Timer(seconds, refuse, [False])
     timer.start()
     return timer
-
-
-def median_seconds(rounds: Sequence[float]) -> float:
-    """Return the median."""
-    return sorted(rounds)[len(rounds) // 2]

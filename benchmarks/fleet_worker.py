@@ -32,7 +32,7 @@ def worker_of(given: dict[str, Any]) -> FleetWorker:
         generator().pipeline.sender.base_url,
         generator,
         concurrency=given["concurrency"],
-        until_empty=True,
+        until_empty=given["until_empty"],
         timing=QUICK,
     )
 
@@ -41,7 +41,7 @@ def main() -> None:
     """Work until all is settled."""
     for library in ("procrastinate", "psycopg.pool"):
         logging.getLogger(library).addHandler(logging.NullHandler())
-    print(asyncio.run(worker_of(json.loads(sys.argv[1])).work()))
+    print(asyncio.run(worker_of(json.loads(sys.argv[1])).work()).items)
 
 
 if __name__ == "__main__":

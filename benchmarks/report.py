@@ -63,6 +63,23 @@ def bounds_table(bounds: Iterable[Bound]) -> Table:
     return table
 
 
+FLEET = "# A fleet"
+"""Where the section begins that `make fleet-bench` writes."""
+
+
+def replace_section(file: Path, section: str) -> None:
+    """Write the section about fleets anew, at the end of a file of results."""
+    others = file.read_text(encoding="utf-8").partition(f"\n{FLEET}\n")[0].rstrip()
+    file.write_text(f"{others}\n\n{section}\n", encoding="utf-8")
+
+
+def kept_section(file: Path) -> str:
+    """Return the section about fleets that a file has, with an empty line before it."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    _, found, section = text.partition(f"\n{FLEET}\n")
+    return f"\n{FLEET}\n{section}" if found else ""
+
+
 def machine() -> str:
     """Say what this was measured on, without saying which machine it is."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

@@ -13,6 +13,7 @@ from langchain_qwen_image.cli.fleet_database import (
     known_run,
 )
 from langchain_qwen_image.cli.fleet_status import print_status
+from langchain_qwen_image.cli.fleet_table import without_answer
 from langchain_qwen_image.cli.manifest import check_manifest, record, write_manifest
 from langchain_qwen_image.cli.output import checked_place
 from langchain_qwen_image.cli.prompt_options import generator_of
@@ -20,7 +21,7 @@ from langchain_qwen_image.cli.terminal import is_sandbox, note, waiting
 from langchain_qwen_image.fleet.database import Database
 from langchain_qwen_image.fleet.desk import Desk
 from langchain_qwen_image.fleet.items import Items
-from langchain_qwen_image.fleet.last_look import look_once_more
+from langchain_qwen_image.fleet.last_look import Left, look_once_more
 from langchain_qwen_image.fleet.status import RunStatus, read_status
 
 
@@ -34,17 +35,19 @@ def settle_run(name: str, out: str, database: str | None, sandbox: bool | None) 
     queue = Database(account)
     generator = generator_of(sandbox=is_free, account=account, save_to=out)
 
-    async def settled() -> tuple[RunStatus, Exception | None]:
+    async def settled() -> tuple[RunStatus, Left, Exception | None]:
         items = Items(queue, base_url)
         run = await known_run(items, name)
         desk = Desk(generator, items)
-        await look_once_more(desk, items, {run.id})
+        left = await look_once_more(desk, items, {run.id})
         await _write(out, items, run.id)
-        return await read_status(queue, base_url, run), desk.failure
+        return await read_status(queue, base_url, run), left, desk.failure
 
     with waiting("Settling,"):
-        status, failure = in_database(queue, settled)
+        status, left, failure = in_database(queue, settled)
     print_status(status)
+    if left.items:
+        note(without_answer(left))
     if failure is not None:
         note(f"Stopped: {failure}")
     if status.missing:

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from langchain_qwen_image.cli.tally import duration
-from langchain_qwen_image.cli.terminal import dollars, one_line
+from langchain_qwen_image.cli.terminal import amount, dollars, one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from langchain_qwen_image.fleet.last_look import Left
     from langchain_qwen_image.fleet.status import RunStatus
 
 REASONS = ("images", "outcome", "why")
@@ -33,7 +34,7 @@ def facts(status: "RunStatus") -> list[tuple[str, str]]:
     limit = "" if status.max_usd is None else f", {dollars(status.max_usd)} at most in the account"
     reserved = f", {dollars(status.reserved_usd)} reserved" if status.reserved_usd else ""
     rows.append(("spent", f"{dollars(status.spent_usd)}{reserved}{limit}"))
-    if not status.is_settled:
+    if status.waiting or status.in_progress:
         rows.append(("images a second", f"{status.images_per_second:.2g}"))
         left = "" if status.seconds_left is None else duration(status.seconds_left)
         rows.append(("time left", left or "not known yet"))
@@ -44,6 +45,15 @@ def facts(status: "RunStatus") -> list[tuple[str, str]]:
 def reason_rows(status: "RunStatus") -> list[tuple[str, str, str]]:
     """Return why images are missing: how many, what they came to, and the reason."""
     return [(f"{one.items:,}", one.status, one.reason) for one in status.failures]
+
+
+def without_answer(left: "Left") -> str:
+    """Say what to do about requests that have no answer yet."""
+    return (
+        f"{amount(left.items, 'request')} of another worker without an answer yet. If that worker "
+        f"was killed, they count as unknown in {duration(left.seconds)} at the latest. Then run: "
+        "qwen-image fleet settle NAME"
+    )
 
 
 def worker_rows(status: "RunStatus") -> list[tuple[str, str, str]]:
@@ -104,6 +114,8 @@ def _state(status: "RunStatus") -> str:
         return "settled" if not status.missing else f"settled, {status.missing:,} missing"
     if status.is_paused:
         return f"paused: {status.workers[0].paused}"
+    if not (status.waiting or status.in_progress):
+        return "all sent; complete it with qwen-image fleet settle"
     if not status.workers:
         return "no worker is there: qwen-image fleet work"
     working = sum(worker.paused is None for worker in status.workers)

@@ -11,12 +11,14 @@ from functools import partial
 import typer
 
 from langchain_qwen_image.cli.fleet_database import base_url_of, fleet_account, in_database
+from langchain_qwen_image.cli.fleet_table import without_answer
 from langchain_qwen_image.cli.interrupts import run_interruptible
 from langchain_qwen_image.cli.output import checked_place
 from langchain_qwen_image.cli.prompt_options import generator_of
 from langchain_qwen_image.cli.tally import stopping
 from langchain_qwen_image.cli.terminal import amount, fail, is_sandbox, note
 from langchain_qwen_image.fleet.database import Database
+from langchain_qwen_image.fleet.last_look import Left
 from langchain_qwen_image.fleet.worker import FleetWorker
 
 _LINE_SECONDS = 60.0
@@ -50,7 +52,7 @@ def run_worker(
     typer.echo(_summary(worker))
     if ended.status:
         fail("Stopped. What it had not sent is still in the queue.", ended.status)
-    _leave(worker, queue, ended.value or 0)
+    _leave(worker, queue, ended.value or Left())
 
 
 def _finish(worker: FleetWorker) -> None:
@@ -59,7 +61,7 @@ def _finish(worker: FleetWorker) -> None:
         note(f"{stopping(worker.in_flight)}.")
 
 
-async def _watched(worker: FleetWorker) -> int:
+async def _watched(worker: FleetWorker) -> Left:
     """Work, and say each minute how far it is."""
 
     async def lines() -> None:
@@ -87,15 +89,11 @@ def _summary(worker: FleetWorker) -> str:
     return f"{saved}{f', {others}' if others else ''}{in_flight}."
 
 
-def _leave(worker: FleetWorker, queue: Database, left: int) -> None:
+def _leave(worker: FleetWorker, queue: Database, left: Left) -> None:
     """Exit, by what the runs came to that the worker had items of."""
     missing = in_database(queue, worker.count_missing)
-    if left:
-        note(
-            f"{amount(left, 'request')} sent by another worker, without an answer yet. If that "
-            "worker was killed, they count as unknown when their time is over. Then run: "
-            "qwen-image fleet settle NAME"
-        )
-    if missing or left:
+    if left.items:
+        note(without_answer(left))
+    if missing or left.items:
         note(f"{amount(missing, 'image')} missing. See: qwen-image fleet status NAME")
         raise typer.Exit(1)

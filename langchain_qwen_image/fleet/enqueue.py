@@ -20,6 +20,9 @@ from langchain_qwen_image.fleet.records import Asked, Known
 __all__ = ["Enqueuer"]
 
 _ONCE = 1_000
+_ANALYZED_AFTER = (10_000, 100_000)
+"""Rows, while workers may be there already; and once more at the end."""
+
 _Prospect = Literal[
     "new", "again", "waiting", "reused", "unknown", "lost", "elsewhere", "conflicting"
 ]
@@ -96,6 +99,10 @@ class Enqueuer:
             queued += await self._items.add(run.id, new, again)
             read += len(asked)
             tell(read)
+            if read in _ANALYZED_AFTER:
+                await self._items.analyze()
+        if queued:
+            await self._items.analyze()
         return queued
 
     def _asked(self, requests: Iterable[_Request]) -> Iterator[list[Asked]]:

@@ -15,7 +15,7 @@ from langchain_qwen_image.errors import AccountError, BudgetExceededError, Confi
 from langchain_qwen_image.fleet.database import Database, queue_of
 from langchain_qwen_image.fleet.desk import Desk
 from langchain_qwen_image.fleet.items import Items
-from langchain_qwen_image.fleet.last_look import look_once_more
+from langchain_qwen_image.fleet.last_look import Left, look_once_more
 from langchain_qwen_image.fleet.pulse import BEAT_SECONDS, Pulse, Timing
 from langchain_qwen_image.fleet.session import Session, Tally
 
@@ -77,8 +77,8 @@ class FleetWorker:
         if self._session is not None:
             self._session.stop()
 
-    async def work(self) -> int:
-        """Work until it is stopped, or until all is settled; return how many items are elsewhere.
+    async def work(self) -> Left:
+        """Work until it is stopped, or until all is settled; return what has no answer yet.
 
         Raises:
             ConfigurationError: The tables cannot be used.
@@ -99,7 +99,7 @@ class FleetWorker:
                 wait = self._longer(wait)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), wait)
-        return 0
+        return Left()
 
     async def count_missing(self) -> int:
         """Return how many images are missing in the runs that it had items of."""
@@ -176,9 +176,9 @@ class FleetWorker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(left, BEAT_SECONDS))
 
-    async def _leave(self) -> int:
-        """Look once more at what is elsewhere, and sign off; return how many items still are."""
-        left = 0
+    async def _leave(self) -> Left:
+        """Look once more at what is elsewhere, and sign off; return what is left of it."""
+        left = Left()
         async with self._database.readable_errors():
             if not self._stopping.is_set():
                 desk = self._desk or Desk(self._new_generator(), self._items)

@@ -45,6 +45,8 @@ def test_page_runs_as_pasted(
     """A page runs from its first block to its last, and prints what it shows."""
     if "s3://images" in PAGES[page]:
         request.getfixturevalue("bucket")
+    if "qwen-image fleet" in PAGES[page]:
+        monkeypatch.setenv("QWEN_IMAGE_DATABASE", request.getfixturevalue("database_url"))
     if 'title="test_' in PAGES[page]:
         monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
     run_page(PAGES[page])

@@ -27,6 +27,7 @@ from langchain_qwen_image.bulk.request import BulkRequest
 from langchain_qwen_image.checks import disk
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.fleet.database import Database
+from langchain_qwen_image.fleet.last_look import Left
 from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.sandbox.answer import Answer, error_answer
 from langchain_qwen_image.sandbox.gateway import Gateway
@@ -49,7 +50,7 @@ async def test_more_rows_add_only_those(fleet: Fleet, server: SandboxServer) -> 
     assert found.max_usd == 2 * PRICE
     assert await fleet.enqueue([*named(5), *other]) == 2
 
-    assert await fleet.worker().work() == 0
+    assert await fleet.worker().work() == Left()
     assert server.gateway.post_count == 5
     found = await fleet.estimate(named(5))
     assert (found.reused, found.to_generate, found.max_usd) == (5, 0, 0)
@@ -133,7 +134,7 @@ async def test_what_a_person_can_fix_pauses(
         server.gateway.is_refusing = False  # type: ignore[attr-defined]
     else:
         monkeypatch.undo()
-    assert await asyncio.wait_for(working, PATIENCE) == 0
+    assert await asyncio.wait_for(working, PATIENCE) == Left()
     status = await fleet.status()
     assert (status.saved, status.failed, worker.tally.paused) == (6, 0, None)
     assert len(server.images) == 6
@@ -154,7 +155,7 @@ async def test_a_database_that_is_away(
         proxy.refuse(True)
         await await_until(lambda: worker.tally.paused is not None)
         proxy.refuse(False)
-        assert await asyncio.wait_for(working, PATIENCE) == 0
+        assert await asyncio.wait_for(working, PATIENCE) == Left()
         Account(proxy.url(schema)).close()
     status = await fleet.status()
     assert (status.saved, status.missing) == (30, 0)
@@ -215,7 +216,9 @@ async def test_what_a_killed_worker_had(
     killed.communicate()
     held.release()
 
-    assert await fleet.worker().work() == 4, "it is asked about once more at the end"
+    left = await fleet.worker().work()
+    assert left.items == 4, "it is asked about once more at the end"
+    assert 0 < left.seconds < 300
     status = await fleet.status()
     assert (status.saved, status.elsewhere, status.unknown) == (2, 4, 0)
     assert not status.is_settled
@@ -231,7 +234,7 @@ async def test_what_a_killed_worker_had(
     found = await fleet.estimate(named(6), retry)
     assert (found.to_generate, found.max_usd) == (4, 4 * PRICE)
     assert await fleet.enqueue(named(6), retry=retry) == 4
-    assert await fleet.worker().work() == 0
+    assert await fleet.worker().work() == Left()
     assert (await fleet.status()).saved == 6
     assert held.gateway.post_count == 10
     assert fleet.account.totals().spent_usd == 10 * PRICE
