@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from langchain_qwen_image.rendering.html import grid_html
+from langchain_qwen_image.rendering.spinner import in_marimo
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
 
 __all__ = ["Shown", "show"]
@@ -24,7 +25,9 @@ def show(results: Shown | Iterable[Shown] | Mapping[str, Shown]) -> None:
     """
     grid = _Grid(_listed(results))
     ipython = sys.modules.get("IPython")
-    if ipython is None or ipython.get_ipython() is None:
+    if in_marimo():
+        sys.modules["marimo"].output.append(grid)
+    elif ipython is None or ipython.get_ipython() is None:
         sys.stdout.write(f"{grid!r}\n")
     else:
         ipython.display.display(grid)

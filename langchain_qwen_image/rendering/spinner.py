@@ -16,13 +16,23 @@ _wait: "_Wait | None" = None
 
 def in_notebook() -> bool:
     """Say whether this is a notebook's kernel, without importing anything of it."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    return _in_jupyter() or in_marimo()
+
+
+def in_marimo() -> bool:
+    """Say whether a cell of a marimo notebook runs in this thread."""
+    marimo = sys.modules.get("marimo")
+    return marimo is not None and bool(marimo.running_in_notebook())
 
 
 def waiting() -> AbstractContextManager[None]:
-    """Show in a notebook how long calls wait; calls at the same time share one line."""
-    return _counted() if in_notebook() else nullcontext()
+    """Show in Jupyter how long calls wait; calls at the same time share one line."""
+    return _counted() if _in_jupyter() else nullcontext()  # marimo shows which cell runs
+
+
+def _in_jupyter() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class _Wait:

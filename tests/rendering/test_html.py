@@ -326,6 +326,21 @@ def test_show_prints_lines_elsewhere(
     assert LINK not in "".join(lines)
 
 
+def test_show_adds_to_the_cell_of_marimo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cell of marimo the grid is added to its output; elsewhere marimo changes nothing."""
+    added: list[Any] = []
+    marimo = SimpleNamespace(
+        running_in_notebook=lambda: True, output=SimpleNamespace(append=added.append)
+    )
+    monkeypatch.setitem(sys.modules, "marimo", marimo)
+    show([_result(), ValueError("bad")])
+    (grid,) = added
+    assert len(_page(grid).images) == 1
+    marimo.running_in_notebook = lambda: False
+    show([_result()])
+    assert len(added) == 1
+
+
 def test_show_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """An empty list is not an empty line."""
     show([])
