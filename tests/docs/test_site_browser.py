@@ -1,6 +1,5 @@
 """The site in a browser: what its copy buttons copy, what its search finds, a phone's width."""
 
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -10,20 +9,15 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from browsers import chromium, needs_chromium
 from pages import ROOT, blocks_of
 from thinned import thinned
 from waiting import PATIENCE
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 _PAGES = sorted(file.stem for file in (ROOT / "docs").glob("*.md"))
 _OTHERS = [page for page in _PAGES if page != "index"]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(_CHROMIUM is None, reason=f"none of {', '.join(_NAMES)} is installed"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -44,13 +38,9 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Start Chromium once; this module alone may run while it does, its driver has a loop."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+    """Start Chromium once."""
+    with chromium() as running:
         yield running
-        running.close()
 
 
 def _open(browser: Any, address: str, **context: Any) -> Any:

@@ -1,7 +1,6 @@
 """The gallery in a browser: Chromium opens it as a file, and it is used as a person would."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
+from browsers import chromium, needs_chromium
 from gallery_folders import HOSTILE, PNG, save
 from waiting import PATIENCE
 
@@ -20,34 +20,16 @@ from langchain_qwen_image.gallery.page import Page as GalleryPage
 from langchain_qwen_image.gallery.page import Sums
 from langchain_qwen_image.storage.sidecar import Sidecar
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
-_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 _MOMENT = datetime(2026, 11, 23, 9, 41, tzinfo=UTC)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(_CHROMIUM is None, reason=f"none of {', '.join(_NAMES)} is installed"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Start Chromium once; this module alone may run while it does, its driver has a loop."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+    """Start Chromium once."""
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
