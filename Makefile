@@ -10,6 +10,8 @@ WIRE := langchain_qwen_image/wire/*,langchain_qwen_image/errors.py
 # Two cores, and one worker more, since many tests wait; the slow tests, which tests/conftest.py puts
 # first, start first. Bytecode is written, or each process would compile what it imports again.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 3 --dist loadgroup --no-loadscope-reorder
+# Each has an environment of its own, and tests/hosts drives its programs.
+HOSTS := agent-chat-ui chainlit fastapi gradio marimo streamlit
 # What tests/conftest.py says of markers holds here too.
 ALL := -m 'not hosts'
 # Neither what takes long nor what needs more than the package: the pages, the project, a browser.
@@ -48,7 +50,7 @@ test-browser: $(VENV)/.dev ## run the tests of the gallery in Chromium
 test-docs: $(VENV)/.dev ## run what the README, the pages and the examples show
 	@$(PYTEST) $(ALL) tests/docs
 
-hosts: .venv-hosts/.hosts .venv-autogen/.hosts ## run the tests with the real frameworks and clients of others
+hosts: .venv-hosts/.hosts .venv-autogen/.hosts $(HOSTS:%=.venv-hosts-%/.host) ## run the tests with the real frameworks and clients of others
 	@.venv-hosts/bin/pytest -q -n 2 -m hosts tests/hosts
 	@.venv-autogen/bin/pytest -q -m hosts tests/hosts/test_frameworks.py
 
@@ -145,6 +147,22 @@ $(VENV)/.pyright: pyproject.toml | $(VENV)/.dev
 	@echo 'Installing AutoGen into .venv-autogen …'
 	@.venv-autogen/bin/python -m pip install --quiet --group test --group hosts-autogen --editable '.[cli,view]'
 	@touch $@
+
+# What cannot be installed is skipped by its tests, by name.
+.venv-hosts-%/.host: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=.venv-hosts-$* .venv-hosts-$*/.pip
+	@echo 'Installing $* into .venv-hosts-$* …'
+	@.venv-hosts-$*/bin/python -m pip install --quiet --group host-$* --editable '.[sandbox]' \
+		&& touch $@ || echo '$* could not be installed.'
+
+# From npm, without the scripts of its packages.
+.venv-hosts-agent-chat-ui/.host:
+	@echo 'Installing Agent Chat UI into .venv-hosts-agent-chat-ui …'
+	@rm -rf .venv-hosts-agent-chat-ui && mkdir -p .venv-hosts-agent-chat-ui
+	@cd .venv-hosts-agent-chat-ui && { npx --yes create-agent-chat-app@0.1.6 --project-name ui \
+		--package-manager npm --install-deps false --framework vite --include-agent react \
+		&& cd ui/apps/web && npm install --legacy-peer-deps --ignore-scripts --no-audit --no-fund; \
+		} >npm.log 2>&1 && touch $(CURDIR)/$@ || echo 'Agent Chat UI could not be installed.'
 
 .venv-dist/.dist: pyproject.toml
 	@$(MAKE) --no-print-directory VENV=.venv-dist .venv-dist/.pip

@@ -1,6 +1,7 @@
 """What the examples share: options, a chat model, real or scripted, and where the images are."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ Turn = Callable[[list[BaseMessage]], AIMessage]
 
 
 class ScriptedModel(BaseChatModel):
-    """Follows its turns in order; needs no key."""
+    """Follows its turns in order, and then from the first one again; needs no key."""
 
     turns: Sequence[Turn]
 
@@ -27,7 +28,9 @@ class ScriptedModel(BaseChatModel):
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         done = sum(isinstance(message, AIMessage) for message in messages)
-        return ChatResult(generations=[ChatGeneration(message=self.turns[done](messages))])
+        return ChatResult(
+            generations=[ChatGeneration(message=self.turns[done % len(self.turns)](messages))]
+        )
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -52,6 +55,16 @@ def looks(messages: list[BaseMessage]) -> AIMessage:
     """Look at the image whose id the last message names."""
     image_id = messages[-1].text.partition("(id ")[2].partition(")")[0]
     return _calls("view_image", {"image": image_id}, f"call_{len(messages)}")
+
+
+def passes_on(messages: list[BaseMessage]) -> AIMessage:
+    """Draw what the user writes; then say what the tool has said to the user."""
+    last = messages[-1]
+    if not isinstance(last, ToolMessage):
+        return _calls("generate_image", {"prompt": last.text}, f"call_{len(messages)}")
+    markdown = re.search(r"!\[.*?\]\(.*?\)", last.text)
+    done = markdown[0] if markdown else "Here it is."
+    return AIMessage(done if last.status == "success" else "There is no image.")
 
 
 def says(text: str) -> Turn:

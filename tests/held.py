@@ -7,7 +7,7 @@ from types import TracebackType
 from loopback import LoopbackServer
 from waiting import PATIENCE
 
-from langchain_qwen_image.sandbox import draw_plain
+from langchain_qwen_image.sandbox import Draw, draw_plain
 from langchain_qwen_image.sandbox.gateway import Gateway
 
 
@@ -17,13 +17,13 @@ class HeldServer(LoopbackServer):
     With a number, only so many are held back: the first that come.
     """
 
-    def __init__(self, first: int = sys.maxsize) -> None:
-        """Bind a free port and start to serve."""
+    def __init__(self, first: int = sys.maxsize, draw: Draw | None = draw_plain) -> None:
+        """Bind a free port and start to serve; without `draw` images are seen, and take longer."""
         self._left = first
         self._one_by_one = threading.Lock()
         self._released = threading.Event()
         super().__init__(self._say)
-        self.gateway = Gateway(self.base_url, draw=draw_plain)
+        self.gateway = Gateway(self.base_url, draw=draw)
 
     def release(self) -> None:
         """Answer what waits, and from now on at once."""

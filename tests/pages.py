@@ -24,6 +24,11 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 CHAT_MODELS = ROOT / "tests" / "chat_models"
 """What takes the place of the chat models that pages name; nothing else is replaced."""
+_PROGRAMS = sorted((ROOT / "examples").glob("[!_]*.py"))
+_HOSTED = ("chat_", "serve_")
+HOSTED_EXAMPLES = [file for file in _PROGRAMS if file.name.startswith(_HOSTED)]
+"""Programs that run until they are stopped, in a host of others: `make hosts` runs them."""
+EXAMPLES = [file for file in _PROGRAMS if file not in HOSTED_EXAMPLES]
 
 _HEADING_OR_BLOCK = re.compile(
     r'^## ([^\n]+)$|^```(\w+)(?: title="([^"]+)")?[^\n]*\n(.*?)^```$', re.MULTILINE | re.DOTALL

@@ -1,20 +1,26 @@
 """The programs in examples/ run as a reader would run them."""
 
+import json
 import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from conftest import Call
+from pages import EXAMPLES, HOSTED_EXAMPLES
 from thinned import thinned
 
 from langchain_qwen_image.sandbox import SandboxServer
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-PROGRAMS = [pytest.param(file, id=file.stem) for file in sorted(EXAMPLES.glob("[!_]*.py"))]
+FOLDER = EXAMPLES[0].parent
+PROGRAMS = [pytest.param(file, id=file.stem) for file in EXAMPLES]
+HOSTED = [pytest.param(file, id=file.stem) for file in HOSTED_EXAMPLES]
 COUNTS = {"agent_improves": 2}
 """Images that an example makes, where they are not one."""
 
@@ -28,7 +34,7 @@ def run(
 ) -> Callable[..., Run]:
     """Run an example in this process, whose imports it then need not make."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.syspath_prepend(FOLDER)
 
     def run_here(program: Path, *arguments: str, answer: str = "y\n", **environment: str) -> Run:
         monkeypatch.setattr(sys, "argv", [str(program), *arguments])
@@ -92,7 +98,7 @@ def test_unapproved_image_is_not_paid(
 ) -> None:
     """The example that asks a person sends nothing without a y."""
     given = {"PIXAZO_API_KEY": "test-key-of-the-examples", "PIXAZO_BASE_URL": server.base_url}
-    done = run(EXAMPLES / "agent_approval.py", "--live", answer=answer, **given)
+    done = run(FOLDER / "agent_approval.py", "--live", answer=answer, **given)
     assert done.returncode == 0, done.stderr
     assert "[y/N]" in done.stdout
     assert server.gateway.post_count == 0
@@ -107,14 +113,14 @@ def test_live_example_without_a_key_says_so(program: Path, run: Callable[..., Ru
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", [*PROGRAMS, *HOSTED])
 def test_example_says_what_to_install(program: Path) -> None:
     """Each example begins with a `pip install` line that has all it imports."""
     source = program.read_text(encoding="utf-8")
     install = re.search(r"^    pip install (.+)$", source.split('"""')[1], re.MULTILINE)
     assert install
     assert '"langchain-qwen-image[sandbox' in install[1]
-    uses_langchain = "from langchain." in source or "from _scripted" in source
+    uses_langchain = "from langchain." in source or "\nfrom _" in source
     assert (" langchain" in install[1]) == uses_langchain
     assert ("view" in install[1]) == ("Toolkit" in source)
 
@@ -123,3 +129,67 @@ def test_example_says_what_to_install(program: Path) -> None:
 def test_example_is_short(program: Path) -> None:
     """An example is read in a minute: it has 50 lines at most."""
     assert len(program.read_text(encoding="utf-8").splitlines()) <= 50
+
+
+@pytest.mark.parametrize("program", HOSTED)
+def test_chat_is_short(program: Path) -> None:
+    """What a chat needs beside the agent has less than 40 lines; `make hosts` runs it."""
+    assert len(program.read_text(encoding="utf-8").splitlines()) < 40
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Give what the chats share, without the options of this test run, and in the sandbox."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setattr(sys, "argv", ["chat", "--port", "8765"])
+    from _chat import Chat
+
+    return Chat("A chat.", public_url="http://localhost:{port}/images")
+
+
+def parts(chat: Any, call: Call, text: str) -> list[tuple[str, Any]]:
+    """Return what a chat shows for a message, of either twin."""
+    collect = SimpleNamespace(
+        reply=lambda: list(chat.reply(text, "1")),
+        areply=lambda: _collected(chat.areply(text, "1")),
+    )
+    shown: list[tuple[str, Any]] = call(collect, "reply")
+    return shown
+
+
+async def _collected(items: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in items]
+
+
+def test_chats_tell_progress_image_answer_and_money(chat: Any, call: Call) -> None:
+    """Twice in one thread, a message brings progress, one image, its Markdown, and the sum."""
+    for _ in range(2):
+        shown = parts(chat, call, "a red fox")
+        words = [value.split()[1].strip(",") for kind, value in shown if kind == "progress"]
+        assert (words[:2], words[-1]) == (["waiting", "sent"], "saved")
+        image, *rest = [part for part in shown if part[0] != "progress"]
+        assert image[0] == "image"
+        url = image[1].image.public_url
+        assert url.startswith("http://localhost:8765/images/")
+        assert rest == [("text", f"![description]({url})"), ("spent", "$0.000 of $1 spent")]
+
+
+@pytest.mark.parametrize("name", ["moderation", "quota"], ids=["the model's", "the operator's"])
+def test_chats_tell_errors(name: str, chat: Any, call: Call) -> None:
+    """An error of either kind is told once, and the chat goes on."""
+    shown = [part for part in parts(chat, call, f"sandbox:{name} x") if part[0] != "progress"]
+    assert [kind for kind, _ in shown] == ["error", "text", "spent"]
+    assert shown[0][1].startswith("The gateway answered")
+    assert [kind for kind, _ in parts(chat, call, "a red fox")].count("image") == 1
+
+
+def test_a_part_is_json_for_a_page(chat: Any, call: Call) -> None:
+    """A page gets each part as kind, text and address."""
+    from _chat import as_json
+
+    told = [json.loads(as_json(*part)) for part in parts(chat, call, "a red fox")]
+    assert all(set(one) == {"kind", "text", "url"} for one in told)
+    (image,) = [one for one in told if one["kind"] == "image"]
+    assert image["text"] == "a red fox — $0.000"
+    assert [one["url"] for one in told if one["url"]] == [image["url"]]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pages import ROOT, requirements
+from pages import EXAMPLES, ROOT, requirements
 
 from langchain_qwen_image.sandbox import SandboxServer
 
@@ -24,7 +24,7 @@ PAGES = [
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     if "\n```" in page.read_text(encoding="utf-8")
 ]
-EXAMPLES = [file.relative_to(ROOT).as_posix() for file in sorted(ROOT.glob("examples/[!_]*.py"))]
+PROGRAMS = [file.relative_to(ROOT).as_posix() for file in EXAMPLES]
 Environment = Callable[[list[str]], Path]
 _OURS = re.compile(r"^(?:langchain-qwen-image|\.)(\[[\w,]+\])?$")
 _SANDBOX = "langchain-qwen-image[sandbox]"
@@ -94,7 +94,7 @@ def test_page_runs_with_what_it_says(
     _run(python, "-P", runner, ROOT / page, cwd=tmp_path, PIXAZO_SANDBOX="1", **gateway)
 
 
-@pytest.mark.parametrize("program", EXAMPLES)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_example_runs_with_what_it_says(
     program: str, environment: Environment, tmp_path: Path
 ) -> None:

@@ -1,0 +1,41 @@
+"""An agent for LangGraph's server, which also serves its images: for Agent Chat UI and others.
+
+    pip install "langchain-qwen-image[sandbox]" langchain "langgraph-cli[inmem]"
+    langgraph dev --config examples/langgraph_server/langgraph.json
+
+Without CHAT_MODEL=provider:name in the environment the model follows a script: it draws what you
+write. PIXAZO_SANDBOX in `langgraph.json` makes placeholders, without a key.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import ToolErrorMiddleware
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from langchain_qwen_image import Budget, QwenImageError, QwenImageTool
+from langchain_qwen_image.serving import image_app
+
+sys.path.append(str(Path(__file__).parents[1]))
+from _scripted import open_model, passes_on
+
+
+def explain(error: Exception, request: object) -> str | None:
+    """Let the model read errors that only the operator can fix."""
+    return str(error) if isinstance(error, QwenImageError) else None
+
+
+tool = QwenImageTool(
+    save_to="images",
+    public_url=os.environ.get("IMAGES_URL", "http://localhost:2024/images"),
+    budget=Budget(max_usd=1),
+)
+agent = create_agent(
+    open_model(os.environ.get("CHAT_MODEL"), passes_on),
+    [tool],
+    middleware=[ToolErrorMiddleware(explain)],
+)
+app = Starlette(routes=[Mount("/images", image_app("images"))])
