@@ -179,6 +179,7 @@ def test_targets_are_those_that_are_promised() -> None:
         "docs",
         "dist",
         "bench",
+        "fleet-bench",
         "record",
         "record-live",
     ]
