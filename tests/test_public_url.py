@@ -26,7 +26,7 @@ from langchain_qwen_image import (
     QwenImageTool,
     QwenImageToolkit,
 )
-from langchain_qwen_image.errors import ConfigurationError, SaveError
+from langchain_qwen_image.errors import ConfigurationError, DownloadError, SaveError
 from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.storage.opening import open_store
 from langchain_qwen_image.storage.paths import without_paths
@@ -156,6 +156,15 @@ def test_a_program_gets_the_path_and_the_address(settings: dict[str, Any], call:
     assert (
         f'src="{BASE}/' in ImageGenerationResult.from_artifact(result.to_artifact())._repr_html_()
     )
+
+
+@pytest.mark.parametrize("save_to", ["folder", "store"], indirect=True)
+def test_an_artifact_alone_says_how_its_image_is_read(settings: dict[str, Any], call: Call) -> None:
+    """It has a key and no place, so it must be given to who knows the place."""
+    result = call(QwenImageGenerator(**settings, public_url=BASE), "invoke", "a fox")
+    alone = ImageGenerationResult.from_artifact(result.to_artifact())
+    with pytest.raises(DownloadError, match="to fetch"):
+        call(alone.image, "read")
 
 
 def _name(result: ImageGenerationResult) -> str:
