@@ -129,7 +129,8 @@ class Bench:
             meanwhile = fleet.posts - began
             for worker in workers:
                 worker.communicate(timeout=600)
-            found = laws.check_laws(fleet, 0)
+            fleet.finish()
+            found = laws.check_laws(fleet, 0, cut=scale.workers * scale.concurrency)
             Account(fleet.url).close()
         row = [f"{found.states['saved']:,}", f"{found.states['unknown']}", f"{meanwhile}"]
         return Table(
