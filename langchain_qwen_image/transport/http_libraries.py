@@ -1,8 +1,8 @@
 """httpx, and httpx2 where the caller's client is one of its clients.
 
 httpx2 is httpx's successor, under the same names (github.com/pydantic/httpx2); openai, anthropic,
-langsmith and mcp hold its clients. None of its classes is one of httpx's, its errors neither. It is
-not required and never imported here: who has a client of it has loaded it.
+langsmith and mcp hold its clients. None of its classes is one of httpx's, and none of its errors.
+It is not required, and never imported here: a client of it exists only where it was imported.
 """
 
 import sys
