@@ -73,6 +73,12 @@ async def test_a_schema_of_one_s_own_is_obeyed(ask: Framework, server: SandboxSe
     assert sent(server)["size"] == "512*512"
 
 
+class PromptAlone(BaseModel):
+    """A schema without optional arguments."""
+
+    prompt: str = Field(description="What to draw.")
+
+
 class Woodcut(QwenImageTool):
     """A subclass in the usual form."""
 
@@ -116,3 +122,29 @@ async def test_adk_s_callback_tells_the_model(server: SandboxServer) -> None:
     assert told.is_error
     assert "may have been billed" in told.read
     assert server.gateway.post_count == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(
+            {"negative_prompt": "", "prompt_extend": True, "watermark": False, "size": "512*512"},
+            id="all set",
+        ),
+        pytest.param({"args_schema": PromptAlone, "size": "512*512"}, id="own schema"),
+    ],
+)
+def test_smolagents(more: dict[str, Any], server: SandboxServer) -> None:
+    """It takes a tool whose arguments are all required, and calls it by a dict."""
+    smolagents = pytest.importorskip("smolagents")
+    tool = smolagents.Tool.from_langchain(QwenImageTool(**settings(server, **more)))
+    assert list(tool.inputs) == ["prompt"]
+    assert tool(prompt="a fox").startswith("Done: 1 image generated, 512×512.")
+    assert server.gateway.post_count == 1
+
+
+def test_smolagents_refuses_optional_arguments(server: SandboxServer) -> None:
+    """It knows no argument that may be null; the page on agents says so."""
+    smolagents = pytest.importorskip("smolagents")
+    with pytest.raises(AssertionError, match="should have keys 'type'"):
+        smolagents.Tool.from_langchain(QwenImageTool(**settings(server)))
