@@ -69,7 +69,7 @@ class Belonging:
         if place.source == "folder" and folder is not None:
             _take_over(folder, Path(place.location))
             if place.marks:
-                self._check(folder, account.id, Path(place.location))
+                self._check(folder, account, Path(place.location))
         if self._passed is None:
             _warn_of_network(account.path)
             if self._is_served and place.is_inside:
@@ -101,14 +101,14 @@ class Belonging:
         if file != place.location:
             return type(account)(file)
         if place.marks:
-            self._check(folder, account.id, file)
+            self._check(folder, account, file)
         return account
 
-    def _check(self, folder: Path, account_id: str | None, books: Path) -> None:
-        check_marker(folder, account_id, books)
-        if account_id is not None or os.path.lexists(folder / MARKER_NAME):
+    def _check(self, folder: Path, account: "Account", books: Path) -> None:
+        check_marker(folder, account, books)
+        if os.path.lexists(folder / MARKER_NAME) or account.id is not None:
             return
-        if self._has_paid_images(folder):
+        if self._has_paid_images(folder) and account.id is None:  # nobody made them meanwhile
             raise AccountError(
                 f"{folder} has images that were paid for, and there is no account of them at "
                 f"{books}. They were copied without it. Nothing was sent, because images could be "
@@ -122,12 +122,12 @@ class Belonging:
         return (os.getpid(),), *map(_state, (*beside, account.path))
 
 
-def check_marker(folder: Path, account_id: str | None, books: Path) -> None:
+def check_marker(folder: Path, account: "Account", books: Path) -> None:
     """Refuse a folder whose marker names another account than its books are, if it has one.
 
     Args:
         folder: The folder of images.
-        account_id: Id of the books; None if there are none.
+        account: The books; they may not be made yet.
         books: Where they are, or would be.
 
     Raises:
@@ -140,7 +140,9 @@ def check_marker(folder: Path, account_id: str | None, books: Path) -> None:
             f"{folder / MARKER_NAME} does not say which account has the images: {error}. Nothing "
             f"was sent, because images could be paid for again. {_ways_out(folder)}"
         ) from None
-    if marker is None or marker == account_id:
+    # Asked after the marker was read: another call, which makes the books just now, marks last.
+    account_id = None if marker is None else account.id
+    if marker == account_id:
         return
     found = "there is no file" if account_id is None else "there is another account"
     raise AccountError(

@@ -80,6 +80,7 @@ def _in_memory() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     create_tables(connection)
+    connection.execute("DELETE FROM account")  # it has no name yet
     return connection
 
 

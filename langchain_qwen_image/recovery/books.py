@@ -100,7 +100,7 @@ def open_books(
     if rebuilds:
         return Opened(Account(file), folder, is_own=True)
     if read_marker_or_none(folder) is not None:
-        check_marker(folder, Account(file).id, file)
+        check_marker(folder, Account(file), file)
     return Opened(_existing(file), folder, is_own=True)
 
 
