@@ -1,5 +1,6 @@
 """`qwen-image mcp`: an MCP server for Claude Desktop, Claude Code, Cursor and other hosts."""
 
+import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,6 +119,8 @@ def _serve(generator: "QwenImageGenerator", ask: AskPerson, port: int | None) ->
     listener = None if port is None else Listener(port)
     if listener is not None:
         note(f"Serving MCP on {listener.url} until Ctrl-C.")
+    elif sys.stdin.isatty():
+        note("Serving MCP on standard input and output, for a host that starts it. Ctrl-C ends it.")
     stop = asyncio.Event()
 
     def finish(task: "asyncio.Task[None]") -> None:

@@ -6,6 +6,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,26 @@ async def test_what_was_given_up_is_paid_for_once(
         for client in (first, other):
             assert Image(await client.call_tool("generate_image", FOX)).id != image.id
         assert len(held.posts) == 3
+
+
+async def test_servers_of_one_database_agree(
+    held: HeldServer, tmp_path: Path, database_url: str
+) -> None:
+    """With the account in PostgreSQL it is the same: one row, one image, one POST, then another."""
+    env = {"QWEN_IMAGE_DATABASE": database_url}
+    with programs(tmp_path / "out", 2, "--ask", "never", env=env) as started:
+        one, two = started
+        async with one.client(ERAS[0]) as first, two.client(ERAS[1]) as other:
+            await give_up(first, held, 1)
+            again = asyncio.ensure_future(other.call_tool("generate_image", FOX))
+            await asyncio.sleep(0.3)
+            held.release()
+            assert Image(await again).was_paid_before
+            with closing(Account(database_url)) as account:
+                assert [call.state for call in account.calls()] == ["saved"]
+            assert len(held.posts) == 1
+            assert not Image(await first.call_tool("generate_image", FOX)).was_paid_before
+    assert len(held.posts) == 2
 
 
 @eras
