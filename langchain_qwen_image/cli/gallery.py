@@ -1,6 +1,5 @@
 """`qwen-image gallery`: a folder of images as one page."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 def gallery(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of images; not those below it.")
+        str, typer.Argument(metavar="DIR", help="A folder of images, or s3://…; not those below.")
     ],
     account: AccountPath = None,
     title: Annotated[
@@ -38,7 +37,7 @@ def gallery(
         written = write_gallery(
             directory, account=account, title=title, force=force, progress=progress
         )
-    typer.echo(shown(written.path.absolute()))
+    typer.echo(shown(str(written.path)))
     typer.echo(_summary(written))
     _note_what_is_left_out(written, directory)
 
@@ -54,11 +53,11 @@ def _summary(written: "Gallery") -> str:
     return ", ".join(parts)
 
 
-def _note_what_is_left_out(written: "Gallery", directory: Path) -> None:
+def _note_what_is_left_out(written: "Gallery", directory: str) -> None:
     if written.others:
         note(f"Note: Left out: {written.others:,} that qwen-image did not make.")
     if written.orphaned:
         note(
             f"Note: {written.orphaned:,} .json without its image; "
-            f"see: qwen-image recover {shown(directory.absolute())}"
+            f"see: qwen-image recover {shown(directory)}"
         )

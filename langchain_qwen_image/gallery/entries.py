@@ -1,4 +1,4 @@
-"""Which files of a folder are its images, newest first.
+"""Which files of a place are its images, newest first.
 
 An image is ours when it has a sidecar, when an account knows it, or when its name is one that only
 we give.
@@ -6,25 +6,26 @@ we give.
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from functools import partial
+from pathlib import PurePath
 
 from langchain_qwen_image.gallery.facts import (
     Facts,
     facts_of,
-    read_sidecar,
     sidecars_of_accounts,
 )
+from langchain_qwen_image.gallery.places import Place
 from langchain_qwen_image.storage.filenames import OUR_STEM
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image of the folder.
+    """An image of the place.
 
     Attributes:
         name: Its file name.
@@ -47,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is in a folder.
+    """What is in a place.
 
     Attributes:
         entries: The images, newest first.
@@ -60,11 +61,11 @@ class Found:
     orphaned: int
 
 
-def find_entries(folder: Path, account: str | os.PathLike[str] | None = None) -> Found:
-    """Look through a folder; folders below it, links and hidden files are left out.
+def find_entries(place: Place, account: str | os.PathLike[str] | None = None) -> Found:
+    """Look through a place; folders below it, links and hidden files are left out.
 
     Args:
-        folder: The folder.
+        place: The folder, or the place in an object store.
         account: Where images without a sidecar are looked up, besides in the folder's own.
 
     Raises:
@@ -72,18 +73,19 @@ def find_entries(folder: Path, account: str | os.PathLike[str] | None = None) ->
         ConfigurationError: It does not exist.
         OSError: the folder cannot be read.
     """
-    files = _regular_files(folder)
+    files = place.files()
     images = {name: stat for name, stat in files.items() if _suffix(name) in _SUFFIXES}
     sidecars = {_stem(name): name for name in files if name.endswith(".json")}
-    noted = {name: _noted(folder, name, sidecars.get(_stem(name)), images) for name in images}
+    look = partial(_noted, place, sidecars, images)
+    noted = dict(zip(images, place.each(look, images), strict=True))
     told = {name: facts for name, (facts, _) in noted.items() if facts}
-    untold = {name: stat.st_size for name, stat in images.items() if name not in told}
-    booked = sidecars_of_accounts(folder, untold, account)
+    untold = {name: stat.size_bytes for name, stat in images.items() if name not in told}
+    booked = sidecars_of_accounts(place.folder, untold, account)
     entries = [
         Entry(
             name,
-            stat.st_size,
-            stat.st_mtime_ns,
+            stat.size_bytes,
+            stat.modified_ns,
             told.get(name) or (facts_of(booked[name]) if name in booked else None),
         )
         for name, stat in images.items()
@@ -98,18 +100,8 @@ def find_entries(folder: Path, account: str | os.PathLike[str] | None = None) ->
     )
 
 
-def _regular_files(folder: Path) -> dict[str, os.stat_result]:
-    files = {}
-    with os.scandir(folder) as found:
-        for one in found:
-            if not one.name.startswith(".") and one.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):  # deleted just now
-                    files[one.name] = one.stat(follow_symlinks=False)
-    return files
-
-
 def _noted(
-    folder: Path, name: str, sidecar: str | None, images: Mapping[str, object]
+    place: Place, sidecars: Mapping[str, str], images: Mapping[str, object], name: str
 ) -> tuple[Facts | None, bool]:
     """Return what is noted beside an image, and whether the image is ours.
 
@@ -117,15 +109,24 @@ def _noted(
     says nothing, and leaves no doubt whose image it is.
     """
     is_ours = bool(OUR_STEM.fullmatch(_stem(name)))
+    sidecar = sidecars.get(_stem(name))
     if sidecar is None:
         return None, is_ours
-    beside = read_sidecar(folder / sidecar)
+    beside = _read(place, sidecar)
     if beside is None:
         return None, True
     if beside.file != name and beside.file in images:
         return None, is_ours
     facts = facts_of(beside)
     return facts, is_ours or facts is not None
+
+
+def _read(place: Place, sidecar: str) -> Sidecar | None:
+    """Return the sidecar in a file; None if there is none, or it is damaged or far too long."""
+    try:
+        return Sidecar.from_json(place.sidecar(sidecar))
+    except (OSError, ValueError):
+        return None
 
 
 def _at(nanoseconds: int) -> datetime:

@@ -14,8 +14,8 @@ from langchain_qwen_image.account.places import books_of, books_to_read
 from langchain_qwen_image.account.records import LedgerCall
 from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.errors import AccountError, ConfigurationError, QwenImageError
-from langchain_qwen_image.storage.paths import read_regular
-from langchain_qwen_image.storage.sidecar import MAX_BYTES, Sidecar
+from langchain_qwen_image.storage.paths import file_name
+from langchain_qwen_image.storage.sidecar import Sidecar
 
 _MAX_CHARACTERS = 5_000
 """Shown of a prompt; upstream reads 800."""
@@ -71,16 +71,8 @@ def facts_of(sidecar: Sidecar) -> Facts | None:
     )
 
 
-def read_sidecar(path: Path) -> Sidecar | None:
-    """Return the sidecar in a file; None if there is none, or it is damaged or far too long."""
-    try:
-        return Sidecar.from_json(read_regular(path, max_bytes=MAX_BYTES))
-    except (OSError, ValueError):
-        return None
-
-
 def sidecars_of_accounts(
-    folder: Path, sizes: Mapping[str, int], account: str | PathLike[str] | None = None
+    folder: Path | None, sizes: Mapping[str, int], account: str | PathLike[str] | None = None
 ) -> dict[str, Sidecar]:
     """Return what accounts know of images by their names, as sidecars would tell it.
 
@@ -89,7 +81,7 @@ def sidecars_of_accounts(
     too. A folder may have been moved since, so paths are not compared.
 
     Args:
-        folder: Where the images are.
+        folder: Where the images are, if in a folder.
         sizes: Their names, each with its size in bytes.
         account: The account that is named; by default by the environment, if there it is.
 
@@ -100,15 +92,15 @@ def sidecars_of_accounts(
     named = _named_account(folder, account)
     if not sizes:
         return {}
-    found = _of_own(folder, sizes)
+    found = {} if folder is None else _of_own(folder, sizes)
     if named is not None:
         found |= _look_up(named, sizes, compares=True)
     return found
 
 
-def _named_account(folder: Path, account: str | PathLike[str] | None) -> Account | None:
+def _named_account(folder: Path | None, account: str | PathLike[str] | None) -> Account | None:
     try:
-        place = books_of(account, folder.absolute(), sandbox=False)
+        place = books_of(account, folder and folder.absolute(), sandbox=False)
     except AccountError:  # the folder's own books are in two places
         return None
     if place is None or place.source == "folder":
@@ -135,7 +127,7 @@ def _look_up(account: Account, sizes: Mapping[str, int], *, compares: bool) -> d
             name: _as_sidecar(call)
             for call in account.calls(states={"saved"})
             for image in call.images
-            if (name := Path(image.path or "").name) in sizes
+            if (name := file_name(image.path or "")) in sizes
             and (not compares or image.size_bytes == sizes[name])
         }
 

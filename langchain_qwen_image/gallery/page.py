@@ -17,10 +17,8 @@ from urllib.parse import quote
 from langchain_qwen_image._version import __version__
 from langchain_qwen_image.gallery.entries import Entry
 from langchain_qwen_image.gallery.facts import Facts
+from langchain_qwen_image.gallery.places import GENERATOR
 from langchain_qwen_image.gallery.thumbnails import SIDE, key_of
-
-GENERATOR = '<meta name="generator" content="langchain-qwen-image gallery'
-"""What our pages are known by, within their first lines."""
 
 _ALT_CHARACTERS = 150
 _TILES = "<!-- tiles -->\n"

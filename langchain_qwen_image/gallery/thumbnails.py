@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import BinaryIO, Self
 
-from langchain_qwen_image.errors import ConfigurationError
+from langchain_qwen_image.errors import ConfigurationError, QwenImageError
 from langchain_qwen_image.gallery.entries import Entry
+from langchain_qwen_image.gallery.places import Place
 from langchain_qwen_image.rendering.thumbnail import thumbnail
 
 SIDE = 256
@@ -36,13 +36,13 @@ class Earlier:
     Only what can be nothing else than an image is taken over: the file may be forged.
     """
 
-    def __init__(self, page: Path) -> None:
-        """Look through a page of ours, if there is one."""
-        self._file: BinaryIO | None = None
+    def __init__(self, page: BinaryIO | None) -> None:
+        """Look through a page, if there is one; it is closed at the end."""
+        self._file = page
         self._places: dict[bytes, tuple[int, int]] = {}
-        with suppress(OSError):
-            self._file = page.open("rb")
-            self._look_through(self._file)
+        if page is not None:
+            with suppress(OSError):
+                self._look_through(page)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +71,7 @@ class Earlier:
 
 
 def thumbnails(
-    folder: Path, entries: Iterable[Entry], earlier: Earlier
+    place: Place, entries: Iterable[Entry], earlier: Earlier
 ) -> Generator[tuple[Entry, str | None]]:
     """Yield each image with its thumbnail as a `data:` URI, None where the file is damaged.
 
@@ -86,7 +86,7 @@ def thumbnails(
         try:
             for entry in entries:
                 known = key_of(entry) in earlier
-                jobs.append((entry, None if known else pool.submit(_small, folder / entry.name)))
+                jobs.append((entry, None if known else pool.submit(_small, place, entry.name)))
                 if len(jobs) > _AHEAD:
                     yield _done(jobs.popleft(), earlier)
             while jobs:
@@ -108,9 +108,11 @@ def _done(
     return entry, earlier.read(key_of(entry)) if made is None else made.result()
 
 
-def _small(path: Path) -> str | None:
+def _small(place: Place, name: str) -> str | None:
     try:
-        content, mime_type = thumbnail(path, max_side=SIDE, format="WEBP")
+        content, mime_type = thumbnail(place.image(name), max_side=SIDE, format="WEBP")
+    except QwenImageError:  # the place cannot be read
+        raise
     except Exception:  # damaged bytes raise whatever they like; the page shows that there are some
         return None
     return f"data:{mime_type};base64,{b64encode(content).decode('ascii')}"

@@ -11,15 +11,11 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.gallery.entries import Entry, Found, find_entries
-from langchain_qwen_image.gallery.page import GENERATOR, Page, Sums
+from langchain_qwen_image.gallery.page import Page, Sums
+from langchain_qwen_image.gallery.places import place_of
 from langchain_qwen_image.gallery.thumbnails import Earlier, thumbnails
-from langchain_qwen_image.storage.atomic import finish, part_file, publish, sync_folder
 
-NAME = "index.html"
-
-_HEAD_BYTES = 1024
 Progress = Callable[[int, int], None]
 """Is told how many of how many images are done."""
 
@@ -29,7 +25,7 @@ class Gallery:
     """A page that was written.
 
     Attributes:
-        path: Where it is.
+        path: Where it is: a path, or an address of an object store.
         images: How many images it shows.
         sandbox: How many of them are placeholders of the sandbox.
         cost_usd: What they cost, in US dollars, as far as it is known.
@@ -38,7 +34,7 @@ class Gallery:
         orphaned: Sidecars of ours whose image is missing.
     """
 
-    path: Path
+    path: Path | str
     images: int
     sandbox: int
     cost_usd: Decimal
@@ -60,7 +56,8 @@ def write_gallery(
     Thumbnails of an earlier page are taken over where the image is still the same.
 
     Args:
-        folder: Where the images are saved; folders below it are left alone.
+        folder: Where the images are saved: a folder, or an address such as `s3://bucket/prefix`.
+            Folders below it are left alone.
         account: The account of images that have no sidecar: its file or its `postgresql://`
             address. By default what `QWEN_IMAGE_DATABASE` names. The folder's own is read too.
         title: Heading of the page; by default the folder's name.
@@ -71,28 +68,24 @@ def write_gallery(
         AccountError: The account that is named cannot be read.
         ConfigurationError: There is no such folder or account, the folder's `index.html` is not a
             gallery, or Pillow is not installed.
+        DownloadError: The object store cannot be read or written.
         OSError: The folder cannot be read or written, or the disk is full.
     """
-    home = Path(folder).expanduser()
-    if not home.is_dir():
-        raise ConfigurationError(f"There is no folder {home}.")
-    target = home / NAME
-    _check(target, force=force)
-    found = find_entries(home, account)
+    place = place_of(folder)
+    place.check(force=force)
+    found = find_entries(place, account)
     sums = add_up(found)
-    heading = " ".join((title or "").split()) or home.resolve().name or "Images"
-    page = Page(heading, sums, now=datetime.now(UTC))
-    with part_file(home) as (part, file):
-        with (
-            Earlier(target) as earlier,
-            closing(thumbnails(home, found.entries, earlier)) as images,
-        ):
-            _write(file, page, images, progress or _say_nothing)
-        finish(file)
-        _put(part, target, force=force)
-    sync_folder(home)
+    page = Page(
+        " ".join((title or "").split()) or place.title or "Images", sums, now=datetime.now(UTC)
+    )
+    with (
+        place.new_page(force=force) as file,
+        Earlier(place.earlier_page()) as earlier,
+        closing(thumbnails(place, found.entries, earlier)) as images,
+    ):
+        _write(file, page, images, progress or _say_nothing)
     return Gallery(
-        path=target,
+        path=place.page,
         images=sums.images,
         sandbox=sums.sandbox,
         cost_usd=sums.cost_usd,
@@ -130,33 +123,6 @@ def _write(
         text.write(page.after)
     finally:
         text.detach()
-
-
-def _check(target: Path, *, force: bool) -> None:
-    """Look at what has the name already."""
-    if target.is_symlink() or target.is_file():
-        if not force and not _is_gallery(target):
-            raise ConfigurationError(
-                f"{target} already exists and is not a gallery; --force (force=True) overwrites it."
-            )
-    elif target.exists():
-        raise ConfigurationError(f"{target} is not a file.")
-
-
-def _is_gallery(target: Path) -> bool:
-    if target.is_symlink():
-        return False
-    with target.open("rb") as file:
-        return GENERATOR.encode() in file.read(_HEAD_BYTES)
-
-
-def _put(part: Path, target: Path, *, force: bool) -> None:
-    """Give the page its name, unless somebody else has taken that meanwhile."""
-    try:
-        publish(part, target)
-    except FileExistsError:
-        _check(target, force=force)
-        part.replace(target)
 
 
 def _say_nothing(done: int, total: int) -> None:

@@ -65,7 +65,8 @@ def _words(error: Exception) -> str:
         return f"no credentials were found. {_CREDENTIALS}"
     if isinstance(error, FileNotFoundError) or _NO_BUCKET.search(told):
         return "there is no such bucket. Create it, or correct its name"
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+    is_denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+    if is_denied or (status is not None and status[1] in ("401", "403")):
         return f"access was denied ({answer or type(error).__name__}). Check credentials and policy"
     if _OTHER_REGION.search(told):
         return "the bucket is in another region. Set its region, such as in AWS_REGION"

@@ -32,6 +32,7 @@ from langchain_qwen_image.gallery import thumbnails as thumbnails_module
 from langchain_qwen_image.gallery.entries import Entry
 from langchain_qwen_image.gallery.facts import Facts, facts_of
 from langchain_qwen_image.gallery.page import Page, Sums, dollars
+from langchain_qwen_image.gallery.places import FolderPlace
 from langchain_qwen_image.storage.sidecar import Sidecar
 
 _OURS = "2026-11-23-a-red-fox-k3v9q2xd"
@@ -316,7 +317,7 @@ def test_a_file_that_goes_meanwhile_is_no_obstacle(
         (tmp_path / "b.png").unlink(missing_ok=True)
         return nullcontext(entries)
 
-    monkeypatch.setattr("langchain_qwen_image.gallery.entries.os.scandir", scan_and_delete)
+    monkeypatch.setattr("langchain_qwen_image.gallery.places.os.scandir", scan_and_delete)
     assert [tile.href for tile in read(tmp_path).tiles] == ["./a.png"]
 
 
@@ -482,9 +483,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     small = thumbnails_module._small
 
-    def noted(path: Path) -> str | None:
-        names.append(path.name)
-        return small(path)
+    def noted(place: FolderPlace, name: str) -> str | None:
+        names.append(name)
+        return small(place, name)
 
     monkeypatch.setattr(thumbnails_module, "_small", noted)
     return names
@@ -525,8 +526,8 @@ def test_few_thumbnails_wait_in_memory(tmp_path: Path) -> None:
             taken.append(entry.name)
             yield entry
 
-    with thumbnails_module.Earlier(tmp_path / "none") as earlier:
-        images = thumbnails_module.thumbnails(tmp_path, take(), earlier)
+    with thumbnails_module.Earlier(None) as earlier:
+        images = thumbnails_module.thumbnails(FolderPlace(tmp_path), take(), earlier)
         assert next(images) == (entries[0], None)
         assert len(taken) <= thumbnails_module._AHEAD + 1
         images.close()
