@@ -80,7 +80,13 @@ def kept_section(file: Path) -> str:
     return f"\n{FLEET}\n{section}" if found else ""
 
 
-def machine() -> str:
+_CLIENTS = (
+    *("langchain-qwen-image", "langchain-core", "httpx", "pydantic", "openai", "dashscope"),
+    *("langchain-community", "litellm", "aiohttp", "httpx-aiohttp", "tenacity"),
+)
+
+
+def machine(names: Iterable[str] = _CLIENTS) -> str:
     """Say what this was measured on, without saying which machine it is."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     lines = [
@@ -89,7 +95,7 @@ def machine() -> str:
             f"- {platform.system()} {platform.release().partition('-')[0]}, "
             f"{platform.python_implementation()} {platform.python_version()}"
         ),
-        f"- {', '.join(_versions())}",
+        f"- {', '.join(_versions(names))}",
     ]
     return "\n".join(lines)
 
@@ -103,12 +109,9 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _versions() -> list[str]:
+def _versions(names: Iterable[str]) -> list[str]:
     found = []
-    for name in (
-        *("langchain-qwen-image", "langchain-core", "httpx", "pydantic", "openai", "dashscope"),
-        *("langchain-community", "litellm", "aiohttp", "httpx-aiohttp", "tenacity"),
-    ):
+    for name in names:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

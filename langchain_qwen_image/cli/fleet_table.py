@@ -34,7 +34,7 @@ def facts(status: "RunStatus") -> list[tuple[str, str]]:
     limit = "" if status.max_usd is None else f", {dollars(status.max_usd)} at most in the account"
     reserved = f", {dollars(status.reserved_usd)} reserved" if status.reserved_usd else ""
     rows.append(("spent", f"{dollars(status.spent_usd)}{reserved}{limit}"))
-    if status.waiting or status.in_progress:
+    if (status.waiting or status.in_progress) and not status.is_paused:
         rows.append(("images a second", f"{status.images_per_second:.2g}"))
         left = "" if status.seconds_left is None else duration(status.seconds_left)
         rows.append(("time left", left or "not known yet"))

@@ -133,7 +133,10 @@ class Database:
             yield
         except (psycopg.Error, ConnectorException) as error:
             cause = error.__cause__ if isinstance(error, ConnectorException) else error
-            said = hide_password(" ".join(str(cause or error).split()).rstrip("."), self._url)
+            # The primary message alone: the details quote rows, and with them prompts.
+            primary = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+            text = primary or str(cause or error)
+            said = hide_password(" ".join(text.split()).rstrip("."), self._url)
             raise AccountError(
                 f"The database {self.shown} cannot be used: {said}. Nothing is lost; run the same "
                 "command again when it can be reached."
