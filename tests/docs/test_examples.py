@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from conftest import Call
 from pages import EXAMPLES, HOSTED_EXAMPLES
@@ -182,6 +183,28 @@ def test_chats_tell_errors(name: str, chat: Any, call: Call) -> None:
     assert [kind for kind, _ in shown] == ["error", "text", "spent"]
     assert shown[0][1].startswith("The gateway answered")
     assert [kind for kind, _ in parts(chat, call, "a red fox")].count("image") == 1
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
+async def test_the_server_takes_no_message_of_other_pages(
+    kind: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a browser sends from any page, without asking, is refused; JSON is answered."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setattr(sys, "argv", ["serve"])
+    app = runpy.run_path(str(FOLDER / "serve_fastapi.py"))["app"]
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as page:
+        message = json.dumps({"text": "a red fox", "thread": "1"})
+        headers = {"Content-Type": kind} if kind else {}
+        assert (await page.post("/chat", content=message, headers=headers)).status_code == 422
+        assert (await page.get("/chat")).status_code == 405
+        assert _images(tmp_path) == []
+        answer = await page.post("/chat", json=json.loads(message))
+        assert answer.text.startswith('data: {"kind": "progress"')
+        assert answer.text.endswith("\n\n")
+        assert len(_images(tmp_path)) == 1
 
 
 def test_a_part_is_json_for_a_page(chat: Any, call: Call) -> None:

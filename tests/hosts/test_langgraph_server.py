@@ -26,7 +26,7 @@ KEY = "test-key-of-the-server"
 
 
 @contextmanager
-def langgraph_dev(folder: Path, gateway: str) -> Iterator[str]:
+def langgraph_dev(folder: Path, gateway: str, page: str = "") -> Iterator[str]:
     """Serve the example, paying a gateway on loopback; yields the server's address."""
     pytest.importorskip("langgraph_api")
     home = folder / "examples" / "langgraph_server"
@@ -38,6 +38,7 @@ def langgraph_dev(folder: Path, gateway: str) -> Iterator[str]:
     url = f"http://localhost:{port}"
     command = ["langgraph", "dev", "--no-browser", "--no-reload", "--port", str(port)]
     given = {"PIXAZO_API_KEY": KEY, "PIXAZO_BASE_URL": gateway, "IMAGES_URL": f"{url}/images"}
+    given |= {"PAGES": page} if page else {}
     with running(Path(sys.prefix), command, home, f"{url}/ok", **given):
         yield url
 
@@ -72,6 +73,15 @@ def test_a_remote_graph(tmp_path: Path) -> None:
         assert "Out of credits" in refused["messages"][2]["content"]
         assert gateway.gateway.post_count == 2
 
+        # A browser sends this from any page, without asking the server first.
+        of_another_page = {"Origin": "https://other.example", "Content-Type": "text/plain"}
+        run = json.dumps({"assistant_id": "agent", "input": _asking("a red fox")})
+        refused_page = httpx.post(
+            f"{url}/runs/wait", content=run, headers=of_another_page, timeout=PATIENCE
+        )
+        assert refused_page.status_code == 403
+        assert gateway.gateway.post_count == 2
+
 
 @needs_chromium
 def test_agent_chat_ui(tmp_path: Path) -> None:
@@ -82,7 +92,7 @@ def test_agent_chat_ui(tmp_path: Path) -> None:
     command = ["npx", "vite", "--host", "localhost", "--port", str(port)]
     with (
         HeldServer(draw=None) as gateway,
-        langgraph_dev(tmp_path, gateway.base_url) as url,
+        langgraph_dev(tmp_path, gateway.base_url, page_url) as url,
         running(home, command, home / "ui" / "apps" / "web", page_url),
         chromium() as browser,
         page_at(browser, f"{page_url}/?apiUrl={url}&assistantId=agent") as page,
