@@ -13,14 +13,14 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 3 --dist loadgroup --no-l
 # Each has an environment of its own, and tests/hosts drives its programs.
 HOSTS := agent-chat-ui chainlit fastapi gradio marimo streamlit
 # What tests/conftest.py says of markers holds here too.
-ALL := -m 'not hosts'
+ALL := -m 'not hosts and not engines'
 # Neither what takes long nor what needs more than the package: the pages, the project, a browser.
 # What old versions of libraries warn of among themselves is no failure of ours.
-QUICK := -m 'not slow and not long and not hosts' -W ignore::DeprecationWarning \
+QUICK := -m 'not slow and not long and not hosts and not engines' -W ignore::DeprecationWarning \
 	-W ignore::PendingDeprecationWarning --ignore=tests/docs --ignore=tests/project \
 	--ignore=tests/gallery/test_gallery_browser.py
 
-.PHONY: help demo test coverage test-all test-long test-browser test-docs hosts test-lowest lint format \
+.PHONY: help demo test coverage test-all test-long test-browser test-docs hosts engines test-lowest lint format \
 	type check browser docs dist bench fleet-bench record record-live
 
 help: ## list these targets
@@ -53,6 +53,9 @@ test-docs: $(VENV)/.dev ## run what the README, the pages and the examples show
 hosts: .venv-hosts/.hosts .venv-autogen/.hosts $(HOSTS:%=.venv-hosts-%/.host) ## run the tests with the real frameworks and clients of others
 	@.venv-hosts/bin/pytest -q -n 2 -m hosts tests/hosts
 	@.venv-autogen/bin/pytest -q -m hosts tests/hosts/test_frameworks.py
+
+engines: .venv-engines/.engines ## kill workers of Celery, Ray Data and LangGraph's server, and count what is paid
+	@.venv-engines/bin/pytest -q -n 0 -m engines tests/engines
 
 test-lowest: .venv-lowest/.lowest ## run the quick tests with the lowest versions that are allowed
 	@.venv-lowest/bin/pytest -q -n 2 $(QUICK)
@@ -140,6 +143,15 @@ $(VENV)/.pyright: pyproject.toml | $(VENV)/.dev
 	@$(MAKE) --no-print-directory VENV=.venv-hosts .venv-hosts/.pip
 	@echo 'Installing the frameworks and clients of others into .venv-hosts …'
 	@.venv-hosts/bin/python -m pip install --quiet --group test --group hosts --editable '.[cli,view]'
+	@touch $@
+
+.venv-engines/.engines: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=.venv-engines .venv-engines/.pip
+	@.venv-engines/bin/python -m pip install --quiet --group test --editable '.[cli,view,postgres]'
+	@.venv-engines/bin/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["engines"], sep="\n")' \
+		| xargs -n 1 sh -c 'echo "Installing $$0 …"; \
+			.venv-engines/bin/python -m pip install --quiet "$$0" || echo "$$0 could not be installed."'
 	@touch $@
 
 .venv-autogen/.hosts: pyproject.toml

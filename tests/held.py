@@ -1,4 +1,4 @@
-"""A gateway on loopback that gets every POST at once, and answers when the test says so."""
+"""A gateway on loopback that gets every request at once, and answers when the test says so."""
 
 import sys
 import threading
@@ -14,12 +14,26 @@ from langchain_qwen_image.sandbox.gateway import Gateway
 class HeldServer(LoopbackServer):
     """Answer POSTs as the sandbox does, but none before `release()`; images are served at once.
 
-    With a number, only so many are held back: the first that come.
+    With a number, only so many are held back: the first that come, or the first after some. With
+    `method="GET"` POSTs are answered at once, and images are held back.
+
+    Attributes:
+        is_holding: Set while or after an answer waits.
     """
 
-    def __init__(self, first: int = sys.maxsize, draw: Draw | None = draw_plain) -> None:
+    def __init__(
+        self,
+        first: int = sys.maxsize,
+        draw: Draw | None = draw_plain,
+        *,
+        after: int = 0,
+        method: str = "POST",
+    ) -> None:
         """Bind a free port and start to serve; without `draw` images are seen, and take longer."""
-        self._left = first
+        self._held = range(after, after + first)
+        self._method = method
+        self._came = 0
+        self.is_holding = threading.Event()
         self._one_by_one = threading.Lock()
         self._released = threading.Event()
         super().__init__(self._say)
@@ -50,9 +64,10 @@ class HeldServer(LoopbackServer):
         headers = dict(line.split(": ", 1) for line in lines)
         with self._one_by_one:
             answer = self.gateway.answer(method, target, headers, body)
-            self._left -= method == "POST"
-            is_held = method == "POST" and self._left >= 0
+            is_held = method == self._method and self._came in self._held
+            self._came += method == self._method
         if is_held:
+            self.is_holding.set()
             assert self._released.wait(PATIENCE), "nobody released the answer"
         if answer.fault == "drop":
             return b""

@@ -28,7 +28,9 @@ _PROGRAMS = sorted((ROOT / "examples").glob("[!_]*.py"))
 _HOSTED = ("chat_", "serve_")
 HOSTED_EXAMPLES = [file for file in _PROGRAMS if file.name.startswith(_HOSTED)]
 """Programs that run until they are stopped, in a host of others: `make hosts` runs them."""
-EXAMPLES = [file for file in _PROGRAMS if file not in HOSTED_EXAMPLES]
+ENGINE_EXAMPLES = [file for file in _PROGRAMS if file.name.startswith("engine_")]
+"""Programs for engines that run tasks on many machines: `make engines` runs them."""
+EXAMPLES = [file for file in _PROGRAMS if file not in [*HOSTED_EXAMPLES, *ENGINE_EXAMPLES]]
 
 _HEADING_OR_BLOCK = re.compile(
     r'^## ([^\n]+)$|^```(\w+)(?: title="([^"]+)")?[^\n]*\n(.*?)^```$', re.MULTILINE | re.DOTALL

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import Call
-from pages import EXAMPLES, HOSTED_EXAMPLES
+from pages import ENGINE_EXAMPLES, EXAMPLES, HOSTED_EXAMPLES
 from thinned import thinned
 
 from langchain_qwen_image.sandbox import SandboxServer
@@ -22,6 +22,7 @@ from langchain_qwen_image.sandbox import SandboxServer
 FOLDER = EXAMPLES[0].parent
 PROGRAMS = [pytest.param(file, id=file.stem) for file in EXAMPLES]
 HOSTED = [pytest.param(file, id=file.stem) for file in HOSTED_EXAMPLES]
+ENGINES = [pytest.param(file, id=file.stem) for file in ENGINE_EXAMPLES]
 COUNTS = {"agent_improves": 2}
 """Images that an example makes, where they are not one."""
 
@@ -114,7 +115,7 @@ def test_live_example_without_a_key_says_so(program: Path, run: Callable[..., Ru
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("program", [*PROGRAMS, *HOSTED])
+@pytest.mark.parametrize("program", [*PROGRAMS, *HOSTED, *ENGINES])
 def test_example_says_what_to_install(program: Path) -> None:
     """Each example begins with a `pip install` line that has all it imports."""
     source = program.read_text(encoding="utf-8")
@@ -126,7 +127,7 @@ def test_example_says_what_to_install(program: Path) -> None:
     assert ("view" in install[1]) == ("Toolkit" in source)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", [*PROGRAMS, *ENGINES])
 def test_example_is_short(program: Path) -> None:
     """An example is read in a minute: it has 50 lines at most."""
     assert len(program.read_text(encoding="utf-8").splitlines()) <= 50

@@ -170,6 +170,7 @@ def test_targets_are_those_that_are_promised() -> None:
         "test-browser",
         "test-docs",
         "hosts",
+        "engines",
         "test-lowest",
         "lint",
         "format",
