@@ -9,7 +9,12 @@ from langchain_qwen_image.cli.terminal import UsageError
 from langchain_qwen_image.defaults import DATABASE_VARIABLE
 from langchain_qwen_image.environment import sandbox_from_environment
 from langchain_qwen_image.errors import ConfigurationError
-from langchain_qwen_image.storage.addresses import bucket_address, is_bucket_address, scheme_of
+from langchain_qwen_image.storage.addresses import (
+    KNOWN,
+    bucket_address,
+    is_bucket_address,
+    scheme_of,
+)
 from langchain_qwen_image.storage.opening import ImageStore
 from langchain_qwen_image.storage.paths import checked_folder, nearest_existing
 
@@ -176,7 +181,8 @@ def _check_path(output: str, option: str) -> None:
         raise UsageError(f"{option} needs a path.")
     if (scheme := scheme_of(output)) is not None:
         raise UsageError(
-            f"{option} {output} is an address ({scheme}:), not a path of this machine."
+            f"{option} {output} is an address ({scheme}:). Give a path of this machine or an "
+            f"address of an object store ({KNOWN})."
         )
 
 

@@ -16,7 +16,8 @@ _NO_BUCKET = re.compile(
     "NoSuchBucket|ContainerNotFound|specified (bucket|container) does not exist"
 )
 _NO_KEYS = re.compile(
-    r"169\.254\.169\.254|metadata\.google|computeMetadata|metadata/identity|must be specified"
+    r"169\.254\.169\.254|latest/(api/token|meta-data)|metadata\.google|computeMetadata"
+    "|metadata/identity|must be specified"
 )
 _OTHER_REGION = re.compile("incorrectly configured region|PermanentRedirect")
 _NO_CONDITIONS = re.compile(r"status code: 501|NotImplemented")
@@ -76,4 +77,6 @@ def _words(error: Exception) -> str:
         return f"it answered {answer}"
     if "builder error" in told:
         return "its endpoint is no https:// address. For http:// set AWS_ALLOW_HTTP=true"
-    return f"it could not be reached, or its settings cannot be used ({type(error).__name__})"
+    if "error sending request" in told:
+        return "it could not be reached"
+    return f"it cannot be used as it is set up ({type(error).__name__})"

@@ -115,6 +115,16 @@ def test_without_an_account_nothing_is_sent(bucket: str, server: SandboxServer) 
     assert server.gateway.post_count == 0
 
 
+@pytest.mark.parametrize("address", ["gcs://b/x", "https://b.s3.amazonaws.com/x"])
+def test_other_addresses_are_refused_with_what_is_known(address: str) -> None:
+    """The error names the addresses that work; no folder of that name is made."""
+    Path("p.txt").write_text("a fox\n")
+    for command in (["generate", "a fox", "-o"], ["batch", "p.txt", "--yes", "--out"]):
+        said = " ".join(qwen_image(*command, address, status=2).split())
+        assert "an object store (s3://, gs://, az:// or abfss://)" in said
+    assert [path.name for path in Path().iterdir()] == ["p.txt"]
+
+
 def test_recover_makes_an_account_of_a_bucket(bucket: str, server: SandboxServer) -> None:
     """With the account lost, a new one is made of the sidecars: nothing is paid for again."""
     for prompt in ("a fox", "an owl"):

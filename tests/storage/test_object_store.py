@@ -223,6 +223,12 @@ def test_without_credentials_and_without_a_server(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(ConfigurationError, match="could not be reached"):
         generator.invoke("A red fox")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(ConfigurationError, match="no credentials were found"):
+        generator.invoke("A red fox")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.delenv("AWS_ALLOW_HTTP")
     with pytest.raises(ConfigurationError, match="set AWS_ALLOW_HTTP=true"):
         generator.invoke("A red fox")
