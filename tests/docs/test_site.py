@@ -106,6 +106,7 @@ def _dead_links(pages: dict[Path, _Page]) -> list[str]:
     return dead
 
 
+@pytest.mark.long
 def test_every_link_of_the_site_leads_somewhere(site: Path) -> None:
     """Each link to a page, a file or a heading of the site finds it."""
     pages = _pages(site)
@@ -120,6 +121,7 @@ def test_dead_links_are_found(tmp_path: Path) -> None:
     assert _dead_links(_pages(tmp_path)) == ["a.html: b.html", "a.html: #x"]
 
 
+@pytest.mark.long
 def test_site_loads_nothing_from_other_hosts(site: Path) -> None:
     """Whoever opens a page tells nobody: scripts, styles, fonts and images are the site's."""
     loaded = {link for page in _pages(site).values() for link in page.loaded}
@@ -134,6 +136,7 @@ def _names(module: ModuleType, name: str) -> set[str]:
     return {f"{module.__name__}.{name}", f"{home}.{name}"}
 
 
+@pytest.mark.long
 def test_reference_has_every_public_name(site: Path) -> None:
     """Each name that a public module lists can be linked to in the reference."""
     anchors: set[str] = set()
@@ -143,6 +146,7 @@ def test_reference_has_every_public_name(site: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.long
 def test_reference_describes_every_setting(site: Path) -> None:
     """Each setting has a sentence in the reference that says what it does."""
     html = (site / "reference" / "settings.html").read_text(encoding="utf-8")
@@ -155,6 +159,7 @@ def test_reference_describes_every_setting(site: Path) -> None:
         ), name
 
 
+@pytest.mark.long
 def test_reference_hides_tables_of_literals(site: Path) -> None:
     """A constant is described, and its value is not printed: SCENARIOS alone has sixty lines."""
     html = (site / "reference" / "sandbox.html").read_text(encoding="utf-8")
@@ -164,6 +169,7 @@ def test_reference_hides_tables_of_literals(site: Path) -> None:
     assert "Scenario(" not in shown
 
 
+@pytest.mark.long
 def test_site_has_ways_on(site: Path) -> None:
     """Tutorials, guides, explanation and reference are tabs; each page leads to the next one."""
     start = (site / "index.html").read_text(encoding="utf-8")
@@ -172,6 +178,7 @@ def test_site_has_ways_on(site: Path) -> None:
     assert "md-footer__link--next" in start
 
 
+@pytest.mark.long
 def test_repository_link_is_that_of_the_project(site: Path) -> None:
     """The header links to the repository, and asks no host how many stars it has."""
     urls = site_urls.project_urls()
@@ -201,6 +208,7 @@ def test_empty_addresses_give_no_link(
     assert config.site_url == urls.get("Documentation", "")
 
 
+@pytest.mark.long
 def test_reference_shows_nothing_private(site: Path) -> None:
     """No private module, class or member has an entry in the reference."""
     anchors = {name for page in _pages(site).values() for name in page.anchors}

@@ -17,7 +17,7 @@ from waiting import PATIENCE
 _PAGES = sorted(file.stem for file in (ROOT / "docs").glob("*.md"))
 _OTHERS = [page for page in _PAGES if page != "index"]
 
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = [pytest.mark.long, needs_chromium]
 
 
 class _Quiet(SimpleHTTPRequestHandler):
