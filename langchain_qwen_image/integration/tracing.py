@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
 
-from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Runtime, run_blocking
+from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.wire.links import without_query
 
@@ -57,7 +57,9 @@ def report(result: "ImageGenerationResult", *, thumbnails: bool = False) -> "Ima
         result: What the call bought.
         thumbnails: Attach a small copy of each image that need not be fetched.
     """
-    run_blocking(_report(BLOCKING, result, thumbnails=thumbnails))
+    run = _tell(result, thumbnails)
+    if run is not None:
+        _attach(run, result)
     return result
 
 
@@ -65,11 +67,14 @@ async def areport(
     result: "ImageGenerationResult", *, thumbnails: bool = False
 ) -> "ImageGenerationResult":
     """Async twin of `report`; copies are made beside the event loop."""
-    await _report(ASYNCIO, result, thumbnails=thumbnails)
+    run = _tell(result, thumbnails)
+    if run is not None:
+        await in_thread(_attach, run, result)
     return result
 
 
-async def _report(runtime: Runtime, result: "ImageGenerationResult", *, thumbnails: bool) -> None:
+def _tell(result: "ImageGenerationResult", thumbnails: bool) -> Any:
+    """Tell the current run all but the copies; return it if they are to be attached, else None."""
     report_cost(result.cost_usd)
     run = _current_run()
     if run is not None and any(image.path is None for image in result.images):
@@ -77,8 +82,7 @@ async def _report(runtime: Runtime, result: "ImageGenerationResult", *, thumbnai
         for image in artifact["images"]:
             image["url"] = image["url"] and without_query(image["url"])
         run.set(outputs={"output": artifact})
-    if run is not None and thumbnails:
-        await runtime.beside(_attach, run, result)
+    return run if thumbnails else None
 
 
 def report_cost(cost_usd: float) -> None:
