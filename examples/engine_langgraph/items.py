@@ -1,7 +1,8 @@
 """A graph for LangGraph's server: a run that the server starts again does not pay again.
 
     pip install "langchain-qwen-image[sandbox]" "langgraph-cli[inmem]"
-    langgraph dev --config examples/engine_langgraph/langgraph.json
+    cd examples/engine_langgraph
+    langgraph dev
 
 PIXAZO_SANDBOX in `langgraph.json` makes placeholders, without a key. A run without "run" in its
 input has no key.

@@ -1,7 +1,8 @@
 """An agent for LangGraph's server, which also serves its images: for Agent Chat UI and others.
 
     pip install "langchain-qwen-image[sandbox]" langchain "langgraph-cli[inmem]"
-    langgraph dev --config examples/langgraph_server/langgraph.json
+    cd examples/langgraph_server
+    langgraph dev
 
 Without CHAT_MODEL=provider:name in the environment the model follows a script: it draws what you
 write. PIXAZO_SANDBOX in `langgraph.json` makes placeholders, without a key. PAGES are the addresses
