@@ -35,11 +35,8 @@ _warned_in: set[int] = set()
 
 def on_event_loop() -> bool:
     """Say whether an event loop runs in this thread, so that nothing may block it."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    # In `__all__` of asyncio.events: `get_running_loop` raises where there is no loop.
+    return asyncio._get_running_loop() is not None
 
 
 class ApiKey:

@@ -1,6 +1,7 @@
 """Signal handlers at every step of the main thread: they read, they write, they raise."""
 
 import faulthandler
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -110,3 +111,4 @@ def test_an_interrupted_call_is_whole(tmp_path: Path, server: SandboxServer) -> 
     generator.close()
     assert number > 50
     assert budget.images == server.gateway.post_count
+    assert sys.exc_info() == (None, None, None)  # else every later error has a context
