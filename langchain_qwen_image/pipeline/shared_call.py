@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_qwen_image.pipeline.cancellation import CallState
+from langchain_qwen_image.transport.failures import GivenUpError
 
 _T = TypeVar("_T")
 _Steps = Coroutine[Any, Any, _T]
@@ -21,7 +22,7 @@ _NO_CONTEXT = Context()
 
 
 class CutOffError(Exception):
-    """The call that was waited for was stopped from outside, as a loop that is closed does.
+    """The call that was waited for was stopped: its loop was closed, or its caller had gone.
 
     Attributes:
         was_paying: Whether its POST was out, so that it may be paid for.
@@ -89,7 +90,9 @@ class SharedCall(Generic[_T]):
             self.outcome.set_result(task.result())
 
     def _fail(self, error: BaseException) -> None:
-        if not isinstance(error, Exception):  # it was meant for the one who led
+        if isinstance(error, GivenUpError):  # another caller may have come too late to prevent it
+            error = CutOffError(was_paying=False)
+        elif not isinstance(error, Exception):  # it was meant for the one who led
             error = CutOffError(was_paying=self.call_state.paying)
         self.outcome.set_exception(error)
 

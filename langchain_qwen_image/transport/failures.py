@@ -19,6 +19,10 @@ _CANNOT_LEAVE = ("InvalidURL", "UnsupportedProtocol", "LocalProtocolError")
 _PERHAPS_BILLED = "The image may have been billed, so the request is not retried automatically."
 
 
+class GivenUpError(ConnectionFailedError):
+    """Nobody waited for the call when its request was about to leave, so it did not."""
+
+
 def transport_errors() -> tuple[type[Exception], ...]:
     """Return what sending may raise. Nothing wider: a test's network block must stay visible."""
     return (*classes(*_RAISED), OSError, CallAbandonedError, LeaseOverError)
@@ -38,7 +42,7 @@ def unanswered(
     """
     what = type(failure).__name__
     if isinstance(failure, CallAbandonedError):
-        return ConnectionFailedError(
+        return GivenUpError(
             "The call was cancelled before its request was sent; nothing was bought.",
             is_retryable=False,
         )

@@ -15,6 +15,7 @@ from langchain_qwen_image.errors import RequestTimeoutError, ServerError
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.shared_call import CutOffError
 from langchain_qwen_image.pipeline.shared_calls import SharedCalls
+from langchain_qwen_image.transport.failures import GivenUpError
 
 Outcome = tuple[str, bool]
 
@@ -230,6 +231,25 @@ def test_a_loop_that_ends_cuts_its_call_off() -> None:
             error = waiter.exception()
         assert isinstance(error, CutOffError)
         assert error.was_paying is pays
+
+
+@pytest.mark.parametrize("leader", [Desk.ask, in_a_loop], ids=["thread", "loop"])
+def test_a_call_that_was_given_up_is_left_to_who_came_since(leader: Any) -> None:
+    """Its error is for its own caller; another one may make the call anew."""
+    desk = Desk()
+    desk.error = GivenUpError("nothing was sent")
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(leader, desk)
+        wait_until(lambda: desk.made)
+        waiter = threads.submit(desk.ask)
+        wait_until(lambda: desk.waiting == 2)
+        desk.open.set()
+        assert type(first.exception()) is GivenUpError
+        error = waiter.exception()
+    assert isinstance(error, CutOffError)
+    assert not error.was_paying
+    desk.error = None
+    assert desk.ask() == ("an image", True)
 
 
 def test_waiting_has_an_end() -> None:
