@@ -17,6 +17,7 @@ from http_libraries import library
 from hypothesis import HealthCheck, settings
 from keyed_tools import held, keyed_tool, make_tool, program_of, stores
 from odd_folders import as_nobody, mounted, open_folder
+from page_services import services
 from postgres import database_url, postgres, schema
 from xdist.scheduler import LoadScopeScheduling
 
@@ -45,6 +46,7 @@ __all__ = [
     "postgres",
     "program_of",
     "schema",
+    "services",
     "site",
     "stores",
 ]

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from page_services import Services
 from pages import CHAT_MODELS, ROOT, Block, blocks_of, run, run_page
 
-from langchain_qwen_image.sandbox import SCENARIOS, SandboxServer
+from langchain_qwen_image.sandbox import SCENARIOS
 
 PAGES = {
     page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
@@ -35,20 +36,9 @@ def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "\n```" in text])
-def test_page_runs_as_pasted(
-    page: str,
-    fresh_folder: Path,
-    server: SandboxServer,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> None:
+def test_page_runs_as_pasted(page: str, fresh_folder: Path, services: Services) -> None:
     """A page runs from its first block to its last, and prints what it shows."""
-    if "s3://images" in PAGES[page]:
-        request.getfixturevalue("bucket")
-    if "qwen-image fleet" in PAGES[page]:
-        monkeypatch.setenv("QWEN_IMAGE_DATABASE", request.getfixturevalue("database_url"))
-    if 'title="test_' in PAGES[page]:
-        monkeypatch.setenv("PIXAZO_BASE_URL", server.base_url)
+    services(PAGES[page])
     run_page(PAGES[page])
 
 

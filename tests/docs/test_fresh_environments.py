@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from page_services import Services
 from pages import EXAMPLES, ROOT, requirements
-
-from langchain_qwen_image.sandbox import SandboxServer
 
 pytestmark = pytest.mark.long
 
@@ -84,14 +83,14 @@ def _run(
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_runs_with_what_it_says(
-    page: str, environment: Environment, server: SandboxServer, tmp_path: Path
+    page: str, environment: Environment, services: Services, tmp_path: Path
 ) -> None:
     """A page runs as pasted, from a fresh folder, with what its `pip install` lines name."""
     text = (ROOT / page).read_text(encoding="utf-8")
     python = environment(requirements(text))
-    gateway = {"PIXAZO_BASE_URL": server.base_url} if 'title="test_' in text else {}
+    services(text)
     runner = ROOT / "tests" / "pages.py"
-    _run(python, "-P", runner, ROOT / page, cwd=tmp_path, PIXAZO_SANDBOX="1", **gateway)
+    _run(python, "-P", runner, ROOT / page, cwd=tmp_path, PIXAZO_SANDBOX="1")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

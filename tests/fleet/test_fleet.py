@@ -141,6 +141,7 @@ async def test_what_a_person_can_fix_pauses(
     assert fleet.account.totals().spent_usd == 6 * PRICE
 
 
+@pytest.mark.long
 async def test_a_database_that_is_away(
     postgres: Postgres, schema: str, server: SandboxServer, tmp_path: Path
 ) -> None:

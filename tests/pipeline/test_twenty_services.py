@@ -17,8 +17,8 @@ from dataclasses import replace
 from langchain_qwen_image import QwenImageClient
 from langchain_qwen_image.account.paces import Paces
 client = QwenImageClient(api_key="test-key-s", base_url=sys.argv[1], account=sys.argv[2])
-pipeline = client._pipeline
-client._pipeline = replace(pipeline, paces=Paces(None, pipeline.account.store))
+pipeline = client._pipeline()
+client._made[:] = [replace(pipeline, paces=Paces(None, pipeline.account.store))]
 with ThreadPoolExecutor(4) as threads:
     for result in threads.map(client.generate, ["a fox"] * 4):
         print(result.call_id)
