@@ -219,7 +219,7 @@ CONFIG: Any = {"configurable": {"thread_id": "t"}}
 def test_a_stream_of_an_agent(
     agent: Any, server: SandboxServer, stream_mode: Any, twin: str, more: dict[str, Any]
 ) -> None:
-    """Each mode of `stream` and `astream` gives the three images; gathering asks for nothing."""
+    """Each mode of `stream` and `astream` gives the three images; gathering sends no request."""
     settings: Any = {"stream_mode": stream_mode, **more}
 
     async def collect() -> list[Any]:

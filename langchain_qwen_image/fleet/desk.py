@@ -1,4 +1,4 @@
-"""Settles the items of runs as a bulk run does, each from how its key stands in the account."""
+"""Completes the items of runs as a bulk run does, each from the state of its key."""
 
 from dataclasses import replace
 from decimal import Decimal

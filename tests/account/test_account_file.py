@@ -367,17 +367,17 @@ def test_threads_write_at_once(path: Path) -> None:
 
 @needs_fork
 def test_processes_write_at_once(path: Path) -> None:
-    """Eight processes of 60 steps each, opening a new file together, lose and refuse none."""
+    """Eight processes of 200 steps each, opening a new file together, lose and refuse none."""
 
     def work(name: int) -> None:
         ledger = Account(path)
-        for number in range(15):
+        for number in range(50):
             keep_one(ledger, f"{name}-{number}")
 
     children = [fork(lambda name=name: work(name)) for name in range(8)]
     assert [wait_for(child) for child in children] == [0] * 8
     calls = list(Account(path).calls())
-    assert (len(calls), {call.state for call in calls}) == (120, {"saved"})
+    assert (len(calls), {call.state for call in calls}) == (400, {"saved"})
 
 
 KILLED = """

@@ -93,7 +93,7 @@ def test_who_took_a_call_and_goes_leaves_it_to_the_next(asking: Asking) -> None:
 
 
 def test_a_new_image_is_always_ones_own(asking: Asking) -> None:
-    """Whoever wants another image pays, whatever lies there."""
+    """A request for another image pays, even if one is there to be handed over."""
     asking.take("a")
     asking.let_go("a", "a")
     assert asking.take("b", again=True) == "b"

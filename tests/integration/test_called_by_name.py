@@ -146,7 +146,7 @@ def test_a_prompt_alone_may_go_by_position(server: SandboxServer, call: Call) ->
 
 
 def test_the_operator_wins_over_a_host(server: SandboxServer, call: Call) -> None:
-    """What is set on the tool goes out as it is set, whoever calls."""
+    """What is set on the tool is sent as it is set, for every caller."""
     call(Host(on(server, size="512*512")), "call", prompt="a fox", size="1024*1024")
     assert sent(server)["size"] == "512*512"
 

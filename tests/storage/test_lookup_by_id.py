@@ -184,7 +184,7 @@ def test_recovery_walks_once_for_all(
 def test_a_run_in_a_bucket_is_resumed_by_the_account(
     bucket: str, tmp_path: Path, server: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before a run is asked for nothing in the bucket is looked at: that would take hours."""
+    """Before a run starts, nothing in the bucket is read: that would take hours."""
     from langchain_qwen_image.bulk.estimate import estimate_cost
     from langchain_qwen_image.bulk.report import report
 
