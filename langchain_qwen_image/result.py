@@ -37,7 +37,7 @@ class ImageGenerationResult(BaseModel):
         cost_usd: Price of the call in US dollars; 0 in the sandbox, and where an earlier call paid.
         created_at: When the answer came, in UTC.
         sandbox: True when the images are placeholders of the sandbox.
-        call_id: Id of the call in the ledger and in progress events, if it is known.
+        call_id: Id of the call in the account and in progress events, if it is known.
         warnings: What was unusual about the answer, each in one sentence; mostly empty.
         replayed: True when an earlier call, or another one at the same time, bought the images.
         first_cost_usd: What that call cost in US dollars, where the result is replayed.

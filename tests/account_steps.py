@@ -10,7 +10,7 @@ from waiting import PATIENCE
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.keys import NewCall
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.account.store import Commit
 
 PRICE = Decimal("0.045")
@@ -55,7 +55,7 @@ def walk(account: Account, steps: str, call_id: str = "c1") -> None:
         STEPS[step](account, call_id).result(PATIENCE)
 
 
-def call_of(account: Account, call_id: str = "c1") -> LedgerCall:
+def call_of(account: Account, call_id: str = "c1") -> CallRecord:
     """Return a call that is there."""
     call = account.get(call_id)
     assert call is not None

@@ -299,6 +299,6 @@ def test_closing_is_possible_and_calls_work_afterwards(
 
 def test_nothing_is_opened_before_the_first_call(face: Face, tmp_path: Path) -> None:
     """Construction, printing and copying make no folder, no file and no connection."""
-    one = face(api_key=KEY, save_to=tmp_path / "images", account=tmp_path / "ledger" / "a.db")
+    one = face(api_key=KEY, save_to=tmp_path / "images", account=tmp_path / "books" / "a.db")
     repr(copy.deepcopy(one))
     assert list(tmp_path.iterdir()) == []

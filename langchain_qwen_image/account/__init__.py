@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from langchain_qwen_image.account.memory import BudgetStore
     from langchain_qwen_image.account.pace import Pace
     from langchain_qwen_image.account.progress import Progress
-    from langchain_qwen_image.account.records import LedgerCall, LedgerImage, State
+    from langchain_qwen_image.account.records import CallRecord, ImageRecord, State
     from langchain_qwen_image.account.spend import SpendDay, spend_by_day
     from langchain_qwen_image.account.store import Commit
 
@@ -27,8 +27,8 @@ _HOMES = {
     "CallTakenError": "leases",
     "Commit": "store",
     "Lease": "leases",
-    "LedgerCall": "records",
-    "LedgerImage": "records",
+    "CallRecord": "records",
+    "ImageRecord": "records",
     "Limits": "limits",
     "NewCall": "keys",
     "Pace": "pace",
@@ -43,11 +43,11 @@ __all__ = [
     "Account",
     "Budget",
     "BudgetStore",
+    "CallRecord",
     "CallTakenError",
     "Commit",
+    "ImageRecord",
     "Lease",
-    "LedgerCall",
-    "LedgerImage",
     "Limits",
     "NewCall",
     "Pace",

@@ -17,7 +17,7 @@ from langchain_qwen_image.account.leases import Lease
 from langchain_qwen_image.account.limits import Limits, limits_of
 from langchain_qwen_image.account.reader import AccountReader, read_id
 from langchain_qwen_image.account.records import (
-    LedgerCall,
+    CallRecord,
     storable,
     storable_link,
     storable_path,
@@ -73,7 +73,7 @@ class Account(AccountReader):
         """Make the file or the tables if there are none; the commit's result is the id."""
         return self._store.submit(lambda tx: str(read_id(tx)))
 
-    def asked(self, call: NewCall, *, replacing: str | None = None) -> Commit[LedgerCall]:
+    def asked(self, call: NewCall, *, replacing: str | None = None) -> Commit[CallRecord]:
         """Enter a call; the commit's result is the call that stands for its key now.
 
         Args:

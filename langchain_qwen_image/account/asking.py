@@ -2,7 +2,7 @@
 
 from langchain_qwen_image.account.keys import NewCall, encoded
 from langchain_qwen_image.account.queries import read_one
-from langchain_qwen_image.account.records import LedgerCall, from_micros, storable
+from langchain_qwen_image.account.records import CallRecord, from_micros, storable
 from langchain_qwen_image.account.store import Row, Transaction
 from langchain_qwen_image.account.transitions import find_call
 from langchain_qwen_image.errors import AccountError, IdempotencyError
@@ -12,7 +12,7 @@ __all__ = ["ask", "enter", "replace"]
 _MAY_BE_REPLACED = ("answered", "saved", "unknown")
 
 
-def ask(tx: Transaction, call: NewCall, replacing: str | None = None) -> LedgerCall:
+def ask(tx: Transaction, call: NewCall, replacing: str | None = None) -> CallRecord:
     """Enter a call, or return the one that its key has, in whatever state that is.
 
     Raises:
@@ -32,7 +32,7 @@ def ask(tx: Transaction, call: NewCall, replacing: str | None = None) -> LedgerC
     raise AccountError(f"Call {call.id} is in the account already.")
 
 
-def enter(tx: Transaction, call: NewCall) -> LedgerCall | None:
+def enter(tx: Transaction, call: NewCall) -> CallRecord | None:
     """Enter a call unless its key or id is there already, and return it."""
     prompt, fingerprint, now = storable(call.prompt), call.fingerprint, tx.now()
     written = tx.execute(
@@ -57,7 +57,7 @@ def enter(tx: Transaction, call: NewCall) -> LedgerCall | None:
     )
     if written != 1:
         return None
-    return LedgerCall(
+    return CallRecord(
         id=call.id,
         state="asked",
         prompt=prompt,

@@ -36,7 +36,7 @@ class Database:
         self._connections = Connections(path)
         self._committer = _Committer(path, self._connections)
         self._writer: Writer[tuple[Job[Any], Commit[Any]]] = Writer(
-            self._committer.commit, self._committer.clear_log, "qwen-image-ledger"
+            self._committer.commit, self._committer.clear_log, "qwen-image-account"
         )
         self._reading = threading.RLock()  # a signal handler's read may come within another
 

@@ -55,7 +55,7 @@ class DiskReserve:
 
 
 def _fill(file: IO[bytes], free: int) -> None:
-    # On a small disk, more is left to the ledger than is held.
+    # On a small disk, more is left to the account than is held.
     wanted = max(_AT_LEAST, min(_BYTES, free // 4))
     for _ in range(0, wanted, _CHUNK):
         file.write(os.urandom(_CHUNK))  # zeros take no room on some disks

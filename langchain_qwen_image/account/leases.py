@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.account.store import Row
 from langchain_qwen_image.errors import AccountError
 
@@ -20,7 +20,7 @@ class CallTakenError(AccountError):
         call: The call that has the key now, as it stands.
     """
 
-    def __init__(self, message: str, call: LedgerCall) -> None:
+    def __init__(self, message: str, call: CallRecord) -> None:
         """Note the call."""
         super().__init__(message)
         self.call = call

@@ -1,4 +1,4 @@
-"""Open the SQLite file in which a ledger or a budget is saved, for its owner alone.
+"""Open the SQLite file in which an account or a budget is saved, for its owner alone.
 
 SQLite gives its `-wal` and `-shm` files the mode of the database file.
 """

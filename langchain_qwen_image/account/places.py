@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from langchain_qwen_image.defaults import DATABASE_VARIABLE, LEDGER_NAME
+from langchain_qwen_image.defaults import DATABASE_VARIABLE, OLD_ACCOUNT_NAME
 from langchain_qwen_image.errors import AccountError, ConfigurationError
 
 __all__ = [
@@ -120,8 +120,8 @@ def own_file(folder: Path) -> Path:
 
 
 def old_file(folder: Path) -> Path:
-    """Return where earlier versions saved the ledger of a folder."""
-    return folder / LEDGER_NAME
+    """Return where earlier versions saved the account of a folder."""
+    return folder / OLD_ACCOUNT_NAME
 
 
 def folder_of_books(file: Path) -> Path:

@@ -1,12 +1,12 @@
-"""Read calls and images out of a ledger's tables; each function runs on one snapshot."""
+"""Read calls and images out of an account's tables; each function runs on one snapshot."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from langchain_qwen_image.account.records import (
-    LedgerCall,
-    LedgerImage,
+    CallRecord,
+    ImageRecord,
     State,
     read_call,
     read_image,
@@ -44,7 +44,7 @@ class Page(NamedTuple):
     """The number of a page's last call, and calls of the page."""
 
     end: int
-    calls: list[LedgerCall]
+    calls: list[CallRecord]
 
 
 def newest(tx: Transaction) -> int:
@@ -79,18 +79,18 @@ def page(
     return Page(end, select_calls(tx, f"{_CALLS}{sql} ORDER BY seq", values))
 
 
-def read_one(tx: Transaction, call_id: str) -> LedgerCall:
+def read_one(tx: Transaction, call_id: str) -> CallRecord:
     """Return the call of that id, which is there."""
     [call] = select_calls(tx, BY_ID, {"id": call_id})
     return call
 
 
-def select_calls(tx: Transaction, sql: str, values: Mapping[str, Any]) -> list[LedgerCall]:
+def select_calls(tx: Transaction, sql: str, values: Mapping[str, Any]) -> list[CallRecord]:
     """Return the calls that a statement finds, with their images."""
     rows = tx.all(sql, values)
     if not rows:
         return []
-    images: dict[str, list[LedgerImage]] = defaultdict(list)
+    images: dict[str, list[ImageRecord]] = defaultdict(list)
     bought = [row["seq"] for row in rows if row["state"] in _WITH_IMAGES]
     span = {"first": bought[0], "last": bought[-1]} if bought else None
     for row in tx.all(_BY_CALL, span) if span else ():
@@ -98,7 +98,7 @@ def select_calls(tx: Transaction, sql: str, values: Mapping[str, Any]) -> list[L
     return [read_call(row, images[row["id"]]) for row in rows]
 
 
-def find_image(tx: Transaction, name: str | bytes) -> LedgerImage | None:
+def find_image(tx: Transaction, name: str | bytes) -> ImageRecord | None:
     """Return the image of that id, or that is saved at that path."""
     row = tx.one(_BY_NAME, {"name": name})
     return None if row is None else read_image(row)

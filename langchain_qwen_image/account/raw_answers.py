@@ -116,12 +116,12 @@ def _cut_short(tx: Transaction, seq: int) -> None:
 
 
 def _file(tx: Transaction, call_id: str) -> Path | None:
-    ledger = tx.answers_beside
-    if ledger is None:
+    beside = tx.answers_beside
+    if beside is None:
         return None
-    # Of a hash: a call's id may be any text, and the ledger may be somebody else's.
+    # Of a hash: a call's id may be any text, and the account may be somebody else's.
     name = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return ledger.with_name(f"{ledger.name}-answer-{name}")
+    return beside.with_name(f"{beside.name}-answer-{name}")
 
 
 def _write_file(file: Path, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Open a ledger's or a budget's file to read it, also where nothing can be written."""
+"""Open an account's or a budget's file to read it, also where nothing can be written."""
 
 import os
 import shutil

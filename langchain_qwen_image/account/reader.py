@@ -10,7 +10,7 @@ from langchain_qwen_image.account import queries, raw_answers
 from langchain_qwen_image.account.limits import Limits, Totals
 from langchain_qwen_image.account.money import purse_of, read_totals
 from langchain_qwen_image.account.progress import Progress, progress_of, totals_now
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage, State, storable_path
+from langchain_qwen_image.account.records import CallRecord, ImageRecord, State, storable_path
 from langchain_qwen_image.account.store import Store, Transaction
 from langchain_qwen_image.environment import on_event_loop
 
@@ -56,22 +56,22 @@ class AccountReader:
         """Name of the account; None before the first step."""
         return self._store.read(read_id, missing=None)
 
-    def get(self, call_id: str) -> LedgerCall | None:
+    def get(self, call_id: str) -> CallRecord | None:
         """Return a call, or None if the account has none of that id."""
         return next(iter(self._select(queries.BY_ID, id=call_id)), None)
 
-    def find_key(self, base_url: str, run: str, key: str) -> LedgerCall | None:
+    def find_key(self, base_url: str, run: str, key: str) -> CallRecord | None:
         """Return the call that stands for a key at a gateway, or None."""
         return next(iter(self._select(queries.BY_KEY, base_url=base_url, run=run, key=key)), None)
 
-    def find_image(self, image_id_or_path: str | os.PathLike[str]) -> LedgerImage | None:
+    def find_image(self, image_id_or_path: str | os.PathLike[str]) -> ImageRecord | None:
         """Return an image by its id or by the path that it is saved at."""
         job = partial(queries.find_image, name=storable_path(image_id_or_path))
         return self._store.read(job, missing=None)
 
     def calls(
         self, *, states: Collection[State] | None = None, run: str | None = None
-    ) -> Iterator[LedgerCall]:
+    ) -> Iterator[CallRecord]:
         """Yield the calls in the order asked, a page in memory at a time.
 
         What is asked after the reading began is not yielded.
@@ -143,7 +143,7 @@ class AccountReader:
         """Images neither spent nor reserved; None without a limit in images."""
         return self.limits.remaining_images(self.totals())
 
-    def _select(self, sql: str, **values: str) -> list[LedgerCall]:
+    def _select(self, sql: str, **values: str) -> list[CallRecord]:
         return self._store.read(partial(queries.select_calls, sql=sql, values=values), missing=[])
 
 

@@ -1,4 +1,4 @@
-"""Calls and images as the ledger hands them out."""
+"""Calls and images as the account hands them out."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from langchain_qwen_image.account.money import images_of, usd_of
 from langchain_qwen_image.account.store import Row
 
-__all__ = ["LedgerCall", "LedgerImage", "State"]
+__all__ = ["CallRecord", "ImageRecord", "State"]
 
 State = Literal["asked", "sent", "queued", "answered", "saved", "refused", "unknown"]
 """How far a call has come."""
@@ -21,7 +21,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerImage:
+class ImageRecord:
     """One image that an answer named.
 
     Attributes:
@@ -47,8 +47,8 @@ class LedgerImage:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerCall:
-    """One call as the ledger has it.
+class CallRecord:
+    """One call as the account has it.
 
     Attributes:
         id: Our name of it.
@@ -98,7 +98,7 @@ class LedgerCall:
     lease_seconds: float | None
     lease_until: datetime | None
     replaced_by: str | None
-    images: tuple[LedgerImage, ...]
+    images: tuple[ImageRecord, ...]
     polling_path: str | None = field(repr=False)
     has_raw_answer: bool
 
@@ -129,10 +129,10 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + micros * _MICROSECOND
 
 
-def read_image(row: Row) -> LedgerImage:
+def read_image(row: Row) -> ImageRecord:
     """Make an image of a row of `images` that has its call's id as `call_id`."""
     path = row["path"]
-    return LedgerImage(
+    return ImageRecord(
         id=_text(row["id"]),
         call_id=_text(row["call_id"]),
         url=_text(row["url"]),
@@ -144,12 +144,12 @@ def read_image(row: Row) -> LedgerImage:
     )
 
 
-def read_call(row: Row, images: Iterable[LedgerImage]) -> LedgerCall:
+def read_call(row: Row, images: Iterable[ImageRecord]) -> CallRecord:
     """Make a call of a row of `calls`; what this package did not write is an error."""
     state, parameters, lease = row["state"], json.loads(row["parameters"]), row["lease_micros"]
     if state not in get_args(State) or not isinstance(parameters, dict):
         raise ValueError
-    return LedgerCall(
+    return CallRecord(
         id=_text(row["id"]),
         state=state,
         prompt=_text(row["prompt"]),

@@ -1,4 +1,4 @@
-"""Add up what one run paid, or may have paid, from the ledger: not from what it lived to report."""
+"""Add up what one run paid, or may have paid, by the account: not by what it lived to report."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Add up, by day, what a ledger or a budget's file says was asked for, paid, saved and lost."""
+"""Add up, by day, what an account's or a budget's file says was asked for, paid, saved and lost."""
 
 import os
 from dataclasses import dataclass, field

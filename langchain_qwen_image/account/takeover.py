@@ -1,4 +1,4 @@
-"""Take over the file that an earlier version saved its ledger in: the folder of images itself.
+"""Take over the file that an earlier version saved its account in: the folder of images itself.
 
 It is moved, once, to where the folder's books are now, under SQLite's own lock on it: any number of
 processes may begin at once, and a kill leaves it in the one place or in the other.

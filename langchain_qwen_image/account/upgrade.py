@@ -106,7 +106,7 @@ def upgrade(connection: sqlite3.Connection, version: int) -> None:
         connection.execute("ALTER TABLE calls ADD COLUMN polling_path TEXT")
         _make(connection, "raw_answers")
         connection.execute("UPDATE links SET url = rtrim(url)")
-    # Money of a call is where its state says. What is left is of programs, and of other ledgers.
+    # Money of a call is where its state says. What is left is of programs, and of other accounts.
     sums = connection.execute(
         "SELECT day, usd, images FROM spent UNION ALL"
         " SELECT day, usd, images FROM reservations WHERE token NOT LIKE 'call:%' ORDER BY day"

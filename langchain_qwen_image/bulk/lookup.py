@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from uuid import uuid4
 
 from langchain_qwen_image.account.account import Account
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage
+from langchain_qwen_image.account.records import CallRecord, ImageRecord
 from langchain_qwen_image.bulk.items import Item
 from langchain_qwen_image.errors import (
     CallInProgressError,
@@ -113,7 +113,7 @@ class Lookup:
         self._retry = retry
         self._dry_run = dry_run
 
-    def find(self, key: str) -> LedgerCall | None:
+    def find(self, key: str) -> CallRecord | None:
         """Return the call that stands for a key; what is past its time is settled first."""
         call = self._account.find_key(self._pipeline.sender.base_url, self._run, key)
         if call is None or self._dry_run or call.state != "sent" or lease_left(call):
@@ -121,7 +121,7 @@ class Lookup:
         self._account.expire().result()
         return self._account.get(call.id)
 
-    def next_action(self, call: LedgerCall | None) -> Action:
+    def next_action(self, call: CallRecord | None) -> Action:
         """Say what a run does about a request whose call stands there."""
         if call is None:
             return Action.SEND
@@ -129,7 +129,7 @@ class Lookup:
         state = "unknown" if is_over and self._dry_run else call.state
         return next_action(state, retry_unknown=self._retry.retry_unknown)
 
-    def conflict(self, call: LedgerCall | None, item: Item) -> IdempotencyError | None:
+    def conflict(self, call: CallRecord | None, item: Item) -> IdempotencyError | None:
         """Return why a call cannot be that of a request: its id was used for another one."""
         if call is None or not item.is_named:
             return None
@@ -140,7 +140,7 @@ class Lookup:
             "sent. Use the arguments of that request, or another id."
         )
 
-    def find_lost(self, call: LedgerCall) -> str | None:
+    def find_lost(self, call: CallRecord) -> str | None:
         """Return why the image of a paid call cannot be had any more, as far as can be told now.
 
         Nothing is fetched: a link that has expired by this machine's clock counts as dead.
@@ -151,7 +151,7 @@ class Lookup:
             return replay(self._pipeline.saver, call).lost
         return next(filter(None, (self._why_lost(call, image) for image in call.images)), None)
 
-    def find_path(self, call: LedgerCall) -> str | None:
+    def find_path(self, call: CallRecord) -> str | None:
         """Return where the first image of a paid call is saved, if it is."""
         if self._is_in_bucket(call):
             return call.images[0].path
@@ -159,7 +159,7 @@ class Lookup:
             return replay(self._pipeline.saver, call).result.image.path
         return self._path_of_copy(call, call.images[0]) if call.images else None
 
-    def _is_in_bucket(self, call: LedgerCall) -> bool:
+    def _is_in_bucket(self, call: CallRecord) -> bool:
         """Say whether the account has all images of a call in the bucket; that is not looked up.
 
         A look takes some 20 ms: hours for the images of a large run.
@@ -173,12 +173,12 @@ class Lookup:
             )
         )
 
-    def _why_lost(self, call: LedgerCall, image: LedgerImage) -> str | None:
+    def _why_lost(self, call: CallRecord, image: ImageRecord) -> str | None:
         if image.path is not None or self._path_of_copy(call, image) is not None:
             return None
         return _why_dead(image)
 
-    def _path_of_copy(self, call: LedgerCall, image: LedgerImage) -> str | None:
+    def _path_of_copy(self, call: CallRecord, image: ImageRecord) -> str | None:
         walks = _why_dead(image) is not None
         with suppress(OSError):
             found = find_copy(self._store, call, image, walks=walks)
@@ -186,12 +186,12 @@ class Lookup:
         return None
 
 
-def _why_dead(image: LedgerImage) -> str | None:
+def _why_dead(image: ImageRecord) -> str | None:
     """Return why an image cannot be fetched, by this machine's clock; None if it can."""
     return INLINE if is_inline(image.url) else expired(image, datetime.now(UTC))
 
 
-def unknown(call: LedgerCall) -> PriorState:
+def unknown(call: CallRecord) -> PriorState:
     """Return the state of a request whose answer was lost."""
     said = f": {call.message}" if call.message else ""
     return PriorState("unknown", reason=f"{_NO_ANSWER}{said}")

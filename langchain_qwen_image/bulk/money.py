@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from langchain_qwen_image.account.account import Account
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.account.run_spend import RunSpend
 from langchain_qwen_image.bulk.lookup import PriorState
 from langchain_qwen_image.pipeline.cancellation import CallState
@@ -69,7 +69,7 @@ class Money:
         return total
 
 
-def _add(total: RunSpend, call: LedgerCall) -> None:
+def _add(total: RunSpend, call: CallRecord) -> None:
     if call.state in ("answered", "saved"):
         total.images += len(call.images)
         total.usd += call.cost_usd

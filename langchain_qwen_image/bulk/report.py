@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.bulk.caller import Checker
 from langchain_qwen_image.bulk.items import Given, Item, KeyOf, Keys
 from langchain_qwen_image.bulk.lookup import Lookup, RetryOptions, run_name
@@ -76,7 +76,7 @@ def _row(request: BulkRequest, item: Item, lookup: Lookup) -> ReportRow:
             return ReportRow(request, status, cost_usd=Decimal(0))
 
 
-def _bought(request: BulkRequest, call: LedgerCall, lookup: Lookup) -> ReportRow:
+def _bought(request: BulkRequest, call: CallRecord, lookup: Lookup) -> ReportRow:
     if lookup.find_lost(call) is not None:
         return ReportRow(request, "lost", cost_usd=call.cost_usd)
     path = lookup.find_path(call)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain, repeat
 
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.bulk.items import Item
 from langchain_qwen_image.bulk.lookup import Lookup, PriorState, elsewhere, unknown
 from langchain_qwen_image.bulk.stopping import RunStoppedError
@@ -70,7 +70,7 @@ class Settler:
         call = None if self._lookup is None else await in_thread(self._lookup.find, item.key)
         return await self.settle_from(call, item)
 
-    async def settle_from(self, call: LedgerCall | None, item: Item) -> PriorState:
+    async def settle_from(self, call: CallRecord | None, item: Item) -> PriorState:
         """Do the same, from the call that its key has in the account.
 
         Raises:
@@ -94,7 +94,7 @@ class Settler:
                 break
         return state
 
-    async def _state_of(self, call: LedgerCall, item: Item, lookup: Lookup) -> PriorState | None:
+    async def _state_of(self, call: CallRecord, item: Item, lookup: Lookup) -> PriorState | None:
         """Return how things stand with the call of a request; None if it is to be bought."""
         if (error := lookup.conflict(call, item)) is not None:
             return PriorState("failed", reason=str(error), error=error)

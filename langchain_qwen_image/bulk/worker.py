@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_qwen_image.account.pace_state import Turn
 from langchain_qwen_image.account.pace_store import TurnLostError
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.bulk.caller import Caller
 from langchain_qwen_image.bulk.error_states import (
     DENIALS,
@@ -83,7 +83,7 @@ class Worker(Stoppable):
         self.money.end(purchase, state)
         return state
 
-    async def resume(self, call: LedgerCall, item: Item) -> PriorState | None:
+    async def resume(self, call: CallRecord, item: Item) -> PriorState | None:
         """Ask for what was sent earlier and the gateway queued; None if it bought nothing.
 
         Raises:
@@ -103,7 +103,7 @@ class Worker(Stoppable):
             return PriorState(status, reason=str(error), error=error)
         return _reused(await self._bought(result, item.item_id))
 
-    async def replay(self, call: LedgerCall, item: Item) -> PriorState:
+    async def replay(self, call: CallRecord, item: Item) -> PriorState:
         """Bring back what was bought earlier, free of charge."""
         found = await self._caller.pipeline.areplay(call, item_id=item.item_id)
         if found.lost is not None:

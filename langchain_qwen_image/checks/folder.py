@@ -1,4 +1,4 @@
-"""What would keep images or the ledger from being written where they are to be."""
+"""What would keep images or the account from being written where they are to be."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.storage.paths import checked_folder
 
 _LEAST_BYTES = 64 * 1024
-"""No image with its sidecar and its ledger is smaller."""
+"""No image with its sidecar and its account is smaller."""
 _WAY_OUT = "Choose another folder, or change its owner or mode."
 _REASONS = {
     errno.EACCES: f"this user has no permission to write there. {_WAY_OUT}",
@@ -44,14 +44,14 @@ def folder_problem(folder: Path, what: str = "Images cannot be saved in") -> str
     return None
 
 
-def ledger_problem(ledger: Path) -> str | None:
-    """Say why a ledger cannot be written to that file, which need not exist yet; None if it can."""
-    problem = folder_problem(ledger.parent, f"The account {ledger.name!r} cannot be written in")
+def account_problem(account: Path) -> str | None:
+    """Say why an account cannot be in that file, which need not exist yet; None if it can."""
+    problem = folder_problem(account.parent, f"The account {account.name!r} cannot be written in")
     if problem is not None:
         return problem
-    if ledger.is_file() and not _may_write(ledger):
-        return f"The account {str(ledger)!r} cannot be written: this user may only read it."
-    return lock_problem(ledger.parent) if ledger.parent.is_dir() else None
+    if account.is_file() and not _may_write(account):
+        return f"The account {str(account)!r} cannot be written: this user may only read it."
+    return lock_problem(account.parent) if account.parent.is_dir() else None
 
 
 def existing(path: Path) -> Path:

@@ -41,7 +41,7 @@ def report(
         assumptions: What `compare` made of it.
         scrubber: Knows its secrets.
         finished_at: When the check ended, in UTC.
-        spent: What the ledger says of the money, in words.
+        spent: What the account says of the money, in words.
     """
     made: dict[str, Any] = {
         "schema": SCHEMA,

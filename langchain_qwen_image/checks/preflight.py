@@ -7,7 +7,7 @@ from pathlib import Path
 
 from langchain_qwen_image.account.schema import sqlite_problem
 from langchain_qwen_image.checks.bucket import bucket_problem
-from langchain_qwen_image.checks.folder import folder_problem, ledger_problem, name_problem
+from langchain_qwen_image.checks.folder import account_problem, folder_problem, name_problem
 from langchain_qwen_image.checks.network import ENVIRONMENT, network_problem
 from langchain_qwen_image.defaults import BASE_URL
 from langchain_qwen_image.errors import ConfigurationError
@@ -21,7 +21,7 @@ _checking = threading.Lock()
 def preflight(
     *,
     folder: Path | None,
-    ledger: Path | None,
+    account: Path | None,
     sandbox: bool,
     own_http_client: bool,
     base_url: str = BASE_URL,
@@ -33,7 +33,7 @@ def preflight(
 
     Args:
         folder: Where images are to be saved, if in a folder.
-        ledger: File of the ledger, if there is one.
+        account: File of the account, if there is one.
         sandbox: Nothing is sent over the network.
         own_http_client: The caller's client sends the POST, and its certificates and proxies serve
             the fetch too.
@@ -48,7 +48,7 @@ def preflight(
         os.getpid(),
         folder,
         address,
-        ledger,
+        account,
         sandbox,
         own_http_client,
         base_url,
@@ -60,7 +60,7 @@ def preflight(
         if setting in _passed:
             return
         by_network = None if sandbox or own_http_client else network_problem(base_url)
-        problem = next(filter(None, _problems_of_place(folder, address, ledger)), by_network)
+        problem = next(filter(None, _problems_of_place(folder, address, account)), by_network)
         if problem is not None:
             raise ConfigurationError(problem + " Nothing was sent." * (_SENT not in problem))
         if len(_passed) >= _MOST_REMEMBERED:
@@ -69,14 +69,14 @@ def preflight(
 
 
 def _problems_of_place(
-    folder: Path | None, address: str | None, ledger: Path | None
+    folder: Path | None, address: str | None, account: Path | None
 ) -> Iterator[str | None]:
     if folder is not None:
         yield name_problem(folder)
         yield folder_problem(folder)
-    if ledger is not None:
+    if account is not None:
         yield sqlite_problem()
-        yield ledger_problem(ledger)
+        yield account_problem(account)
     if address is not None:
         yield bucket_problem(address)
 

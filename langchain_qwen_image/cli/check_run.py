@@ -73,7 +73,7 @@ class LiveRun:
         return status
 
     def spent(self) -> str:
-        """Say what the ledger has of this run's money."""
+        """Say what the account has of this run's money."""
         spend = spend_after(self._account, self._first, batch=None)
         said = []
         if spend.images:

@@ -24,7 +24,7 @@ class Output:
 
     Attributes:
         save_to: What the generator takes.
-        folder: Where the ledger is.
+        folder: Where the account is.
         is_stdout: Whether standard output is for the image's bytes alone.
     """
 

@@ -2,7 +2,7 @@
 
 Under `Blocking` nothing in it ever waits for an event loop, so that `run_blocking` drives it to
 its end with a single `send(None)`; under `Asyncio` it is an ordinary coroutine. The retry rule,
-the budget and the ledger are written once, and the type checker sees each step.
+the budget and the account are written once, and the type checker sees each step.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.bulk.generator_caller import GeneratorCaller
 from langchain_qwen_image.bulk.items import Item
 from langchain_qwen_image.bulk.lookup import Lookup, PriorState, RetryOptions
@@ -115,7 +115,7 @@ class Desk:
         return [worker for desk in self._runs.values() for worker in desk.workers]
 
 
-def _is_saved(call: LedgerCall, item: Item, lookup: Lookup) -> bool:
+def _is_saved(call: CallRecord, item: Item, lookup: Lookup) -> bool:
     """Say whether the image is saved, by whichever machine: its folder may not be here."""
     return call.state == "saved" and lookup.conflict(call, item) is None
 

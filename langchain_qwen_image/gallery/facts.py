@@ -11,7 +11,7 @@ from pathlib import Path
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.places import books_of, books_to_read
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.errors import AccountError, ConfigurationError, QwenImageError
 from langchain_qwen_image.storage.paths import file_name
@@ -132,7 +132,7 @@ def _look_up(account: Account, sizes: Mapping[str, int], *, compares: bool) -> d
         }
 
 
-def _as_sidecar(call: LedgerCall) -> Sidecar:
+def _as_sidecar(call: CallRecord) -> Sidecar:
     return Sidecar(
         call_id=call.id,
         prompt=call.prompt,

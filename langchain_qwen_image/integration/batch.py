@@ -38,7 +38,7 @@ class ThreadedBatches(Runnable[Input, Output]):
 
         Raises:
             Exception: The first that came, unless `return_exceptions`; the results are lost then,
-                as they are in LangChain's own, but for what is saved and in the ledger.
+                as they are in LangChain's own, but for what is saved and in the account.
         """
         outcomes = dict(
             self.batch_as_completed(inputs, config, return_exceptions=return_exceptions, **kwargs)

@@ -101,7 +101,7 @@ def assemble(settings: PipelineSettings) -> Pipeline:
             partial(
                 preflight,
                 folder=folder_of(store),
-                ledger=None if account is None else account.path,
+                account=None if account is None else account.path,
                 sandbox=settings.sandbox,
                 own_http_client=bool(settings.http_client or settings.http_async_client),
                 base_url=sender.base_url,

@@ -11,7 +11,7 @@ from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.budget import Budget
 from langchain_qwen_image.account.keys import NewCall
 from langchain_qwen_image.account.limits import Limits
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.account.store import Commit, NotTakenError
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.errors import AccountError, ConfigurationError
@@ -43,7 +43,7 @@ class Books:
     lease_seconds: float
     max_raw_bytes: int
 
-    async def entered(self, call: NewCall, *, replacing: str | None = None) -> LedgerCall | None:
+    async def entered(self, call: NewCall, *, replacing: str | None = None) -> CallRecord | None:
         """Enter a call, and return the one that stands for its key; None without an account.
 
         Raises:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from langchain_qwen_image.account.keys import NewCall
 from langchain_qwen_image.account.leases import CallTakenError
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.errors import ConfigurationError, ResultUnknownError
 from langchain_qwen_image.pipeline.books import Books
@@ -47,14 +47,14 @@ class KeyedSteps(Steps):
         if call is None or self.account is None:
             return await send(new.id, 0)
 
-        async def replaced(call: LedgerCall) -> LedgerCall:
+        async def replaced(call: CallRecord) -> CallRecord:
             again = replace(new, id=uuid4().hex)
             return await books.entered(again, replacing=call.id) or call
 
         patience = self.sender.timeout if order.patience is None else order.patience
         elsewhere = Elsewhere(runtime, self.account, patience)
-        outcome: LedgerCall | ImageGenerationResult = call
-        while isinstance(outcome, LedgerCall):
+        outcome: CallRecord | ImageGenerationResult = call
+        while isinstance(outcome, CallRecord):
             match next_action(outcome.state, retry_unknown=order.key.retry_unknown):
                 case Action.SEND:
                     outcome = await _sent(send, outcome)
@@ -95,7 +95,7 @@ class KeyedSteps(Steps):
         return books
 
     async def _replay(
-        self, runtime: Runtime, call: LedgerCall, call_state: CallState, order: Order
+        self, runtime: Runtime, call: CallRecord, call_state: CallState, order: Order
     ) -> Replay:
         """Bring back what an earlier call bought, and book what is found or fetched now."""
         found = await runtime.beside(replay, self.saver, call, item_id=order.item_id)
@@ -121,7 +121,7 @@ class KeyedSteps(Steps):
         )
 
 
-def _result_unknown(call: LedgerCall) -> ResultUnknownError:
+def _result_unknown(call: CallRecord) -> ResultUnknownError:
     return ResultUnknownError(
         f"An earlier request of the idempotency key {call.key!r} has no known answer, and may have "
         "been billed. Nothing was sent now. To send it again, and perhaps pay twice, pass "
@@ -131,8 +131,8 @@ def _result_unknown(call: LedgerCall) -> ResultUnknownError:
 
 
 async def _sent(
-    send: Callable[[str, int], Awaitable[ImageGenerationResult]], call: LedgerCall
-) -> ImageGenerationResult | LedgerCall:
+    send: Callable[[str, int], Awaitable[ImageGenerationResult]], call: CallRecord
+) -> ImageGenerationResult | CallRecord:
     """Send a call, or return the one that another caller has sent meanwhile."""
     try:
         return await send(call.id, call.attempts)

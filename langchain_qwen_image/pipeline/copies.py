@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.marker import BadMarkerError, read_marker
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage
+from langchain_qwen_image.account.records import CallRecord, ImageRecord
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.storage.image_store import ImageStore
 from langchain_qwen_image.storage.sidecar import Sidecar
@@ -15,8 +15,8 @@ __all__ = ["find_by_id", "find_copy"]
 
 def find_copy(
     store: ImageStore,
-    call: LedgerCall,
-    image: LedgerImage,
+    call: CallRecord,
+    image: ImageRecord,
     *,
     walks: bool,
     item_id: str | None = None,

@@ -4,7 +4,7 @@ import logging
 from itertools import chain, repeat
 
 from langchain_qwen_image.account.account import Account
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.concurrency.runtime import Runtime
 from langchain_qwen_image.errors import CallInProgressError
 from langchain_qwen_image.pipeline.standing import lease_left
@@ -24,7 +24,7 @@ class Elsewhere:
         self._account = account
         self._left = seconds
 
-    async def outcome_of(self, call: LedgerCall) -> LedgerCall:
+    async def outcome_of(self, call: CallRecord) -> CallRecord:
         """Wait until a call that was sent has come further, and return the one of its key then.
 
         Raises:
@@ -45,14 +45,14 @@ class Elsewhere:
             call = await self._runtime.beside(self._read, call)
         raise AssertionError  # the pauses have no end
 
-    def _read(self, call: LedgerCall) -> LedgerCall:
+    def _read(self, call: CallRecord) -> CallRecord:
         found = None
         if call.key is not None:
             found = self._account.find_key(call.base_url, call.run, call.key)
         return found or self._account.get(call.id) or call
 
 
-def _still_under_way(call: LedgerCall) -> CallInProgressError:
+def _still_under_way(call: CallRecord) -> CallInProgressError:
     return CallInProgressError(
         "The same call is under way in another process, and takes longer than this one waits. "
         "Nothing was sent for it. Ask again later: it gets what that one buys.",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from langchain_qwen_image.account.records import LedgerImage
+from langchain_qwen_image.account.records import ImageRecord
 from langchain_qwen_image.errors import DownloadError
 from langchain_qwen_image.wire.links import is_inline
 
@@ -11,14 +11,14 @@ INLINE = "It came inside the answer and was not written to the disk."
 _GONE = (403, 404, 410)
 
 
-def expired(image: LedgerImage, now: datetime) -> str | None:
+def expired(image: ImageRecord, now: datetime) -> str | None:
     """Return since when a link has expired by this machine's clock; None if it has not."""
     if image.expires_at is None or image.expires_at > now:
         return None
     return f"Its link expired at {image.expires_at:%Y-%m-%d %H:%M} UTC by this machine's clock."
 
 
-def why_lost(image: LedgerImage, error: BaseException, now: datetime) -> str | None:
+def why_lost(image: ImageRecord, error: BaseException, now: datetime) -> str | None:
     """Return why an image is lost that could not be fetched just now; None if it is not.
 
     A clock may be wrong (WSL#10006), so that its host must say so too.

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from langchain_qwen_image.account.pace_state import Turn
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.concurrency.runtime import Runtime, run_blocking
 from langchain_qwen_image.errors import CallInProgressError, RequestTimeoutError
 from langchain_qwen_image.pipeline.by_key import KeyedSteps
@@ -93,7 +93,7 @@ class Pipeline(KeyedSteps):
                 self.asyncio, name=name, call_state=call_state, steps=steps, order=order
             )
 
-    def resume(self, call: LedgerCall, *, item_id: str | None = None) -> ImageGenerationResult:
+    def resume(self, call: CallRecord, *, item_id: str | None = None) -> ImageGenerationResult:
         """Go on asking for the answer of a call that the gateway queued; nothing is sent again.
 
         Args:
@@ -107,7 +107,7 @@ class Pipeline(KeyedSteps):
         return finish_in_helper(partial(self._resume, self.blocking, call, item_id), CallState())
 
     async def aresume(
-        self, call: LedgerCall, *, item_id: str | None = None
+        self, call: CallRecord, *, item_id: str | None = None
     ) -> ImageGenerationResult:
         """Async twin of `resume`."""
         return await finish_in_background(self._resume(self.asyncio, call, item_id), CallState())
@@ -134,7 +134,7 @@ class Pipeline(KeyedSteps):
         """Async twin of `fetch`."""
         return await finish_in_background(self._fetch(self.asyncio, result, item_id), CallState())
 
-    async def areplay(self, call: LedgerCall, *, item_id: str | None = None) -> Replay:
+    async def areplay(self, call: CallRecord, *, item_id: str | None = None) -> Replay:
         """Bring back what a call of this pipeline's account bought, free of charge.
 
         Args:

@@ -60,7 +60,7 @@ class ProgressEvent(ProgressDetails):
             it bought nothing and is to be repeated; `received` when the image is paid for and
             booked; `saved` when its file is written.
         seconds: Time since the call began, in seconds.
-        call_id: The call's id, the same in the ledger.
+        call_id: The call's id, the same in the account.
         tool_call_id: The id of the model's tool call, where there was one.
     """
 

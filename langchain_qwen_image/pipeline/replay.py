@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage
+from langchain_qwen_image.account.records import CallRecord, ImageRecord
 from langchain_qwen_image.errors import DownloadError
 from langchain_qwen_image.pipeline.copies import find_copy
 from langchain_qwen_image.pipeline.lost import INLINE, expired, why_lost
@@ -48,7 +48,7 @@ class Replay:
 
 
 def replay(
-    saver: ImageSaver, call: LedgerCall, *, item_id: str | None = None, now: datetime | None = None
+    saver: ImageSaver, call: CallRecord, *, item_id: str | None = None, now: datetime | None = None
 ) -> Replay:
     """Bring back what a call bought; blocking, free of charge, and nothing is booked.
 
@@ -70,8 +70,8 @@ def _bring_back(
     saver: ImageSaver,
     found: Replay,
     image: GeneratedImage,
-    call: LedgerCall,
-    row: LedgerImage,
+    call: CallRecord,
+    row: ImageRecord,
     item_id: str | None,
     now: datetime,
 ) -> str | None:

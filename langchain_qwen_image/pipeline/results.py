@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage
+from langchain_qwen_image.account.records import CallRecord, ImageRecord
 from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.pipeline.sender import Sender
 from langchain_qwen_image.result import GeneratedImage, ImageGenerationResult
@@ -49,7 +49,7 @@ def given_result(given: ImageGenerationResult | Mapping[str, Any]) -> ImageGener
     return ImageGenerationResult.from_artifact(given)
 
 
-def recorded_result(call: LedgerCall, images: Iterable[LedgerImage]) -> ImageGenerationResult:
+def recorded_result(call: CallRecord, images: Iterable[ImageRecord]) -> ImageGenerationResult:
     """Return what a call made, with these of its images, as far as the account knows it."""
     return ImageGenerationResult(
         images=[

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from enum import Enum
 
-from langchain_qwen_image.account.records import LedgerCall, State
+from langchain_qwen_image.account.records import CallRecord, State
 
 
 class Action(Enum):
@@ -39,7 +39,7 @@ def next_action(state: State, *, retry_unknown: bool) -> Action:
     return Action.REPLACE if action is Action.REFUSE and retry_unknown else action
 
 
-def lease_left(call: LedgerCall, now: datetime | None = None) -> float:
+def lease_left(call: CallRecord, now: datetime | None = None) -> float:
     """Return the seconds, by this machine's clock, in which the POST of a call may be answered.
 
     The account's clock decides; this one only says when to ask it again.

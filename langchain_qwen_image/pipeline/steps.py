@@ -15,7 +15,7 @@ from langchain_qwen_image.account.leases import CallTakenError
 from langchain_qwen_image.account.pace import Pace
 from langchain_qwen_image.account.pace_store import TurnLostError
 from langchain_qwen_image.account.paces import Paces
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.concurrency.process import OncePerProcess
 from langchain_qwen_image.concurrency.runtime import ASYNCIO, BLOCKING, Runtime
 from langchain_qwen_image.defaults import MAX_IMAGE_BYTES
@@ -132,7 +132,7 @@ class Steps:
     async def _resume(
         self,
         runtime: Runtime,
-        call: LedgerCall,
+        call: CallRecord,
         item_id: str | None,
         *,
         is_paid: bool = False,

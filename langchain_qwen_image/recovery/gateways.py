@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from langchain_core.stores import ByteStore
 
 from langchain_qwen_image.account.account import Account
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage
+from langchain_qwen_image.account.records import CallRecord, ImageRecord
 from langchain_qwen_image.defaults import SANDBOX_URL
 from langchain_qwen_image.environment import (
     base_url_from_environment,
@@ -51,7 +51,7 @@ class Gateways:
         self._settings: dict[bool, QwenImageSettings] = {}
         self._lock = threading.Lock()
 
-    def fetch(self, call: LedgerCall, image: LedgerImage) -> str | None:
+    def fetch(self, call: CallRecord, image: ImageRecord) -> str | None:
         """Fetch and save an image with all that the account knows of it, and return its path.
 
         Raises:
@@ -67,7 +67,7 @@ class Gateways:
             saved.result()
         return path
 
-    def resume(self, call: LedgerCall) -> ImageGenerationResult | None:
+    def resume(self, call: CallRecord) -> ImageGenerationResult | None:
         """Ask for a queued call once more, or some times.
 
         Raises:

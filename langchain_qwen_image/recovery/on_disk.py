@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from langchain_qwen_image.account.found import FoundCall, FoundImage
 from langchain_qwen_image.account.keys import NewCall, check_key
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.defaults import PRICE_USD, SANDBOX_URL
 from langchain_qwen_image.environment import checked_base_url
 from langchain_qwen_image.errors import QwenImageError
@@ -40,7 +40,7 @@ def found_calls(store: ImageStore, gateway: str, settled: Collection[str]) -> li
     return sorted(found, key=lambda one: one.created_at or _OLDEST, reverse=True)
 
 
-def found_of_known(store: ImageStore, calls: Collection[LedgerCall]) -> Iterator[FoundCall]:
+def found_of_known(store: ImageStore, calls: Collection[CallRecord]) -> Iterator[FoundCall]:
     """Yield the calls whose first image is in a store that cannot be looked through.
 
     An image's id follows from its call, and its key in the store from its id.

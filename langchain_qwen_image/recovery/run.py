@@ -1,4 +1,4 @@
-"""Go through a ledger, with what each of its gateways needs."""
+"""Go through an account, with what each of its gateways needs."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from pathlib import Path
 from langchain_core.stores import ByteStore
 
 from langchain_qwen_image.account.marker import replace_marker
-from langchain_qwen_image.account.records import LedgerCall, State
+from langchain_qwen_image.account.records import CallRecord, State
 from langchain_qwen_image.concurrency.threads import THREADS
 from langchain_qwen_image.errors import ConfigurationError
 from langchain_qwen_image.recovery.books import open_books
@@ -97,7 +97,7 @@ def recover(
 
 
 def _in_parallel(
-    settle: Callable[[LedgerCall], list[Finding]], calls: list[LedgerCall]
+    settle: Callable[[CallRecord], list[Finding]], calls: list[CallRecord]
 ) -> Iterator[Finding]:
     """Yield the findings in the order of the calls; who stops early waits for few of them."""
     pool = ThreadPoolExecutor(THREADS)

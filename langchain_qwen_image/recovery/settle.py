@@ -1,4 +1,4 @@
-"""Settle one call: find, fetch or ask for its images, and note in the ledger what came of it."""
+"""Settle one call: find, fetch or ask for its images, and note in the account what came of it."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from typing import Literal
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.raw_answers import write_out
-from langchain_qwen_image.account.records import LedgerCall, LedgerImage
+from langchain_qwen_image.account.records import CallRecord, ImageRecord
 from langchain_qwen_image.defaults import QUEUE_HOURS
 from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.pipeline.lost import INLINE, expired, why_lost
@@ -31,8 +31,8 @@ Outcome = Literal[
 ]
 """What became of it; `Finding` says what each means."""
 
-Resume = Callable[[LedgerCall], ImageGenerationResult | None]
-"""Asks the gateway for a queued call, notes in the ledger what it says, and saves the image."""
+Resume = Callable[[CallRecord], ImageGenerationResult | None]
+"""Asks the gateway for a queued call, notes in the account what it says, and saves the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Finding:
     """
 
     outcome: Outcome
-    call: LedgerCall
+    call: CallRecord
     path: str | None = None
     reason: str | None = None
     raw_answer: Path | None = None
@@ -71,21 +71,21 @@ class Recovery:
 
     def __init__(
         self,
-        ledger: Account,
+        account: Account,
         store: ImageStore | None,
-        fetch: Callable[[LedgerCall, LedgerImage], str | None],
+        fetch: Callable[[CallRecord, ImageRecord], str | None],
         *,
         dry_run: bool,
         now: datetime,
         resume: Resume | None = None,
         raw_answers: Path | None = None,
-        unsaved: Iterable[LedgerCall] = (),
+        unsaved: Iterable[CallRecord] = (),
     ) -> None:
-        """Take the ledger, the store, what fetches an image and returns its path, and options.
+        """Take the account, the store, what fetches an image and returns its path, and options.
 
         For the images of `unsaved` the store is walked through, once.
         """
-        self._ledger = ledger
+        self._account = account
         self._store = store
         self._fetch_image = fetch
         self._resume = resume
@@ -97,18 +97,18 @@ class Recovery:
         for image_id, path in () if store is None else store.find_many(ids):
             self._named[image_id].append(path)
 
-    def settle(self, call: LedgerCall) -> list[Finding]:
+    def settle(self, call: CallRecord) -> list[Finding]:
         """Return what is found of a call's images, or that it has no answer."""
         raw_answer = self._write_out(call)
         problem = self._ask(call) if call.state == "queued" and not self._dry_run else None
-        findings = self._findings(call, self._ledger.get(call.id) or call, problem)
+        findings = self._findings(call, self._account.get(call.id) or call, problem)
         return [
             replace(one, raw_answer=raw_answer)
             for one in findings
             if one.is_settled or call.replaced_by is None
         ]
 
-    def _findings(self, call: LedgerCall, now: LedgerCall, problem: str | None) -> list[Finding]:
+    def _findings(self, call: CallRecord, now: CallRecord, problem: str | None) -> list[Finding]:
         """Compare a call as it was before with how it is now."""
         if now.state == "saved":
             return [Finding("fetched", call, path=image.path) for image in now.images]
@@ -126,7 +126,7 @@ class Recovery:
             return [Finding("running", call, reason=f"It is under way, until {until} at most.")]
         return [Finding("unanswered", call, reason=now.message)]
 
-    def _ask(self, call: LedgerCall) -> str | None:
+    def _ask(self, call: CallRecord) -> str | None:
         """Ask the gateway for a queued call, and return why there is no image yet, if it said."""
         problem = None
         try:
@@ -134,22 +134,22 @@ class Recovery:
                 self._resume(call)
         except (QwenImageError, OSError) as error:
             problem = str(error)
-        now = self._ledger.get(call.id)
+        now = self._account.get(call.id)
         if now is not None and now.state == "queued":
             if self._now - call.created_at <= timedelta(hours=QUEUE_HOURS):
                 return problem
             message = f"The gateway queued it and had no image after {QUEUE_HOURS} hours."
             error_name = "RequestTimeoutError"
-            self._ledger.unknown(call.id, error=error_name, message=message).result()
+            self._account.unknown(call.id, error=error_name, message=message).result()
         return problem
 
-    def _write_out(self, call: LedgerCall) -> Path | None:
+    def _write_out(self, call: CallRecord) -> Path | None:
         if self._raw_answers is None or not call.has_raw_answer:
             return None
-        body = self._ledger.read_raw_answer(call.id)
+        body = self._account.read_raw_answer(call.id)
         return None if body is None else write_out(self._raw_answers, call.id, body)
 
-    def _settle(self, call: LedgerCall, image: LedgerImage) -> Finding:
+    def _settle(self, call: CallRecord, image: ImageRecord) -> Finding:
         found = self._find(image)
         if found is not None:
             return Finding("found", call, path=found)
@@ -160,17 +160,17 @@ class Recovery:
         since = expired(image, self._now)
         return Finding("fetchable" if since is None else "lost", call, reason=since)
 
-    def _fetch(self, call: LedgerCall, image: LedgerImage) -> Finding:
+    def _fetch(self, call: CallRecord, image: ImageRecord) -> Finding:
         try:
             return Finding("fetched", call, path=self._fetch_image(call, image))
         except (QwenImageError, OSError) as error:
-            self._ledger.not_saved(image.id, str(error)).result()
+            self._account.not_saved(image.id, str(error)).result()
             lost = why_lost(image, error, self._now)
             if lost is not None:
                 return Finding("lost", call, reason=lost)
             return Finding("failed", call, reason=str(error))
 
-    def _find(self, image: LedgerImage) -> str | None:
+    def _find(self, image: ImageRecord) -> str | None:
         """Return the path of an image that was saved just before a crash, and mark it as saved."""
         named = self._named.get(image.id, [])
         found = None if self._store is None else self._store.first_whole(image.id, named)
@@ -179,5 +179,5 @@ class Recovery:
         path, sidecar = found
         if not self._dry_run:
             sha256, size = sidecar.sha256 or "", sidecar.size_bytes or 0
-            self._ledger.saved(image.id, path=path, sha256=sha256, size_bytes=size).result()
+            self._account.saved(image.id, path=path, sha256=sha256, size_bytes=size).result()
         return path

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.found import FoundCall, book_found
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.recovery.on_disk import found_calls, found_of_known
 from langchain_qwen_image.recovery.settle import Finding
 from langchain_qwen_image.storage.opening import ImageStore
@@ -41,7 +41,7 @@ class Shelf:
         """
         if self._store is None:
             return
-        known: dict[str, LedgerCall] = {}
+        known: dict[str, CallRecord] = {}
         settled: set[str] = set()
         owners: dict[str, str] = {}
         for call in self._account.calls():
@@ -65,7 +65,7 @@ class Shelf:
             yield from self._book(wanted[start : start + _AT_ONCE], known, enters=enters)
 
     def _book(
-        self, found: list[FoundCall], known: dict[str, LedgerCall], *, enters: bool
+        self, found: list[FoundCall], known: dict[str, CallRecord], *, enters: bool
     ) -> Iterator[Finding]:
         commits = (
             []
@@ -79,17 +79,17 @@ class Shelf:
                 path = next((image.path for image in one.images if image.path), None)
                 yield Finding("booked", before, path=path)
 
-    def _may_be_answered(self, call: LedgerCall) -> bool:
+    def _may_be_answered(self, call: CallRecord) -> bool:
         """Say whether a sidecar may know more of a call than the account does."""
         if call.state in ("answered", "saved"):
             return False
         return call.state != "sent" or call.lease_until is None or call.lease_until <= self._now
 
 
-def _unknown_so_far(found: FoundCall, now: datetime) -> LedgerCall:
+def _unknown_so_far(found: FoundCall, now: datetime) -> CallRecord:
     """Return a call that the account did not know, as if it had been asked for and no more."""
     call, moment = found.call, found.created_at or now
-    return LedgerCall(
+    return CallRecord(
         id=call.id,
         state="asked",
         prompt=call.prompt,

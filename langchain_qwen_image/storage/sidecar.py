@@ -32,7 +32,7 @@ class Sidecar:
 
     Attributes:
         image_id: The image's short id.
-        call_id: Id of the call that made it, as the ledger has it.
+        call_id: Id of the call that made it, as the account has it.
         item_id: The caller's own id of the request, such as an article number.
         gateway: Address of the gateway that was asked; sidecars of earlier versions have none.
         run: The bulk run that the call belongs to; None for none.

@@ -1,4 +1,4 @@
-"""The ledger's file: who may read it, what may stand at its path, and what survives."""
+"""The account's file: who may read it, what may stand at its path, and what survives."""
 
 import _thread
 import inspect
@@ -27,7 +27,7 @@ from langchain_qwen_image.account import opening as _opening
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.database import Database
 from langchain_qwen_image.account.keys import NewCall
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.account.store import Commit
 from langchain_qwen_image.errors import AccountError, ConfigurationError
 
@@ -45,23 +45,23 @@ FACTS = {
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the ledger will be."""
+    """Where the account will be."""
     return tmp_path / "images" / ".qwen-image.db"
 
 
-def ask(ledger: Account, call_id: str = "c1") -> Commit[LedgerCall]:
+def ask(account: Account, call_id: str = "c1") -> Commit[CallRecord]:
     """Enter a call with usual values."""
-    return ledger.asked(NewCall(call_id, **FACTS))  # type: ignore[arg-type]
+    return account.asked(NewCall(call_id, **FACTS))  # type: ignore[arg-type]
 
 
-def keep_one(ledger: Account, name: str = "1") -> None:
+def keep_one(account: Account, name: str = "1") -> None:
     """Take one image from asked to saved."""
-    ask(ledger, f"c{name}")
-    ledger.sent(f"c{name}", lease_seconds=300)
-    ledger.answered(
+    ask(account, f"c{name}")
+    account.sent(f"c{name}", lease_seconds=300)
+    account.answered(
         f"c{name}", request_id="r", cost_usd=PRICE, images=[(f"i{name}", LINK, None)]
     ).result(PATIENCE)
-    ledger.saved(f"i{name}", path=f"{name}.png", sha256="ab", size_bytes=7).result(PATIENCE)
+    account.saved(f"i{name}", path=f"{name}.png", sha256="ab", size_bytes=7).result(PATIENCE)
 
 
 # Not by import: this module's own imports would take most of the time.
@@ -69,7 +69,7 @@ PRELUDE = f"""
 import os, signal, sys, threading
 from decimal import Decimal
 from langchain_qwen_image.account.account import Account
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.account.store import Commit
 from langchain_qwen_image.account.database import Database
 from langchain_qwen_image.account.keys import NewCall
@@ -115,27 +115,27 @@ def wait_for(child: int) -> int:
 
 
 def bytes_beside(path: Path) -> bytes:
-    """Return the bytes of the ledger and of SQLite's files beside it."""
+    """Return the bytes of the account and of SQLite's files beside it."""
     return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
 
 
 def test_nothing_is_made_before_the_first_step(path: Path) -> None:
-    """A ledger that was only made, or only read, leaves no file and no thread."""
+    """An account that was only made, or only read, leaves no file and no thread."""
     threads = threading.active_count()
-    ledger = Account(path)
-    assert (list(ledger.calls()), ledger.get("c1"), ledger.find_image("i1")) == ([], None, None)
-    assert ledger.find_key("https://gateway.example", "run", "1") is None
-    ledger.close()
+    account = Account(path)
+    assert (list(account.calls()), account.get("c1"), account.find_image("i1")) == ([], None, None)
+    assert account.find_key("https://gateway.example", "run", "1") is None
+    account.close()
     assert not path.parent.exists()
     assert threading.active_count() == threads
 
 
 def test_the_files_are_their_owners_alone(path: Path) -> None:
-    """The ledger and SQLite's files beside it have mode 0600, whatever the umask."""
+    """The account and SQLite's files beside it have mode 0600, whatever the umask."""
     before = os.umask(0)
     try:
-        ledger = Account(path)
-        ask(ledger).result(PATIENCE)
+        account = Account(path)
+        ask(account).result(PATIENCE)
     finally:
         os.umask(before)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
@@ -143,7 +143,7 @@ def test_the_files_are_their_owners_alone(path: Path) -> None:
 
 
 def test_an_open_mode_is_closed(path: Path) -> None:
-    """A ledger that others could read becomes its owner's at the next use."""
+    """An account that others could read becomes its owner's at the next use."""
     ask(Account(path)).result(PATIENCE)
     Account(path).close()
     path.chmod(0o644)
@@ -164,10 +164,10 @@ def make_foreign(path: Path) -> None:
 
 
 def make_newer(path: Path) -> None:
-    """Put a ledger of a later version at the path."""
-    ledger = Account(path)
-    ask(ledger).result(PATIENCE)
-    ledger.close()
+    """Put an account of a later version at the path."""
+    account = Account(path)
+    ask(account).result(PATIENCE)
+    account.close()
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -185,23 +185,23 @@ def make_newer(path: Path) -> None:
         pytest.param(make_newer, "schema version 99", id="newer-version"),
     ],
 )
-def test_what_is_no_ledger_is_left_alone(
+def test_what_is_no_account_is_left_alone(
     path: Path, make: Callable[[Path], None], says: str
 ) -> None:
     """Another thing at the path is a configuration error, to read or write, and is not touched."""
     path.parent.mkdir()
     make(path)
     before = path.read_bytes() if path.is_file() else b""
-    ledger = Account(path)
+    account = Account(path)
     with pytest.raises(ConfigurationError, match=says):
-        ask(ledger).result(PATIENCE)
+        ask(account).result(PATIENCE)
     with pytest.raises(ConfigurationError, match=says):
-        ledger.get("c1")
+        account.get("c1")
     assert (path.read_bytes() if path.is_file() else b"") == before
 
 
 def test_a_file_left_empty_by_a_kill_is_filled(path: Path) -> None:
-    """A file without a byte, left between making and filling it, becomes a ledger."""
+    """A file without a byte, left between making and filling it, becomes an account."""
     path.parent.mkdir()
     path.touch()
     assert Account(path).get("c1") is None
@@ -211,78 +211,78 @@ def test_a_file_left_empty_by_a_kill_is_filled(path: Path) -> None:
 def test_a_disk_that_does_not_work_fails_the_step(tmp_path: Path) -> None:
     """A folder that cannot be made is an error of the step, and of nothing before it."""
     (tmp_path / "file").write_text("in the way")
-    ledger = Account(tmp_path / "file" / "books.db")
+    account = Account(tmp_path / "file" / "books.db")
     with pytest.raises(AccountError, match="could not be written"):
-        ask(ledger).result(PATIENCE)
+        ask(account).result(PATIENCE)
 
 
 def test_a_full_disk_fails_every_step_of_the_transaction(path: Path) -> None:
     """When the file cannot grow, every caller is told, and the books before it are whole."""
-    ledger = Account(path)
-    ask(ledger, "before").result(PATIENCE)
+    account = Account(path)
+    ask(account, "before").result(PATIENCE)
     database = Database.at(path)
     with database._committer.writing:
         database._connections._to_write().execute("PRAGMA max_page_count = 1")
     commits = [
-        ledger.asked(NewCall(f"c{number}", **(FACTS | {"prompt": "fox" * 5000})))  # type: ignore[arg-type]
+        account.asked(NewCall(f"c{number}", **(FACTS | {"prompt": "fox" * 5000})))  # type: ignore[arg-type]
         for number in range(5)
     ]
     for commit in commits:
         with pytest.raises(AccountError, match="full"):
             commit.result(PATIENCE)
-    assert [call.id for call in ledger.calls()] == ["before"]
-    ledger.close()
-    ask(ledger, "after").result(PATIENCE)
+    assert [call.id for call in account.calls()] == ["before"]
+    account.close()
+    ask(account, "after").result(PATIENCE)
 
 
 def test_a_damaged_file_is_an_error_to_read(path: Path) -> None:
     """Damage behind a good header is told as what could not be read."""
-    ledger = Account(path)
+    account = Account(path)
     for number in range(50):
-        ask(ledger, f"c{number}")
-    ledger.close()
+        ask(account, f"c{number}")
+    account.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     with pytest.raises(AccountError, match="could not be read"):
-        list(ledger.calls())
+        list(account.calls())
 
 
 def test_a_saved_images_link_is_gone_from_the_files(path: Path) -> None:
-    """Once the last image is saved and the ledger closed, no file has a byte of a signature."""
-    ledger = Account(path)
-    keep_one(ledger, "1")
-    ask(ledger, "c2")
-    ledger.sent("c2", lease_seconds=300)
-    ledger.answered("c2", request_id="r", cost_usd=PRICE, images=[("i2", LINK, None)]).result(
+    """Once the last image is saved and the account closed, no file has a byte of a signature."""
+    account = Account(path)
+    keep_one(account, "1")
+    ask(account, "c2")
+    account.sent("c2", lease_seconds=300)
+    account.answered("c2", request_id="r", cost_usd=PRICE, images=[("i2", LINK, None)]).result(
         PATIENCE
     )
-    ledger.close()
+    account.close()
     assert SECRET.encode() in bytes_beside(path)
-    ledger.saved("i2", path="2.png", sha256="ab", size_bytes=7).result(PATIENCE)
-    ledger.close()
+    account.saved("i2", path="2.png", sha256="ab", size_bytes=7).result(PATIENCE)
+    account.close()
     assert SECRET.encode() not in bytes_beside(path)
 
 
 def test_no_saved_link_is_left_where_sqlite_moved_a_row(path: Path) -> None:
     """Links of all lengths, saved in any order among live ones, leave no copy in the file."""
-    ledger, chance, live, asked = Account(path), random.Random(6), set(), count()
+    account, chance, live, asked = Account(path), random.Random(6), set(), count()
     for _ in range(25):
         commits = []
         for number in islice(asked, chance.randint(1, 100)):
             link = f"https://h/{'p' * chance.randint(1, 80)}?s=" + f"<{number}>" * 40
-            ask(ledger, f"c{number}")
-            ledger.sent(f"c{number}", lease_seconds=300)
+            ask(account, f"c{number}")
+            account.sent(f"c{number}", lease_seconds=300)
             images = [(f"i{number}", link[: chance.randint(120, 400)], None)]
             commits.append(
-                ledger.answered(f"c{number}", request_id="r", cost_usd=PRICE, images=images)
+                account.answered(f"c{number}", request_id="r", cost_usd=PRICE, images=images)
             )
             live.add(number)
         for saved in chance.sample(sorted(live), chance.randint(0, len(live))):
             live.discard(saved)
             place = "d" * chance.randint(1, 300)
-            commits.append(ledger.saved(f"i{saved}", path=place, sha256="0" * 64, size_bytes=9))
+            commits.append(account.saved(f"i{saved}", path=place, sha256="0" * 64, size_bytes=9))
         assert [commit.exception(30) for commit in commits] == [None] * len(commits)
-    ledger.close()
+    account.close()
     found = {int(name) for name in re.findall(rb"<(\d+)>", bytes_beside(path))}
     assert found == live
 
@@ -303,21 +303,21 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_reader_keeps_the_log_until_the_next_time(path: Path) -> None:
     """While another program reads, the log waits; writing goes on and does not."""
-    ledger = Account(path)
-    ask(ledger, "c0").result(PATIENCE)
+    account = Account(path)
+    ask(account, "c0").result(PATIENCE)
     reader = sqlite3.connect(path, isolation_level=None)
     try:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM calls").fetchone()
-        keep_one(ledger)
-        keep_one(ledger, "2")
+        keep_one(account)
+        keep_one(account, "2")
     finally:
         reader.close()
-    ledger.close()
+    account.close()
     assert SECRET.encode() not in bytes_beside(path)
 
 
-def test_two_ledgers_on_one_path_share_the_books(path: Path) -> None:
+def test_two_accounts_on_one_path_share_the_books(path: Path) -> None:
     """Two objects on the same path, however it is spelled, see each other's steps."""
     ask(Account(path)).result(PATIENCE)
     other = Account(path.parent / ".." / path.parent.name / path.name)
@@ -332,37 +332,37 @@ def test_a_relative_path_is_fixed_when_given(
 ) -> None:
     """A later change of folder does not move the books."""
     monkeypatch.chdir(tmp_path)
-    ledger = Account("books.db")
+    account = Account("books.db")
     monkeypatch.chdir("/")
-    ask(ledger).result(PATIENCE)
+    ask(account).result(PATIENCE)
     assert (tmp_path / "books.db").exists()
 
 
 def test_a_deleted_file_is_made_anew(path: Path) -> None:
     """After the folder was deleted, as in a notebook, the next step makes it again."""
-    ledger = Account(path)
-    ask(ledger).result(PATIENCE)
+    account = Account(path)
+    ask(account).result(PATIENCE)
     for file in path.parent.iterdir():
         file.unlink()
     path.parent.rmdir()
-    ask(ledger, "c2").result(PATIENCE)
-    assert [call.id for call in ledger.calls()] == ["c2"]
+    ask(account, "c2").result(PATIENCE)
+    assert [call.id for call in account.calls()] == ["c2"]
 
 
 def test_threads_write_at_once(path: Path) -> None:
     """Steps of many threads are all in the books."""
-    ledger = Account(path)
+    account = Account(path)
 
     def work(name: int) -> None:
         for number in range(25):
-            ask(ledger, f"{name}-{number}").result(PATIENCE)
+            ask(account, f"{name}-{number}").result(PATIENCE)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({call.id for call in ledger.calls()}) == 200
+    assert len({call.id for call in account.calls()}) == 200
 
 
 @needs_fork
@@ -370,9 +370,9 @@ def test_processes_write_at_once(path: Path) -> None:
     """Eight processes of 200 steps each, opening a new file together, lose and refuse none."""
 
     def work(name: int) -> None:
-        ledger = Account(path)
+        account = Account(path)
         for number in range(50):
-            keep_one(ledger, f"{name}-{number}")
+            keep_one(account, f"{name}-{number}")
 
     children = [fork(lambda name=name: work(name)) for name in range(8)]
     assert [wait_for(child) for child in children] == [0] * 8
@@ -381,14 +381,14 @@ def test_processes_write_at_once(path: Path) -> None:
 
 
 KILLED = """
-ledger = Account(sys.argv[1])
+account = Account(sys.argv[1])
 steps = {
-    "asked": lambda: ask(ledger),
-    "sent": lambda: ledger.sent("c1", lease_seconds=300),
-    "answered": lambda: ledger.answered(
+    "asked": lambda: ask(account),
+    "sent": lambda: account.sent("c1", lease_seconds=300),
+    "answered": lambda: account.answered(
         "c1", request_id="r", cost_usd=PRICE, images=[("i1", LINK, None)]
     ),
-    "saved": lambda: ledger.saved("i1", path="1.png", sha256="ab", size_bytes=7),
+    "saved": lambda: account.saved("i1", path="1.png", sha256="ab", size_bytes=7),
 }
 for name, step in steps.items():
     step().result()
@@ -403,21 +403,21 @@ def test_a_kill_after_a_commit_loses_no_step(path: Path, step: str) -> None:
     process = run_python(KILLED, path, step)
     process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
-    ledger = Account(path)
-    call = ledger.get("c1")
+    account = Account(path)
+    call = account.get("c1")
     assert call is not None
     assert call.state == step
     links = {"answered": [LINK], "saved": [LINK.partition("?")[0]]}.get(step, [])
     assert [image.url for image in call.images] == links
-    ledger.close()
+    account.close()
 
 
 def test_a_kill_at_any_moment_leaves_whole_books(path: Path) -> None:
     """A process killed while it writes leaves every step it reported, and a file that opens."""
     program = """
-ledger = Account(sys.argv[1])
+account = Account(sys.argv[1])
 for number in range(100000):
-    ask(ledger, f"c{number}").result()
+    ask(account, f"c{number}").result()
     print(number, flush=True)
 """
     for _ in range(3):
@@ -426,11 +426,11 @@ for number in range(100000):
         lines = [process.stdout.readline() for _ in range(100)]
         process.kill()
         lines += process.communicate(timeout=600)[0].splitlines()
-        ledger = Account(path)
-        assert [call.id for call in ledger.calls()][: len(lines)] == [
+        account = Account(path)
+        assert [call.id for call in account.calls()][: len(lines)] == [
             f"c{number}" for number in range(len(lines))
         ]
-        ledger.close()
+        account.close()
         path.unlink()
 
 
@@ -440,10 +440,10 @@ for number in range(100000):
 def test_the_interpreter_ends_with_the_books_written(path: Path, end: str) -> None:
     """A program that ends without waiting or closing neither hangs nor loses a step."""
     program = f"""
-ledger = Account(sys.argv[1])
-f = lambda: ask(ledger, "late").result()
+account = Account(sys.argv[1])
+f = lambda: ask(account, "late").result()
 for number in range(300):
-    ask(ledger, str(number))
+    ask(account, str(number))
 {end}
 """
     process = run_python(program, path)
@@ -468,56 +468,56 @@ def test_a_step_is_written_when_no_thread_starts_any_more(
 @needs_fork
 def test_a_forked_child_writes_to_the_same_books(path: Path) -> None:
     """Parent and child write on after a fork, in the midst of other threads' steps."""
-    ledger = Account(path)
-    keep_one(ledger, "parent")
+    account = Account(path)
+    keep_one(account, "parent")
     stop = threading.Event()
 
     def work() -> None:
         numbers = count()
         while not stop.is_set():
             # Some wait in the queue at a fork: a child that wrote them too would refuse them here.
-            for commit in [ask(ledger, f"thread-{number}") for number in islice(numbers, 20)]:
+            for commit in [ask(account, f"thread-{number}") for number in islice(numbers, 20)]:
                 commit.result(PATIENCE)
 
     thread = threading.Thread(target=work)
     thread.start()
     try:
         for number in range(5):
-            assert wait_for(fork(lambda name=number: keep_one(ledger, f"child-{name}"))) == 0
+            assert wait_for(fork(lambda name=number: keep_one(account, f"child-{name}"))) == 0
     finally:
         stop.set()
         thread.join()
-    saved = [call.id for call in ledger.calls(states=["saved"])]
+    saved = [call.id for call in account.calls(states=["saved"])]
     assert saved == ["cparent", *(f"cchild-{number}" for number in range(5))]
 
 
 def test_a_step_that_comes_as_the_writer_ends_is_written(path: Path) -> None:
     """Steps handed over while the file is another's, or as the one before is done, are written."""
-    ledger = Account(path)
-    ask(ledger, "first").result(PATIENCE)
+    account = Account(path)
+    ask(account, "first").result(PATIENCE)
     other = sqlite3.connect(path, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
-        waiting = [ask(ledger, "a"), ask(ledger, "b")]
+        waiting = [ask(account, "a"), ask(account, "b")]
         assert [commit.done() for commit in waiting] == [False, False]
         other.execute("ROLLBACK")
     finally:
         other.close()
     assert [commit.result(PATIENCE).id for commit in waiting] == ["a", "b"]
     for number in range(50):
-        follower: queue.SimpleQueue[Commit[LedgerCall]] = queue.SimpleQueue()
-        commit = ask(ledger, f"before-{number}")
+        follower: queue.SimpleQueue[Commit[CallRecord]] = queue.SimpleQueue()
+        commit = ask(account, f"before-{number}")
         commit.add_done_callback(
-            lambda _, put=follower.put, name=f"after-{number}": put(ask(ledger, name))
+            lambda _, put=follower.put, name=f"after-{number}": put(ask(account, name))
         )
         follower.get(timeout=30).result(PATIENCE)
 
 
-def test_an_unused_ledger_is_closed_when_forgotten(path: Path) -> None:
-    """A forgotten ledger closes its file, so that SQLite's files beside it are gone."""
-    ledger = Account(path)
-    ask(ledger).result(PATIENCE)
-    del ledger
+def test_an_unused_account_is_closed_when_forgotten(path: Path) -> None:
+    """A forgotten account closes its file, so that SQLite's files beside it are gone."""
+    account = Account(path)
+    ask(account).result(PATIENCE)
+    del account
     wait_until(lambda: [file.name for file in path.parent.iterdir()] == [path.name])
 
 

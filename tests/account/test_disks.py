@@ -28,22 +28,22 @@ PRICE = Decimal("0.045")
 LINK = f"https://images.example/p.png?Signature={'s' * 1000}"
 
 
-def ask(ledger: Account, call_id: str = "c1") -> None:
+def ask(account: Account, call_id: str = "c1") -> None:
     """Enter a call."""
     base_url = "https://gateway.example"
-    ledger.asked(NewCall(call_id, "a fox", {}, "qwen-image", base_url, PRICE)).result(60)
+    account.asked(NewCall(call_id, "a fox", {}, "qwen-image", base_url, PRICE)).result(60)
 
 
-def send(ledger: Account, call_id: str = "c1") -> None:
+def send(account: Account, call_id: str = "c1") -> None:
     """Enter a call and note that it was sent."""
-    ask(ledger, call_id)
-    ledger.sent(call_id, lease_seconds=300).result(60)
+    ask(account, call_id)
+    account.sent(call_id, lease_seconds=300).result(60)
 
 
-def answer(ledger: Account, call_id: str = "c1") -> None:
+def answer(account: Account, call_id: str = "c1") -> None:
     """Note what the call bought."""
     images = [(f"{call_id}-image", LINK, None)]
-    ledger.answered(call_id, request_id="r", cost_usd=PRICE, images=images).result(60)
+    account.answered(call_id, request_id="r", cost_usd=PRICE, images=images).result(60)
 
 
 def connections_of(folder: Path) -> _connections.Connections:
@@ -51,9 +51,9 @@ def connections_of(folder: Path) -> _connections.Connections:
     return Database.at(folder / "books.db")._connections
 
 
-def states(ledger: Account) -> list[str]:
+def states(account: Account) -> list[str]:
     """Return how far each call has come."""
-    return [call.state for call in ledger.calls()]
+    return [call.state for call in account.calls()]
 
 
 @pytest.fixture(params=["640k", "8m"])
@@ -79,28 +79,28 @@ def fill(disk: Path) -> None:
 
 def test_a_disk_that_fills_up_meanwhile_loses_no_link(small_disk: Path) -> None:
     """What calls under way bought is noted in the room that was held when they were sent."""
-    ledger = Account(small_disk / "books.db")
+    account = Account(small_disk / "books.db")
     names = [f"c{number}" for number in range(10)]
     for name in names:
-        send(ledger, name)
+        send(account, name)
     fill(small_disk)
     for name in names:
-        answer(ledger, name)
-    ledger.close()
-    assert [[image.url for image in call.images] for call in ledger.calls()] == [[LINK]] * 10
-    ledger.close()
+        answer(account, name)
+    account.close()
+    assert [[image.url for image in call.images] for call in account.calls()] == [[LINK]] * 10
+    account.close()
 
 
 def test_nothing_is_sent_when_an_answer_would_find_no_room(small_disk: Path) -> None:
     """A step that must come before a POST fails where its answer could not be noted."""
-    ledger = Account(small_disk / "books.db")
-    ask(ledger)
+    account = Account(small_disk / "books.db")
+    ask(account)
     fill(small_disk)
     with pytest.raises(AccountError, match=r"No space left|full"):
-        ledger.sent("c1", lease_seconds=300).result(60)
+        account.sent("c1", lease_seconds=300).result(60)
     (small_disk / "filler").unlink()
-    ledger.sent("c1", lease_seconds=300).result(60)
-    ledger.close()
+    account.sent("c1", lease_seconds=300).result(60)
+    account.close()
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_room_is_given_back_when_a_step_finds_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """A step that fails for want of room is taken once more, after what was held is given back."""
-    ledger = Account(tmp_path / "books.db")
-    send(ledger)
+    account = Account(tmp_path / "books.db")
+    send(account)
     reserve = connections_of(tmp_path)._reserve
     run_together, failures = _connections._run_together, 0
 
@@ -125,26 +125,26 @@ def test_room_is_given_back_when_a_step_finds_none(
         raise error
 
     monkeypatch.setattr(_connections, "_run_together", run)
-    answer(ledger)
-    assert (failures, states(ledger)) == (1, ["answered"])
-    ledger.close()
+    answer(account)
+    assert (failures, states(account)) == (1, ["answered"])
+    account.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_leaves_the_room_to_its_parent(tmp_path: Path) -> None:
-    """A child that closes the ledger, or finds the disk full, gives none of its parent's room."""
-    ledger = Account(tmp_path / "books.db")
-    send(ledger)
+    """A child that closes the account, or finds the disk full, gives none of its parent's room."""
+    account = Account(tmp_path / "books.db")
+    send(account)
     file = connections_of(tmp_path)._reserve._file
     assert file is not None
     before = os.fstat(file.fileno()).st_size
     child = os.fork()
     if child == 0:
-        ledger.close()
+        account.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert os.fstat(file.fileno()).st_size == before > 0
-    ledger.close()
+    account.close()
     assert [one.name for one in tmp_path.iterdir()] == ["books.db"]
 
 
@@ -198,12 +198,12 @@ def test_a_file_system_without_shared_memory_gets_a_rollback_journal(
 ) -> None:
     """Where the write-ahead log is refused, the books are written with another journal."""
     strange(lambda statement: failure(text, code) if statement.endswith("= WAL") else None)
-    ledger = Account(tmp_path / "books.db")
-    send(ledger)
-    answer(ledger)
-    ledger.saved("c1-image", path="a.png", sha256="ab", size_bytes=7).result(60)
-    assert states(ledger) == ["saved"]
-    ledger.close()
+    account = Account(tmp_path / "books.db")
+    send(account)
+    answer(account)
+    account.saved("c1-image", path="a.png", sha256="ab", size_bytes=7).result(60)
+    assert states(account) == ["saved"]
+    account.close()
     budget = Budget.file(tmp_path / "books.db", max_images=5)
     budget.settle(budget.reserve(PRICE), PRICE)
     assert budget.images == 2
@@ -214,15 +214,15 @@ def test_a_file_system_without_shared_memory_gets_a_rollback_journal(
 def test_a_log_that_was_left_is_read_without_shared_memory(
     tmp_path: Path, strange: Callable[..., None]
 ) -> None:
-    """A ledger that a killed process left, moved to such a file system, is read and written."""
+    """An account that a killed process left, moved to such a file system, is read and written."""
     path = tmp_path / "books.db"
     leave_log(path)
     strange(refuse_log_until_exclusive())
-    ledger = Account(path)
-    assert states(ledger) == ["answered"]
-    send(ledger, "c2")
-    assert states(ledger) == ["answered", "sent"]
-    ledger.close()
+    account = Account(path)
+    assert states(account) == ["answered"]
+    send(account, "c2")
+    assert states(account) == ["answered", "sent"]
+    account.close()
 
 
 def refuse_log_until_exclusive() -> Callable[[str], sqlite3.OperationalError | None]:
@@ -245,9 +245,9 @@ def leave_log(path: Path) -> None:
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_disks import Account, Path, answer, send
-ledger = Account(Path(sys.argv[1]))
-send(ledger)
-answer(ledger)
+account = Account(Path(sys.argv[1]))
+send(account)
+answer(account)
 os.kill(os.getpid(), {signal.SIGKILL})
 """
     subprocess.run([sys.executable, "-c", program, str(path)], check=False)
@@ -265,20 +265,20 @@ def test_a_file_system_without_locks_is_refused_at_once(
 ) -> None:
     """What would be "database is locked" is told with its cause and the way out, unwaited for."""
     monkeypatch.setattr(_opening, "BUSY_SECONDS", 86_400.0)
-    ledger = Account(tmp_path / "books.db")
+    account = Account(tmp_path / "books.db")
     if exists:
-        send(ledger, "c0")
-        ledger.close()
+        send(account, "c0")
+        account.close()
     strange(
         lambda statement: (
             failure("database is locked", code) if statement.startswith("BEGIN") else None
         )
     )
     with pytest.raises(ConfigurationError, match=r"cannot lock files.*account="):
-        send(ledger)
+        send(account)
     if exists:
         with pytest.raises(ConfigurationError, match="cannot lock files"):
-            ledger.get("c0")
+            account.get("c0")
     assert {file.name for file in tmp_path.iterdir()} == {"books.db"}
 
 
@@ -307,11 +307,11 @@ def freeze(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
 
 
 def finish(path: Path) -> None:
-    """Write a call and close the ledger."""
-    ledger = Account(path)
-    send(ledger)
-    answer(ledger)
-    ledger.close()
+    """Write a call and close the account."""
+    account = Account(path)
+    send(account)
+    answer(account)
+    account.close()
 
 
 def leave_log_alone(path: Path) -> None:
@@ -321,7 +321,7 @@ def leave_log_alone(path: Path) -> None:
 
 
 def finish_with_rollback_journal(path: Path) -> None:
-    """Close a ledger that has a rollback journal."""
+    """Close an account that has a rollback journal."""
     finish(path)
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode = DELETE")
@@ -345,13 +345,13 @@ def test_a_folder_that_cannot_be_written_can_be_read(
     make(tmp_path / "images" / "books.db")
     before = sorted(file.name for file in (tmp_path / "images").iterdir())
     path = freeze(tmp_path / "images") / "books.db"
-    ledger = Account(path)
-    assert [(call.state, call.images[0].url) for call in ledger.calls()] == [("answered", LINK)]
+    account = Account(path)
+    assert [(call.state, call.images[0].url) for call in account.calls()] == [("answered", LINK)]
     assert [(day.paid, day.usd) for day in spend_by_day(path)] == [(1, PRICE)]
     assert Budget.file(path, max_usd=1).spent_usd == PRICE
     with pytest.raises(AccountError, match="could not be written"):
-        send(ledger, "c2")
-    ledger.close()
+        send(account, "c2")
+    account.close()
     assert sorted(file.name for file in path.parent.iterdir()) == before
 
 
@@ -375,29 +375,29 @@ def test_an_earlier_version_that_cannot_be_written_is_read(
 def test_a_reader_makes_no_writer(tmp_path: Path) -> None:
     """What only reads opens the file read-only, also where it could write."""
     finish(tmp_path / "books.db")
-    ledger = Account(tmp_path / "books.db")
-    assert states(ledger) == ["answered"]
+    account = Account(tmp_path / "books.db")
+    assert states(account) == ["answered"]
     [(connection, _)] = connections_of(tmp_path)._opened.values()
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("DELETE FROM calls")
-    ledger.close()
+    account.close()
 
 
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
-    """A folder of any name holds a ledger, and an image's path comes back as it was."""
+    """A folder of any name holds an account, and an image's path comes back as it was."""
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     try:
         folder.mkdir()
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     finish(folder / "books.db")
-    ledger = Account(folder / "books.db")
+    account = Account(folder / "books.db")
     image = str(folder / "a.png")
-    ledger.saved("c1-image", path=image, sha256="ab", size_bytes=7).result(60)
-    found = ledger.find_image(image)
+    account.saved("c1-image", path=image, sha256="ab", size_bytes=7).result(60)
+    found = account.find_image(image)
     assert found is not None
-    assert (found.path, states(ledger)) == (image, ["saved"])
-    ledger.close()
+    assert (found.path, states(account)) == (image, ["saved"])
+    account.close()
     assert [day.saved for day in spend_by_day(folder / "books.db")] == [1]
 
 
@@ -413,7 +413,7 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     ],
 )
 def test_old_sqlites_are_known(version: tuple[int, ...] | None, is_good: bool) -> None:
-    """A version that cannot hold a ledger is named, with what is needed."""
+    """A version that cannot hold an account is named, with what is needed."""
     problem = sqlite_problem(version)
     assert (problem is None) == is_good
     if problem is not None:
@@ -468,7 +468,7 @@ def test_no_statement_needs_a_new_sqlite(tmp_path: Path, strange: Callable[..., 
     ],
 )
 def test_a_file_that_was_tampered_with_is_not_used(tmp_path: Path, statement: str) -> None:
-    """A ledger whose tables are not ours is refused before anything is read or written."""
+    """An account whose tables are not ours is refused before anything is read or written."""
     path = tmp_path / "books.db"
     finish(path)
     connection = sqlite3.connect(path)

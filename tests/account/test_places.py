@@ -178,7 +178,7 @@ def test_books_know_their_folder(file: str, folder: str) -> None:
 
 
 def test_readers_find_an_old_file_that_was_not_taken_over(folder: Path) -> None:
-    """Before the first call of this version, the ledger is read where it is."""
+    """Before the first call of this version, the account is read where it is."""
     folder.mkdir()
     (folder / ".qwen-image.db").touch()
     assert books_to_read(folder) == folder / ".qwen-image.db"

@@ -22,35 +22,35 @@ MANY = 1203
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the ledger will be."""
+    """Where the account will be."""
     return tmp_path / "books.db"
 
 
-def ask(ledger: Account, call_id: str, run: str = "") -> None:
+def ask(account: Account, call_id: str, run: str = "") -> None:
     """Enter a call with usual values."""
     base_url, key = "https://gateway.example", call_id if run else None
-    ledger.asked(NewCall(call_id, "a fox", {}, "qwen-image", base_url, PRICE, key=key, run=run))
+    account.asked(NewCall(call_id, "a fox", {}, "qwen-image", base_url, PRICE, key=key, run=run))
 
 
-def buy(ledger: Account, call_id: str, *links: tuple[str, datetime | None]) -> None:
+def buy(account: Account, call_id: str, *links: tuple[str, datetime | None]) -> None:
     """Take a call to answered, its images named after it."""
-    ask(ledger, call_id)
-    ledger.sent(call_id, lease_seconds=300)
+    ask(account, call_id)
+    account.sent(call_id, lease_seconds=300)
     images = [(f"{call_id}-{number}", *link) for number, link in enumerate(links)]
-    ledger.answered(call_id, request_id="r", cost_usd=PRICE * len(images), images=images)
+    account.answered(call_id, request_id="r", cost_usd=PRICE * len(images), images=images)
 
 
 @pytest.fixture
 def many(path: Path) -> Iterator[Account]:
-    """A ledger of more calls than a page holds, every third sent, every second in a run."""
-    ledger = Account(path)
+    """An account of more calls than a page holds, every third sent, every second in a run."""
+    account = Account(path)
     for number in range(MANY):
-        ask(ledger, str(number), "run" if number % 2 else "")
+        ask(account, str(number), "run" if number % 2 else "")
         if number % 3 == 0:
-            ledger.sent(str(number), lease_seconds=300)
-    ledger.close()
-    yield ledger
-    ledger.close()
+            account.sent(str(number), lease_seconds=300)
+    account.close()
+    yield account
+    account.close()
 
 
 @pytest.mark.parametrize(
@@ -84,32 +84,32 @@ def test_reading_streams_while_others_write(many: Account) -> None:
 
 def test_images_come_with_their_own_call(path: Path) -> None:
     """Each call has its images and nobody else's, in the answer's order."""
-    ledger = Account(path)
+    account = Account(path)
     for call_id in ("a", "b", "c"):
-        buy(ledger, call_id, ("https://h/1", None), ("https://h/2", None))
-    ledger.close()
-    found = {call.id: [image.id for image in call.images] for call in ledger.calls()}
+        buy(account, call_id, ("https://h/1", None), ("https://h/2", None))
+    account.close()
+    found = {call.id: [image.id for image in call.images] for call in account.calls()}
     assert found == {name: [f"{name}-0", f"{name}-1"] for name in "abc"}
 
 
 def test_spend_adds_up_what_became_of_each_image(path: Path) -> None:
     """Asked, paid, saved, lost, unknown and the money are told for each day, exactly."""
-    ledger = Account(path)
+    account = Account(path)
     alive, dead = NOW + timedelta(hours=1), NOW - timedelta(seconds=1)
-    ask(ledger, "asked")
-    ask(ledger, "refused")
-    ledger.refused("refused", error="ServerError", message="no")
+    ask(account, "asked")
+    ask(account, "refused")
+    account.refused("refused", error="ServerError", message="no")
     for call_id in ("sent", "unknown", "queued"):
-        ask(ledger, call_id)
-        ledger.sent(call_id, lease_seconds=300)
-    ledger.queued("queued", polling_path="/status/1", request_id=None)
-    ledger.unknown("unknown", error="RequestTimeoutError", message="?")
-    buy(ledger, "alive", ("https://h/p?s", alive), ("https://h/p?s", None))
-    buy(ledger, "dead", ("https://h/p?s", dead), ("data:image/png;base64,AA", None))
-    buy(ledger, "saved", ("https://h/p?s", dead))
-    ledger.saved("saved-0", path="p.png", sha256="ab", size_bytes=7).result(PATIENCE)
-    ask(ledger, "yesterday")
-    ledger.close()
+        ask(account, call_id)
+        account.sent(call_id, lease_seconds=300)
+    account.queued("queued", polling_path="/status/1", request_id=None)
+    account.unknown("unknown", error="RequestTimeoutError", message="?")
+    buy(account, "alive", ("https://h/p?s", alive), ("https://h/p?s", None))
+    buy(account, "dead", ("https://h/p?s", dead), ("data:image/png;base64,AA", None))
+    buy(account, "saved", ("https://h/p?s", dead))
+    account.saved("saved-0", path="p.png", sha256="ab", size_bytes=7).result(PATIENCE)
+    ask(account, "yesterday")
+    account.close()
     move_to_day(path, "yesterday", NOW - timedelta(days=1))
     today = SpendDay(
         NOW.date().isoformat(),
@@ -136,9 +136,9 @@ def move_to_day(path: Path, call_id: str, moment: datetime) -> None:
 
 def test_a_link_that_does_not_say_lives_a_day(path: Path) -> None:
     """An image not saved whose link names no end is lost 24 hours after its answer."""
-    ledger = Account(path)
-    buy(ledger, "c", ("https://h/p", None))
-    ledger.close()
+    account = Account(path)
+    buy(account, "c", ("https://h/p", None))
+    account.close()
     lost = [
         spend_by_day(path, now=datetime.now(UTC) + timedelta(hours=hours))[0].lost
         for hours in (23, 25)
@@ -167,10 +167,10 @@ def test_spend_reads_a_budgets_file(path: Path) -> None:
 
 def test_one_file_may_hold_both(path: Path) -> None:
     """What a program reserved and settled itself is shown together with the calls."""
-    ledger, budget = Account(path), Budget.file(path, max_images=5)
+    account, budget = Account(path), Budget.file(path, max_images=5)
     budget.settle(budget.reserve(PRICE), PRICE)
-    buy(ledger, "c", ("https://h/p", None))
-    ledger.close()
+    buy(account, "c", ("https://h/p", None))
+    account.close()
     assert [(day.asked, day.paid, day.usd) for day in spend_by_day(path)] == [(2, 2, PRICE * 2)]
     assert budget.images == 2
 
@@ -182,7 +182,7 @@ def test_spend_of_nothing_is_an_error_that_makes_no_file(path: Path) -> None:
     assert not path.exists()
 
 
-def test_spend_of_an_empty_ledger_has_no_days(path: Path) -> None:
-    """A ledger without calls has no days."""
+def test_spend_of_an_empty_account_has_no_days(path: Path) -> None:
+    """An account without calls has no days."""
     path.touch()
     assert spend_by_day(path) == []

@@ -19,7 +19,7 @@ from leases import end_leases
 from waiting import wait_until
 
 from langchain_qwen_image.account.account import Account
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.sandbox import SandboxServer, draw_plain
 from langchain_qwen_image.sandbox.answer import Answer, error_answer
 from langchain_qwen_image.sandbox.gateway import Gateway
@@ -172,7 +172,7 @@ def _kill_and_go_on(moody: SandboxServer, tmp_path: Path, scale: Scale, account:
     assert moody.gateway.post_count == posts, "what is there is not asked for again"
 
 
-def _current(account: Account) -> list[LedgerCall]:
+def _current(account: Account) -> list[CallRecord]:
     return [call for call in account.calls() if call.replaced_by is None]
 
 

@@ -194,7 +194,7 @@ def test_an_image_that_was_not_fetched_is_fetched_free_of_charge(
     """What is paid for and not saved is fetched by the next run, without a POST."""
     blocked = tmp_path / "taken"
     server.script("image-500-once")
-    ledger = books(tmp_path)
+    account = books(tmp_path)
     original = server.gateway.answer
 
     def answer(*arguments: Any) -> Any:
@@ -203,7 +203,7 @@ def test_an_image_that_was_not_fetched_is_fetched_free_of_charge(
         return original(*arguments)
 
     server.gateway.answer = answer  # type: ignore[method-assign]
-    elsewhere = generator_on(server, save_to=blocked / "sub", account=ledger)
+    elsewhere = generator_on(server, save_to=blocked / "sub", account=account)
     with pytest.raises(OSError, match="taken"):
         outcomes(elsewhere.generate_many(["a fox"]))
     assert statuses(outcomes(generator.generate_many(["a fox"]))) == ["reused"]
@@ -303,7 +303,7 @@ def test_a_folder_may_be_moved(server: SandboxServer, tmp_path: Path, outcomes: 
 def test_a_byte_store_resumes_too(
     server: SandboxServer, tmp_path: Path, outcomes: Outcomes
 ) -> None:
-    """With a store for the images and a ledger beside it, a run is resumed."""
+    """With a store for the images and an account beside it, a run is resumed."""
     store = InMemoryByteStore()
     for status in ("saved", "reused"):
         generator = generator_on(server, save_to=store, account=tmp_path / "books.db")

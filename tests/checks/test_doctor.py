@@ -44,17 +44,17 @@ def test_the_type_of_a_file_system(mounted: Callable[[str], Path], tmp_path: Pat
 
 
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without locks there is no ledger: that fails, and says what to do."""
-    monkeypatch.setattr(disk, "lock_problem", lambda _: "No locks: give ledger=… another path.")
+    """Without locks there is no account: that fails, and says what to do."""
+    monkeypatch.setattr(disk, "lock_problem", lambda _: "No locks: give account=… another path.")
     found = said("Locks", place=tmp_path)
     assert found.level is Level.BAD
-    assert "ledger=" in found.text
+    assert "account=" in found.text
 
 
 def test_a_file_system_without_shared_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without shared memory a ledger is slower: unsure."""
+    """Without shared memory an account is slower: unsure."""
 
     def refuse(*_: object) -> None:
         raise OSError(19, "No such device")
@@ -81,7 +81,7 @@ def test_a_read_only_folder(mounted: Callable[[str], Path], options: str) -> Non
 
 
 def test_an_old_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old SQLite fails where a folder's ledger needs it, and is unsure elsewhere."""
+    """An old SQLite fails where a folder's account needs it, and is unsure elsewhere."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 20, 1))
     assert said("SQLite", place=tmp_path).level is Level.BAD
     assert said("SQLite").level is Level.UNSURE

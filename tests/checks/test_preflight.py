@@ -28,9 +28,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def look(folder: Path | None = None, **settings: Any) -> None:
-    """Look at a folder with the ledger in it, as a call with `save_to` does."""
-    ledger = None if folder is None else folder / ".qwen-image.db"
-    usual = {"folder": folder, "ledger": ledger, "sandbox": False, "own_http_client": False}
+    """Look at a folder with the account in it, as a call with `save_to` does."""
+    account = None if folder is None else folder / ".qwen-image.db"
+    usual = {"folder": folder, "account": account, "sandbox": False, "own_http_client": False}
     preflight(**{**usual, **settings})
 
 
@@ -64,7 +64,7 @@ def test_a_relative_folder_is_of_here(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_nothing_to_look_at_passes() -> None:
-    """Without a folder, a ledger and a bad environment there is nothing to refuse."""
+    """Without a folder, an account and a bad environment there is nothing to refuse."""
     look()
 
 
@@ -87,12 +87,12 @@ def test_links_that_lead_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["taken", "dangling", "circle"])
-def test_a_ledger_where_none_can_be(tmp_path: Path, place: str) -> None:
-    """A ledger of its own is refused where its folder cannot be."""
+def test_an_account_where_none_can_be(tmp_path: Path, place: str) -> None:
+    """An account of its own is refused where its folder cannot be."""
     (tmp_path / "taken").touch()
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    message = refusal(ledger=tmp_path / place / "calls.db")
+    message = refusal(account=tmp_path / place / "calls.db")
     assert message.startswith("The account 'calls.db' cannot be written in")
 
 
@@ -113,7 +113,7 @@ def test_a_link_to_a_folder_passes(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_cannot_be(tmp_path: Path, name: str, says: str) -> None:
-    """A name that no file or no ledger can have is refused, and the message can be printed."""
+    """A name that no file or no account can have is refused, and the message can be printed."""
     message = refusal(tmp_path / name)
     assert says in message
     message.encode()
@@ -147,30 +147,30 @@ def test_a_full_disk(mounted: Callable[[str], Path]) -> None:
     look(folder)
 
 
-def test_a_ledger_that_is_only_read(open_folder: Path, as_nobody: Callable[[], Any]) -> None:
-    """A ledger of its own that this user may only read is refused."""
-    ledger = open_folder / "calls.db"
-    ledger.write_bytes(b"")
-    ledger.chmod(0o444)
+def test_an_account_that_is_only_read(open_folder: Path, as_nobody: Callable[[], Any]) -> None:
+    """An account of its own that this user may only read is refused."""
+    account = open_folder / "calls.db"
+    account.write_bytes(b"")
+    account.chmod(0o444)
     open_folder.chmod(0o777)
     with as_nobody():
-        assert "may only read it" in refusal(ledger=ledger)
+        assert "may only read it" in refusal(account=account)
 
 
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where files cannot be locked, a ledger is refused, and images alone are not."""
+    """Where files cannot be locked, an account is refused, and images alone are not."""
     monkeypatch.setattr(
         folder_module, "lock_problem", lambda _: "No locks. Nothing was sent. Move."
     )
     assert refusal(tmp_path) == "No locks. Nothing was sent. Move."
-    look(tmp_path, ledger=None)
+    look(tmp_path, account=None)
 
 
 def test_an_old_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A SQLite that cannot hold a ledger is refused where there is one."""
+    """A SQLite that cannot hold an account is refused where there is one."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 20, 1))
     assert "SQLite 3.20.1" in refusal(tmp_path)
-    look(tmp_path, ledger=None)
+    look(tmp_path, account=None)
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"], ids=["missing", "not-pem"])
@@ -261,11 +261,11 @@ def test_a_setting_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def arrive(_: int) -> None:
         gate.wait(PATIENCE)
-        look(tmp_path, ledger=None)
+        look(tmp_path, account=None)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(arrive, range(8)))
-    look(tmp_path / "other", ledger=None)
+    look(tmp_path / "other", account=None)
     assert looked == [tmp_path, tmp_path / "other"]
 
 

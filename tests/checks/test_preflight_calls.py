@@ -59,7 +59,7 @@ def test_a_full_disk(server: SandboxServer, call: Call, mounted: Callable[[str],
 def test_an_old_sqlite(
     server: SandboxServer, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A SQLite that cannot hold the ledger costs nothing."""
+    """A SQLite that cannot hold the account costs nothing."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 20, 1))
     assert "SQLite 3.20.1" in refused(call, at(server, tmp_path))
     assert server.gateway.post_count == 0

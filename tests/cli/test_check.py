@@ -64,7 +64,7 @@ def named(verdict: str) -> set[str]:
 
 
 def states() -> list[str]:
-    """Return the states of the calls in the ledger of the check, oldest first."""
+    """Return the states of the calls in the account of the check, oldest first."""
     calls = Account(books(Path("out"))).calls()
     return [call.state for call in sorted(calls, key=lambda call: call.created_at)]
 
@@ -188,7 +188,7 @@ def test_what_differs(server: SandboxServer, scenario: str, differs: set[str]) -
     ],
 )
 def test_what_is_booked(server: SandboxServer, scenario: str, booked: str, spent: str) -> None:
-    """The ledger in the folder says what the check cost, and so does the report."""
+    """The account in the folder says what the check cost, and so does the report."""
     server.script(scenario)
     live(server.base_url)
     assert states() == ["refused", booked]

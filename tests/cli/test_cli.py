@@ -103,7 +103,7 @@ def test_a_name_taken_meanwhile_is_left_alone(
 
 
 def test_a_named_file_is_booked(gateway: SandboxServer, here: Path) -> None:
-    """With -o too the ledger says where the image is; nothing else lies in the folder."""
+    """With -o too the account says where the image is; nothing else lies in the folder."""
     (here / "sub").mkdir()
     assert run("generate", "a fox", "-o", "sub/fox.png").exit_code == 0
     [call] = Account(books(here / "sub")).calls()
@@ -408,16 +408,16 @@ def test_recovery_on_the_command_line(gateway: SandboxServer, here: Path) -> Non
 
 def test_spend_over_days(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several days end with their sum; where nothing is unknown, nothing is said of it."""
-    ledger = Account(here / "calls.db")
+    account = Account(here / "calls.db")
     for day in (1, 2):
         now = int(datetime(2026, 3, day, tzinfo=UTC).timestamp() * 1e6)
         monkeypatch.setattr("langchain_qwen_image.account.sqlite.now_micros", lambda now=now: now)
         price = Decimal("0.045")
         call = NewCall(f"call {day}", "a", {}, "m", "https://g.example", price)
-        ledger.asked(call).result()
-        ledger.sent(call.id, lease_seconds=600).result()
+        account.asked(call).result()
+        account.sent(call.id, lease_seconds=600).result()
         images = [(f"image {day}", "https://g.example/a", None)]
-        ledger.answered(call.id, request_id=None, cost_usd=price, images=images).result()
+        account.answered(call.id, request_id=None, cost_usd=price, images=images).result()
     assert [line.split() for line in run("spend", "calls.db").stdout.splitlines()[1:]] == [
         ["2026-03-01", "1", "1", "0", "1", "0", "$0.045"],
         ["2026-03-02", "1", "1", "0", "1", "0", "$0.045"],

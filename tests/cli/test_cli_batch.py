@@ -248,7 +248,7 @@ def test_warnings_are_not_endless(here: Path) -> None:
     assert "Note: … and 3 more lines of this kind." in done.stderr
 
 
-def test_a_link_that_no_ledger_has_is_printed(
+def test_a_link_that_no_account_has_is_printed(
     gateway: SandboxServer, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the disk takes neither image nor link, the link is said: nothing else has it."""

@@ -9,7 +9,7 @@ from conftest import Call
 from loopback import LoopbackServer, answer
 
 from langchain_qwen_image import Budget, QwenImageGenerator, errors
-from langchain_qwen_image.account import Account, LedgerCall
+from langchain_qwen_image.account import Account, CallRecord
 from langchain_qwen_image.sandbox import draw_plain
 
 PNG = draw_plain("a fox", size=(64, 64), watermark=False, seed_text="fox")
@@ -34,11 +34,11 @@ def at(server: LoopbackServer, **settings: Any) -> QwenImageGenerator:
     return QwenImageGenerator(base_url=server.base_url, api_key="test-key-c", **settings)
 
 
-def the_call(folder: Path) -> tuple[Account, LedgerCall]:
-    """Return the folder's ledger and its one call."""
-    ledger = Account(books(folder))
-    (call,) = ledger.calls()
-    return ledger, call
+def the_call(folder: Path) -> tuple[Account, CallRecord]:
+    """Return the folder's account and its one call."""
+    account = Account(books(folder))
+    (call,) = account.calls()
+    return account, call
 
 
 @pytest.mark.parametrize("saves", [True, False], ids=["saved", "not saved"])
@@ -49,8 +49,8 @@ def test_bytes_of_an_image_are_an_image(call: Call, tmp_path: Path, saves: bool)
         assert result.image.read() == PNG
         assert len(server.posts) == 1
     if saves:
-        ledger, row = the_call(tmp_path)
-        assert (row.state, ledger.read_raw_answer(row.id)) == ("saved", None)
+        account, row = the_call(tmp_path)
+        assert (row.state, account.read_raw_answer(row.id)) == ("saved", None)
 
 
 @pytest.mark.parametrize("saves", [True, False], ids=["saved", "not saved"])
@@ -65,9 +65,9 @@ def test_other_bytes_are_no_image(call: Call, tmp_path: Path, saves: bool) -> No
     assert caught.value.may_have_been_billed
     assert (budget.images, budget.remaining_images) == (1, 4)
     if saves:
-        ledger, row = the_call(tmp_path)
+        account, row = the_call(tmp_path)
         assert row.state == "unknown"
-        assert b"image_url" in (ledger.read_raw_answer(row.id) or b"")
+        assert b"image_url" in (account.read_raw_answer(row.id) or b"")
 
 
 def test_what_cannot_be_fetched_now_is_in_the_books(call: Call, tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_what_cannot_be_fetched_now_is_in_the_books(call: Call, tmp_path: Path) 
         with pytest.raises(errors.DownloadError, match="404"):
             call(at(server, save_to=tmp_path), "invoke", "a fox")
         assert len(server.posts) == 1
-    ledger, row = the_call(tmp_path)
+    account, row = the_call(tmp_path)
     assert row.state == "answered"
     assert row.images[0].url.endswith("/x")
-    assert b"image_url" in (ledger.read_raw_answer(row.id) or b"")
+    assert b"image_url" in (account.read_raw_answer(row.id) or b"")
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ def test_what_cannot_be_fetched_now_is_in_the_books(call: Call, tmp_path: Path) 
 def test_raw_answer_without_any_image_is_kept(
     said: dict[str, Any], kind: type[errors.QwenImageError], call: Call, tmp_path: Path
 ) -> None:
-    """A 2xx without an image stays in the ledger, whole; no message has a signed link of it."""
+    """A 2xx without an image stays in the account, whole; no message has a signed link of it."""
     body = said | {"page": "https://docs.example/help?Signature=a-secret-word"}
     with LoopbackServer(answer(body=body)) as server:
         with pytest.raises(kind) as caught:
             call(at(server, save_to=tmp_path), "invoke", "a fox")
-    ledger, row = the_call(tmp_path)
+    account, row = the_call(tmp_path)
     assert row.state == "unknown"
     assert row.has_raw_answer
-    assert b"a-secret-word" in (ledger.read_raw_answer(row.id) or b"")
+    assert b"a-secret-word" in (account.read_raw_answer(row.id) or b"")
     assert "a-secret-word" not in repr(row) + str(caught.value)
     assert caught.value.may_have_been_billed
 
@@ -110,8 +110,8 @@ def test_what_is_kept_of_a_raw_answer_is_bounded(call: Call, tmp_path: Path) -> 
     with LoopbackServer(answer(body=b"x" * 5000)) as server:
         with pytest.raises(errors.MalformedResponseError):
             call(at(server, save_to=tmp_path, max_image_bytes=3000), "invoke", "a fox")
-    ledger, row = the_call(tmp_path)
-    assert ledger.read_raw_answer(row.id) == b"x" * 4000
+    account, row = the_call(tmp_path)
+    assert account.read_raw_answer(row.id) == b"x" * 4000
 
 
 def test_more_images_than_were_asked_for_cost_one(call: Call, tmp_path: Path) -> None:

@@ -29,9 +29,8 @@ chance = random.Random(7)
 signal.signal(signal.SIGALRM, ring)
 with SandboxServer(draw=draw_plain, latency_seconds=0.001) as gateway:
     budget = Budget.file(path, max_images=1_000_000)
-    books = {"ledger": path} if "ledger" in QwenImageGenerator.model_fields else {}
     generator = QwenImageGenerator(
-        api_key="test-key-0123456789", base_url=gateway.base_url, budget=budget, **books
+        api_key="test-key-0123456789", base_url=gateway.base_url, budget=budget
     )
     generator.invoke("a fox")
     interrupted = answered = 0

@@ -25,7 +25,7 @@ from langchain_qwen_image import (
 )
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.limits import Totals
-from langchain_qwen_image.account.records import LedgerCall
+from langchain_qwen_image.account.records import CallRecord
 from langchain_qwen_image.client import QwenImageClient
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.pipeline.order import CallKey
@@ -38,14 +38,14 @@ PRICE = Decimal("0.045")
 class WatchedGateway(Gateway):
     """A gateway that looks into the caller's books at the moment it gets a POST."""
 
-    def __init__(self, base_url: str, ledger: Path, budget: Budget) -> None:
+    def __init__(self, base_url: str, account: Path, budget: Budget) -> None:
         super().__init__(base_url, draw=draw_plain)
-        self.ledger, self.budget = ledger, budget
+        self.account, self.budget = account, budget
         self.seen: list[tuple[str, int, Decimal]] = []
 
     def answer(self, method: str, *rest: Any) -> Any:
         if method == "POST":
-            (call,) = Account(self.ledger).calls()
+            (call,) = Account(self.account).calls()
             self.seen.append((call.state, call.attempts, self.budget.reserved_usd))
         return super().answer(method, *rest)
 
@@ -74,8 +74,8 @@ def generator_on(server: SandboxServer | HeldServer, **settings: Any) -> QwenIma
     )
 
 
-def calls(folder: Path) -> list[LedgerCall]:
-    """Return what the ledger in a folder says."""
+def calls(folder: Path) -> list[CallRecord]:
+    """Return what the account in a folder says."""
     return list(Account(books(folder)).calls())
 
 
@@ -145,7 +145,7 @@ def test_books_and_budget_agree_on_every_outcome(
 
 
 def test_a_connection_that_is_refused_gives_the_money_back(call: Call, tmp_path: Path) -> None:
-    """Where nothing listens, nothing is spent, and the ledger says that nothing was bought."""
+    """Where nothing listens, nothing is spent, and the account says that nothing was bought."""
     with SandboxServer(draw=draw_plain) as gone:
         pass
     budget = Budget(max_images=1)
@@ -252,11 +252,11 @@ def test_nothing_is_sent_when_the_budget_does_not_answer(server: SandboxServer, 
     assert server.gateway.post_count == 0
 
 
-@pytest.mark.parametrize("broken", ["ledger", "budget"])
+@pytest.mark.parametrize("broken", ["account", "budget"])
 def test_nothing_is_sent_when_a_book_cannot_be_written(
     server: SandboxServer, call: Call, tmp_path: Path, broken: str
 ) -> None:
-    """A ledger or a budget's file that cannot be written is the operator's error, before a POST."""
+    """Books that cannot be written are the operator's error, and nothing is sent."""
     (tmp_path / "not-a-folder").write_text("")
     place = tmp_path / "not-a-folder" / "books.db"
     budget = Budget(max_images=1)
@@ -270,7 +270,7 @@ def test_nothing_is_sent_when_a_book_cannot_be_written(
     assert budget.remaining_images == 1
 
 
-def test_a_ledger_that_fails_after_the_post_loses_no_image(
+def test_an_account_that_fails_after_the_post_loses_no_image(
     server: SandboxServer,
     call: Call,
     tmp_path: Path,
@@ -356,8 +356,8 @@ def test_a_image_can_be_fetched_later(
     server: SandboxServer, call: Call, tmp_path: Path, form: str
 ) -> None:
     """A result, or what a message carries of it, is saved later without a POST, and booked."""
-    ledger = books(tmp_path)
-    first = call(generator_on(server, account=ledger), "invoke", "a fox")
+    account = books(tmp_path)
+    first = call(generator_on(server, account=account), "invoke", "a fox")
     assert first.image.path is None
     given = {
         "result": first,
@@ -459,7 +459,7 @@ async def cancelled(generator: QwenImageGenerator, server: SandboxServer | HeldS
         await task
 
 
-async def settled(folder: Path, *states: str) -> LedgerCall:
+async def settled(folder: Path, *states: str) -> CallRecord:
     """Wait until the one call in the books stands at one of the states."""
     await await_until(lambda: calls(folder)[0].state in states)
     return calls(folder)[0]
@@ -550,10 +550,10 @@ def test_ctrl_c_before_the_post_gives_the_money_back(server: SandboxServer, tmp_
     assert server.gateway.post_count == 0
 
 
-def test_the_ledger_s_secret_goes_when_the_image_is_saved(
+def test_the_accounts_secret_goes_when_the_image_is_saved(
     server: SandboxServer, call: Call, tmp_path: Path
 ) -> None:
-    """While a link is needed it stands whole in the ledger, and nowhere else; then it goes."""
+    """While a link is needed it stands whole in the account, and nowhere else; then it goes."""
     generator = generator_on(server, save_to=tmp_path)
     call(generator, "invoke", "sandbox:image-404")
     assert "Signature=" in calls(tmp_path)[0].images[0].url
@@ -607,7 +607,7 @@ def test_a_image_of_a_generator_is_read_and_saved(
 
 
 def test_the_client_alone_keeps_no_books(server: SandboxServer, call: Call) -> None:
-    """`QwenImageClient` sends and reads; it needs neither ledger nor store."""
+    """`QwenImageClient` sends and reads; it needs neither account nor store."""
     client = QwenImageClient(base_url=server.base_url, api_key="test-key-p")
     result = call(client, "generate", "a fox", size="512x512")
     assert (result.image.path, result.cost_usd) == (None, 0.045)

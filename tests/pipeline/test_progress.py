@@ -119,7 +119,7 @@ def test_stages(
 
 
 def test_events_name_their_call(server: SandboxServer, call: Call, tmp_path: Any) -> None:
-    """Each event has the call's id, the same in all of them and in the ledger, and the seconds."""
+    """Each event has the call's id, the same in all of them and in the account, and the seconds."""
     listener = Listener()
     one = tool(server, save_to=tmp_path)
     message = call(one, "invoke", TOOL_CALL, config={"callbacks": [listener]})

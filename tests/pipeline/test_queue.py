@@ -12,7 +12,7 @@ from conftest import Call
 from quick import at_once, quick
 
 from langchain_qwen_image import Budget, QwenImageClient, QwenImageGenerator, QwenImageTool, errors
-from langchain_qwen_image.account import Account, LedgerCall
+from langchain_qwen_image.account import Account, CallRecord
 from langchain_qwen_image.sandbox import SandboxServer
 from langchain_qwen_image.sandbox.answer import Answer, error_answer
 
@@ -25,8 +25,8 @@ def at(server: SandboxServer, folder: Path, **settings: Any) -> QwenImageGenerat
     return quick(QwenImageGenerator(**given))
 
 
-def the_call(folder: Path) -> LedgerCall:
-    """Return the one call of the folder's ledger."""
+def the_call(folder: Path) -> CallRecord:
+    """Return the one call of the folder's account."""
     (call,) = Account(books(folder)).calls()
     return call
 
@@ -46,7 +46,7 @@ def test_a_queued_image_is_waited_for(
 
 @pytest.mark.parametrize("face", [QwenImageClient, QwenImageGenerator, QwenImageTool])
 def test_every_face_waits(face: Any, server: SandboxServer, call: Call) -> None:
-    """Client, generator and tool wait for a queued image, also without a ledger."""
+    """Client, generator and tool wait for a queued image, also without an account."""
     if face is QwenImageClient:
         waits = {"sleep": lambda _: None, "asleep": at_once}
         client = QwenImageClient(base_url=server.base_url, api_key=KEY, **waits)
@@ -75,7 +75,7 @@ def test_a_failed_task_is_not_billed(
 def test_what_does_not_come_in_time_can_still_be_asked_for(
     server: SandboxServer, call: Call, tmp_path: Path
 ) -> None:
-    """When the time is up the call stays queued in the ledger, and counts as spent."""
+    """When the time is up the call stays queued in the account, and counts as spent."""
     budget = Budget(max_usd=1)
     generator = at(server, tmp_path, budget=budget, timeout=60)
     with pytest.raises(errors.RequestTimeoutError, match="qwen-image recover") as caught:
@@ -92,9 +92,9 @@ def test_another_host_is_never_asked(server: SandboxServer, call: Call, tmp_path
     with pytest.raises(errors.MalformedResponseError) as caught:
         call(at(server, tmp_path), "invoke", "sandbox:queued-elsewhere")
     assert caught.value.may_have_been_billed
-    ledger = Account(books(tmp_path))
+    account = Account(books(tmp_path))
     assert the_call(tmp_path).state == "unknown"
-    answer = json.loads(ledger.read_raw_answer(the_call(tmp_path).id) or b"")
+    answer = json.loads(account.read_raw_answer(the_call(tmp_path).id) or b"")
     assert answer["polling_url"].startswith("https://elsewhere.invalid/")
     assert server.gateway.poll_count == 0
 

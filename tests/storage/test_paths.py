@@ -168,7 +168,7 @@ def test_a_path_of_bytes_is_a_path(tmp_path: Path) -> None:
 
 
 def test_a_store_of_images_is_a_place(tmp_path: Path, call: Call) -> None:
-    """`save_to` takes an `ImageStore`; one of a folder has the folder's ledger."""
+    """`save_to` takes an `ImageStore`; one of a folder has the folder's account."""
     store = FolderStore(tmp_path / "images")
     generator = QwenImageGenerator(sandbox=True, save_to=store, size="512*512")
     image = call(generator, "invoke", "a fox").image
