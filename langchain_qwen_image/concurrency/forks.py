@@ -17,7 +17,7 @@ from typing import Any
 
 __all__ = ["held", "hold_over_forks", "new_lock"]
 
-IMPORT_SECONDS = 5.0  # an import that takes longer may be waiting for this fork
+IMPORT_SECONDS = 10.0  # an import that stands still for longer may be waiting for this fork
 _holds: list[Callable[[], Iterable[Generator[None]]]] = []
 _held: list[Generator[None]] = []
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -66,11 +66,14 @@ def _start(hold: Generator[None]) -> None:
 
 
 def _no_imports() -> Generator[None]:
-    end = time.monotonic() + IMPORT_SECONDS
+    seen, moved = frozenset[str](), time.monotonic()
     while True:
         _imp.acquire_lock()
         try:
-            if time.monotonic() > end or not _others_import():
+            now, importing = time.monotonic(), _imported_by_others()
+            if importing != seen:
+                seen, moved = importing, now
+            if not importing or now > moved + IMPORT_SECONDS:
                 yield
                 return
         finally:
@@ -78,11 +81,11 @@ def _no_imports() -> Generator[None]:
         time.sleep(0.001)
 
 
-def _others_import() -> bool:
-    """Say whether another thread is in an import, or about to be; asked with the lock for that."""
+def _imported_by_others() -> frozenset[str]:
+    """Return what other threads import, or are about to; asked with the lock for that."""
     me = threading.get_ident()
-    locks = [lock for ref in list(_module_locks.values()) if (lock := ref()) is not None]
-    return any(getattr(lock, "owner", me) != me for lock in locks)
+    locks = [(name, ref()) for name, ref in list(_module_locks.items())]
+    return frozenset(name for name, lock in locks if getattr(lock, "owner", me) != me)
 
 
 def _let_go() -> None:

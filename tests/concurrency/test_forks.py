@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from langchain_qwen_image.concurrency import forks
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -95,3 +98,28 @@ def test_a_fork_while_another_thread_takes_its_turn() -> None:
     """A child forked while another thread holds the lock of a pace takes a turn of its own."""
     run = subprocess.run([sys.executable, "-c", HELD_PACE], capture_output=True, text=True)
     assert run.stdout == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("imports", "seconds"),
+    [
+        pytest.param([{"a"}, {"a", "a.b"}, {"a", "a.c"}, set()], 24, id="goes on"),
+        pytest.param([{"a"}] * 9, 16, id="stands still"),
+    ],
+)
+def test_a_fork_waits_for_an_import_as_long_as_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, imports: list[set[str]], seconds: int
+) -> None:
+    """One that goes on is waited for to its end; one that stands still may wait for the fork."""
+    passed, left = 0, list(imports)
+
+    def sleep(_: float) -> None:
+        nonlocal passed
+        passed += 8
+
+    monkeypatch.setattr(forks, "time", SimpleNamespace(monotonic=lambda: passed, sleep=sleep))
+    monkeypatch.setattr(forks, "_imported_by_others", lambda: frozenset(left.pop(0)))
+    waited = forks._no_imports()
+    next(waited)
+    waited.close()
+    assert passed == seconds
