@@ -6,6 +6,7 @@ The programs are killed, are signalled and end as others do. What measures impor
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -23,8 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, AnyStr, NoReturn
 
-_IMPORTED_LATE = ("asyncio", "httpcore", "sqlite3", "rich.progress", "rich.table")
-"""What the package imports where it is used."""
+_IMPORTED_LATE = ("asyncio", "httpcore", "sqlite3", "rich.progress", "rich.table", "graphs")
+"""What the package imports where it is used, and what programs of the tests do."""
 
 
 class _Forked(subprocess.Popen[AnyStr]):
@@ -146,7 +147,7 @@ def _look_new(order: dict[str, Any]) -> list[str]:
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
-    sys.path[0] = ""
+    sys.path[0:1] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     arguments: list[str] = order["arguments"]
     if arguments[:2] == ["-W", "error"]:
         warnings.simplefilter("error")
@@ -158,6 +159,8 @@ Popen = _Forked if sys.platform == "linux" else subprocess.Popen
 
 if __name__ == "__main__":
     _import_all()
+    gc.collect()
+    gc.freeze()  # or a program that ends copies it all, to look for garbage: most of a second
     order = _next_order(socket.socket(fileno=int(sys.argv[1])))
     sys.argv[0], program, *sys.argv[1:] = _look_new(order)
     if sys.argv[0] == "-m":

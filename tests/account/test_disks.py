@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from langchain_qwen_image.account import connections as _connections
 from langchain_qwen_image.account import opening as _opening
@@ -250,7 +251,7 @@ send(account)
 answer(account)
 os.kill(os.getpid(), {signal.SIGKILL})
 """
-    subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    warm.run([sys.executable, "-c", program, str(path)])
     assert path.with_name(path.name + "-wal").stat().st_size > 0
 
 

@@ -7,7 +7,6 @@ import logging
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import traceback
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import warm
 from held import HeldServer
 from postgres import CAREFUL, PASSWORD, Postgres, execute
 from postgres_proxy import PostgresProxy, When
@@ -562,8 +562,7 @@ threading.Thread(target=lambda: store.submit(job)).start()
 
 def test_what_was_handed_over_is_written_at_exit(store: PostgresStore, database_url: str):
     """The interpreter waits for jobs, also for those that come while it ends."""
-    command = [sys.executable, "-W", "error", "-c", _LEAVING, database_url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = warm.run([sys.executable, "-W", "error", "-c", _LEAVING, database_url])
     assert (done.returncode, done.stderr) == (0, "")
     assert _number(store) == 22
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from graphs import Program, asking, tool_graph
 from held import HeldServer
 from scripted_model import drawing
@@ -77,7 +78,7 @@ class Processes:
         log = self.folder / f"log{self._started}"
         with (
             log.open("w") as file,
-            subprocess.Popen(
+            warm.Popen(
                 [sys.executable, "-c", PROGRAM, order],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
