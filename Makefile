@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 # The wire and its errors decide about money, so every branch of them is tested.
 WIRE := langchain_qwen_image/wire/*,langchain_qwen_image/errors.py
 
-# Two cores, and one worker more, since many tests wait; the slow tests, which tests/conftest.py puts
+# Two cores, and two workers more, since many tests wait; the slow tests, which tests/conftest.py puts
 # first, start first. Bytecode is written, or each process would compile what it imports again.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 3 --dist loadgroup --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 4 --dist loadgroup --no-loadscope-reorder
 # Each has an environment of its own, and tests/hosts drives its programs.
 HOSTS := agent-chat-ui chainlit fastapi gradio marimo streamlit
 # What tests/conftest.py says of markers holds here too.

@@ -1,6 +1,7 @@
 """What all tests share: no key, no tracing, a gateway on loopback, and both twins."""
 
 import asyncio
+import gc
 import os
 import signal
 import tempfile
@@ -13,6 +14,7 @@ import pytest
 from accounts import account, accounts, clock, location, new_location
 from buckets import bucket, bucket_server, gate
 from built_site import site
+from combinations import leave_combinations
 from http_libraries import library
 from hypothesis import HealthCheck, settings
 from keyed_tools import held, keyed_tool, make_tool, program_of, stores
@@ -100,8 +102,18 @@ def _in_memory() -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow tests first: workers that begin with them end at about the same time."""
+    """Leave most combinations to the long run, and put the slow tests first.
+
+    Workers that begin with the slow ones end at about the same time.
+    """
+    leave_combinations(items)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over the thousands of tests: they are there to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

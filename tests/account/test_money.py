@@ -271,7 +271,7 @@ LIMIT = 3
 
 @pytest.mark.slow
 @settings(
-    max_examples=60,
+    max_examples=settings.default.max_examples // 5,  # each makes a database
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

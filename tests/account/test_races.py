@@ -85,6 +85,7 @@ def test_a_limit_holds_to_the_image(account: Account, location: str, racers: int
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_containers_share_a_limit(account: Account, location: str):
     """Process ids that are the same in two PID namespaces mean nothing to an account."""
     command = ["unshare", "--pid", "--fork", "--mount-proc"]

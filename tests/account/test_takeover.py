@@ -176,7 +176,7 @@ for folder in sorted(Path(sys.argv[1]).glob("race-*")):
 """
 
 
-@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+@pytest.mark.parametrize("mode", ["WAL", pytest.param("DELETE", marks=pytest.mark.long)])
 def test_many_processes_take_one_file_over_once(old: Path, tmp_path: Path, mode: str) -> None:
     """The first one moves it; none fails, and no row is missing for anyone."""
     with closing(sqlite3.connect(old)) as connection:

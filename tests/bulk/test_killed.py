@@ -82,7 +82,7 @@ class Moody(Gateway):
         return replace(good, delay_seconds=0.4 if mood == "slow" else 0.05)
 
 
-@pytest.fixture(params=["folder", "postgres"])
+@pytest.fixture(params=["folder", pytest.param("postgres", marks=pytest.mark.long)])
 def account(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Account:

@@ -253,6 +253,7 @@ def test_a_queued_request_that_failed_is_sent_again_by_the_next_run(
     statuses_: list[str],
 ) -> None:
     """The gateway did not charge for it; a run does not repeat it, the next one does."""
+    without_pauses(generator)
     request = f"sandbox:{scenario} a fox"
     found = [outcomes(generator.generate_many([request])) for _ in range(2)]
     assert [one.status for [one] in found] == statuses_

@@ -258,6 +258,7 @@ def test_a_link_that_no_account_has_is_printed(
 
     monkeypatch.setattr("langchain_qwen_image.account.transitions.answer", full)
     monkeypatch.setattr("langchain_qwen_image.storage.folder.publish", full)
+    monkeypatch.setattr("langchain_qwen_image.pipeline.bookings.SECONDS", 0)  # not tried for long
     (here / "p.txt").write_text("a fox\n")
     done = batch("p.txt", "--yes")
     assert done.exit_code == 1

@@ -36,7 +36,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldServer]:
         yield server
 
 
-@pytest.fixture(params=["folder", "postgres"])
+@pytest.fixture(params=["folder", pytest.param("postgres", marks=pytest.mark.long)])
 def account(request: pytest.FixtureRequest, here: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     """Where the commands pay from: the folder's own file, or PostgreSQL by the environment."""
     if request.param == "folder":

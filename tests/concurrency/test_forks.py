@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import warm
 
 from langchain_qwen_image.concurrency import forks
 
@@ -48,9 +49,9 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     "module",
     [
         "langchain_qwen_image.pipeline.assembly",
-        "httpcore",
-        "PIL.Image",
-        "langchain_core.tracers.langchain",
+        pytest.param("httpcore", marks=pytest.mark.long),
+        pytest.param("PIL.Image", marks=pytest.mark.long),
+        pytest.param("langchain_core.tracers.langchain", marks=pytest.mark.long),
     ],
 )
 def test_a_fork_during_the_first_call(tmp_path: Path, module: str) -> None:
@@ -96,7 +97,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @needs_fork
 def test_a_fork_while_another_thread_takes_its_turn() -> None:
     """A child forked while another thread holds the lock of a pace takes a turn of its own."""
-    run = subprocess.run([sys.executable, "-c", HELD_PACE], capture_output=True, text=True)
+    run = warm.run([sys.executable, "-c", HELD_PACE])
     assert run.stdout == "0\n"
 
 

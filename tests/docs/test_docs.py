@@ -20,6 +20,11 @@ _SHOWN_ONLY = {"json", "toml", "yaml", "ini", "http", "mermaid", "sh", "sql"}
 """`sh` is a command that needs a real key, and pays, or a server; so does `sql`."""
 
 
+def _processes(page: str) -> int:
+    """Return how many programs a page starts, each of which imports everything anew."""
+    return len(re.findall(r"^\$ .*qwen-image|title=\"test_", page, re.MULTILINE))
+
+
 @pytest.fixture
 def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A new folder, the sandbox that the environment turns on, and no other chat model."""
@@ -35,7 +40,14 @@ def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "\n```" in text])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (_processes(text) > 1))
+        for name, text in PAGES.items()
+        if "\n```" in text
+    ],
+)
 def test_page_runs_as_pasted(page: str, fresh_folder: Path, services: Services) -> None:
     """A page runs from its first block to its last, and prints what it shows."""
     services(PAGES[page])

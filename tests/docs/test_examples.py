@@ -60,7 +60,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", thinned(PROGRAMS, quick=2))
+@pytest.mark.parametrize("program", thinned(PROGRAMS, quick=1))
 def test_example_runs_without_a_key(program: Path, tmp_path: Path) -> None:
     """Each example says that it costs nothing, and ends with the path of what it has saved."""
     run = subprocess.run(

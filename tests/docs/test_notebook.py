@@ -53,6 +53,7 @@ def _said(notebook: Any) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_example_runs_and_its_outputs_are_of_today(tmp_path: Path) -> None:
     """The notebook runs from top to bottom without a key, and says what the committed one says."""
     run = runpy.run_path(str(ROOT / "scripts" / "notebook.py"))["run"]

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 def test_images_do_not_pile_up_in_memory() -> None:
     """Sixteen images of 4 MiB asked for at once take far less memory than they are large."""
     environment = {

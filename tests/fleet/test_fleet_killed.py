@@ -15,6 +15,7 @@ def _benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_killed_workers(database_url: str, tmp_path: Path) -> None:
     """4 workers of 25 images, 3 of them killed: one admitted POST an item, and the exact bill."""
     from benchmarks import fleet_laws as laws

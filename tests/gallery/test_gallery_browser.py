@@ -22,7 +22,7 @@ from langchain_qwen_image.storage.sidecar import Sidecar
 
 _MOMENT = datetime(2026, 11, 23, 9, 41, tzinfo=UTC)
 
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = [pytest.mark.slow, pytest.mark.long, needs_chromium]
 
 
 @pytest.fixture(scope="module")

@@ -97,12 +97,13 @@ def _process(world: str, step: str, folder: Path, server: SandboxServer) -> tupl
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "worlds",
     [
         pytest.param(["sync", "async", "sync"], id="both"),
-        pytest.param(["sync"] * 3, id="sync", marks=pytest.mark.long),
-        pytest.param(["async"] * 3, id="async", marks=pytest.mark.long),
+        pytest.param(["sync"] * 3, id="sync"),
+        pytest.param(["async"] * 3, id="async"),
     ],
 )
 def test_conversation_goes_on_in_other_processes(

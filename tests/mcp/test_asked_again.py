@@ -15,6 +15,7 @@ from books import books
 from held import HeldServer
 from mcp import Client, MCPError
 from mcp_programs import ERAS, FOX, McpProgram, programs
+from thinned import thinned
 from waiting import await_until
 
 from langchain_qwen_image import QwenImageGenerator
@@ -179,7 +180,7 @@ async def test_a_wait_that_ends_too_early_buys_nothing(
     assert len(held.posts) == 1
 
 
-@pytest.mark.parametrize("end", ["stdin", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("end", thinned(["stdin", "SIGTERM", "SIGINT"], quick=2))
 async def test_a_server_that_is_told_to_end_waits_for_what_is_paid_for(
     servers: list[McpProgram], held: HeldServer, tmp_path: Path, end: str
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from thinned import thinned
 
 from langchain_qwen_image.client import QwenImageClient
 from langchain_qwen_image.errors import InvalidRequestError
@@ -380,7 +381,7 @@ async def test_scenario_in_process_async(transport: SandboxTransport, name: str)
         assert_outcomes(await play_async(client, name), name)
 
 
-@TABLE
+@pytest.mark.parametrize("name", thinned(OUTCOMES, quick=30))
 def test_scenario_on_the_wire(server: SandboxServer, name: str) -> None:
     """A scenario gives a client over a real connection the outcome of the table."""
     with httpx.Client(base_url=server.base_url, timeout=TIMEOUT, trust_env=False) as client:
