@@ -149,8 +149,8 @@ $(VENV)/.pyright: pyproject.toml | $(VENV)/.dev
 	@$(MAKE) --no-print-directory VENV=.venv-engines .venv-engines/.pip
 	@.venv-engines/bin/python -m pip install --quiet --group test --editable '.[cli,view,postgres]'
 	@.venv-engines/bin/python -c 'import tomllib; \
-		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["engines"], sep="\n")' \
-		| xargs -n 1 sh -c 'echo "Installing $$0 …"; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["engines"], sep="\0", end="")' \
+		| xargs -0 -n 1 sh -c 'echo "Installing $$0 …"; \
 			.venv-engines/bin/python -m pip install --quiet "$$0" || echo "$$0 could not be installed."'
 	@touch $@
 
@@ -185,6 +185,6 @@ $(VENV)/.pyright: pyproject.toml | $(VENV)/.dev
 .venv-bench/.bench: pyproject.toml
 	@$(MAKE) --no-print-directory VENV=.venv-bench .venv-bench/.cli
 	@.venv-bench/bin/python -c 'import tomllib; \
-		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"], sep="\n")' \
-		| xargs -n 1 sh -c 'echo "Installing $$0 …"; .venv-bench/bin/python -m pip install --quiet "$$0" || true'
+		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"], sep="\0", end="")' \
+		| xargs -0 -n 1 sh -c 'echo "Installing $$0 …"; .venv-bench/bin/python -m pip install --quiet "$$0" || true'
 	@touch $@
