@@ -69,7 +69,7 @@ format: $(VENV)/.dev ## write every file in the one format
 
 type: $(VENV)/.dev $(VENV)/.pyright ## check the types, and with pyright a program that uses the package
 	@$(BIN)/mypy
-	@$(BIN)/basedpyright
+	@$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 check: $(VENV)/.dev ## lint, look at the format, check the types, test with coverage
 	@$(MAKE) --no-print-directory lint
