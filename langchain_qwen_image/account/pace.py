@@ -141,7 +141,7 @@ class Pace:
             before: The turn of the call's attempt before.
         """
         here = self.now()
-        tally = self._lately.take(here)
+        uncounted = self._lately.take(here)
         jitter = random.random()  # noqa: S311 - no secret
         return await self._step(
             runtime,
@@ -153,7 +153,7 @@ class Pace:
                 jitter=jitter,
                 left_at=turn.left_at + now - here,
                 before=None if before is None else before.window,
-                tally=tally._replace(begun=tally.begun + now - here),
+                uncounted=uncounted._replace(begun=uncounted.begun + now - here),
             ),
         )
 

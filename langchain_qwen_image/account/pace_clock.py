@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from langchain_qwen_image.account.pace_state import PaceState, Tally
+from langchain_qwen_image.account.pace_state import PaceState, Uncounted
 from langchain_qwen_image.account.pace_store import Rule
 from langchain_qwen_image.concurrency.forks import new_lock
 from langchain_qwen_image.concurrency.runtime import Runtime
@@ -86,9 +86,9 @@ class SentLately:
         """Note that a request leaves."""
         self._times.append(now)
 
-    def take(self, now: float) -> Tally:
+    def take(self, now: float) -> Uncounted:
         """Return what left lately, once."""
         with self._lock:
             lately = [time for time in list(self._times) if time > now - _LATELY]
             self._times.clear()
-            return Tally(min(lately), len(lately)) if lately else Tally()
+            return Uncounted(min(lately), len(lately)) if lately else Uncounted()

@@ -18,7 +18,7 @@ from langchain_qwen_image.account.pace_state import (
     Grant,
     PaceState,
     Refusal,
-    Tally,
+    Uncounted,
     at_time,
 )
 
@@ -31,7 +31,7 @@ _LONGEST_PAUSE = 60.0
 _IDLE_AFTER = 1.0
 _FEW = 4
 _RISING = 1.5
-_NOTHING = Tally()
+_NOTHING = Uncounted()
 
 
 def take(state: PaceState, now: float, wanted: int) -> tuple[PaceState, Grant]:
@@ -80,7 +80,7 @@ def refused(
     jitter: float = 0.5,
     left_at: float = -math.inf,
     before: int | None = None,
-    tally: Tally = _NOTHING,
+    uncounted: Uncounted = _NOTHING,
 ) -> tuple[PaceState, Refusal]:
     """Slow down, for a request of that window bought nothing because it came too soon.
 
@@ -93,13 +93,13 @@ def refused(
             processes without a common account spread out.
         left_at: When the request left.
         before: The window of the call's attempt before.
-        tally: What the process sent without counting it in the state.
+        uncounted: What the process sent without counting it in the state.
     """
     state = at_time(state, now)
     if window == state.window or state.is_free:
-        state = _slowed(state, now, retry_after, tally, jitter)
+        state = _slowed(state, now, retry_after, uncounted, jitter)
     elif window == state.window - 1 and left_at <= state.closed.at:
-        state = _corrected(state, tally)
+        state = _corrected(state, uncounted)
     if retry_after is not None:
         state = _held(state, now + retry_after)
     others = before is not None and state.progress > before
@@ -107,15 +107,15 @@ def refused(
 
 
 def _slowed(
-    state: PaceState, now: float, retry_after: float | None, tally: Tally, jitter: float
+    state: PaceState, now: float, retry_after: float | None, uncounted: Uncounted, jitter: float
 ) -> PaceState:
-    sent = max(1, tally.sent + state.sent - state.not_left(now))
+    sent = max(1, uncounted.sent + state.sent - state.not_left(now))
     is_progress = sent > state.refused + 1
     row = 1 if is_progress else state.in_a_row + 1
     pause = retry_after
     if pause is None:
         pause = _pause(row, state.low) * (0.75 + 0.5 * jitter)
-    begun = state.begun if state.rate else min(tally.begun, now) - pause
+    begun = state.begun if state.rate else min(uncounted.begun, now) - pause
     rate = state.rate_at(now)
     is_rising = rate > _RISING * state.low  # too quickly for what was sent to say anything
     closed = Closed(
@@ -165,10 +165,10 @@ def _slower(closed: Closed) -> float:
     return _DECREASE * max(1, closed.admitted) / max(closed.elapsed, _FIRST_PAUSE)
 
 
-def _corrected(state: PaceState, tally: Tally) -> PaceState:
+def _corrected(state: PaceState, uncounted: Uncounted) -> PaceState:
     """Take a refusal of the window before into account, which was closed without it."""
     old = state.closed
-    closed = replace(old, sent=old.sent + tally.sent, refused=old.refused + 1)
+    closed = replace(old, sent=old.sent + uncounted.sent, refused=old.refused + 1)
     low = _slower(closed)
     row = 1 if closed.admitted > 0 else old.row + 1
     is_measured = _is_measure(closed) or (state.is_measured and old.rate > 0)

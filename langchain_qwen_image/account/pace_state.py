@@ -20,7 +20,7 @@ _DOUBLED_IN = 1.0
 _FASTEST = 10_000.0
 
 
-class Tally(NamedTuple):
+class Uncounted(NamedTuple):
     """What one process sent lately while there was no limit, and nobody counted together."""
 
     begun: float = math.inf

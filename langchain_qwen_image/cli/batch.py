@@ -35,8 +35,8 @@ from langchain_qwen_image.cli.terminal import (
 if TYPE_CHECKING:
     from langchain_qwen_image.account.run_spend import RunSpend
     from langchain_qwen_image.bulk.estimate import Estimate
+    from langchain_qwen_image.cli.batch_progress import BatchProgress
     from langchain_qwen_image.cli.batch_run import BatchRun
-    from langchain_qwen_image.cli.tally import Tally
     from langchain_qwen_image.pipeline.pipeline import Pipeline
 
 
@@ -92,11 +92,11 @@ def batch(
     from langchain_qwen_image.bulk.generator_caller import GeneratorCaller
     from langchain_qwen_image.bulk.lookup import RetryOptions
     from langchain_qwen_image.cli.batch_plan import announce, plan, requests_of
+    from langchain_qwen_image.cli.batch_progress import BatchProgress
     from langchain_qwen_image.cli.batch_run import BatchRun
     from langchain_qwen_image.cli.manifest import check_manifest, records_of, write_manifest
     from langchain_qwen_image.cli.output import checked_place
     from langchain_qwen_image.cli.prompts import Prompts
-    from langchain_qwen_image.cli.tally import Tally
 
     check_kind(kind)
     out = checked_place(out, account, sandbox=sandbox)
@@ -110,18 +110,18 @@ def batch(
         asked = partial(estimate_cost, generator, run=run, **retry._asdict())
         estimate = plan(generator, rows, asked)
         announce(estimate, sandbox=generator.sandbox, max_usd=max_usd, yes=yes)
-        tally = Tally(estimate.requests)
+        progress = BatchProgress(estimate.requests)
         caller = GeneratorCaller(generator, _held_to(generator.pipeline, estimate, max_usd))
-        batch_run = BatchRun(caller, tally)
+        batch_run = BatchRun(caller, progress)
         with warnings.catch_warnings(action="ignore"):  # they were said with their lines
             options = {"run": run, "concurrency": concurrency, **retry._asdict()}
             batch_run.watch(requests_of(rows), **options)
-        tally.show_missing(rows, rows.name)
+        progress.show_missing(rows, rows.name)
         spend = batch_run.spend()
-        missing = tally.show_sum(out, spend)
+        missing = progress.show_sum(out, spend)
         if id_column is not None:
             write_manifest(out, records_of(rows, generator, run))
-    _leave(batch_run, tally, spend, generator.pipeline, missing=missing, max_usd=max_usd)
+    _leave(batch_run, progress, spend, generator.pipeline, missing=missing, max_usd=max_usd)
 
 
 def _held_to(pipeline: "Pipeline", plan: "Estimate", max_usd: float | None) -> "Pipeline":
@@ -141,7 +141,7 @@ def _held_to(pipeline: "Pipeline", plan: "Estimate", max_usd: float | None) -> "
 
 def _leave(
     run: "BatchRun",
-    tally: "Tally",
+    progress: "BatchProgress",
     spend: "RunSpend",
     pipeline: "Pipeline",
     *,
@@ -162,7 +162,7 @@ def _leave(
     if run.status:
         fail(f"Interrupted. {_advice(spend, pipeline, missing=missing)}", run.status)
     if missing:
-        if (sentence := tally.elsewhere) is not None:
+        if (sentence := progress.elsewhere) is not None:
             note(sentence)
         if spend.usd_unknown:
             note("To repeat requests with no known answer: --retry-unknown (may be billed twice).")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from langchain_qwen_image.cli.batch_progress import BatchProgress, stopping
 from langchain_qwen_image.cli.interrupts import run_interruptible
-from langchain_qwen_image.cli.tally import Tally, stopping
 from langchain_qwen_image.cli.terminal import note
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class BatchRun:
         status: Exit status if a signal ended it; 0 without one.
     """
 
-    def __init__(self, caller: "Caller", tally: Tally) -> None:
+    def __init__(self, caller: "Caller", progress: BatchProgress) -> None:
         """Take who calls, with an account, and what counts the outcomes.
 
         Raises:
@@ -34,7 +34,7 @@ class BatchRun:
         """
         self.failure: Exception | None = None
         self.status = 0
-        self._caller, self._tally = caller, tally
+        self._caller, self._progress = caller, progress
         self._run: BulkRun | None = None
         caller.pipeline.make_ready()
 
@@ -43,7 +43,7 @@ class BatchRun:
         from langchain_qwen_image.bulk.run import BulkRun
 
         run = self._run = BulkRun(self._caller, requests, **options)
-        with self._tally.shown(lambda: run.in_flight):
+        with self._progress.shown(lambda: run.in_flight):
             ended = run_interruptible(self._take(run), lambda _: self._finish(run))
         self.failure, self.status = ended.value, ended.status
 
@@ -60,7 +60,7 @@ class BatchRun:
     async def _take(self, run: "BulkRun") -> Exception | None:
         try:
             async for outcome in run:
-                self._tally.add(outcome)
+                self._progress.add(outcome)
                 if outcome.status == "unsaved" and outcome.result is not None:
                     await asyncio.to_thread(self._print_unrecorded, outcome)
         except Exception as error:
@@ -68,7 +68,7 @@ class BatchRun:
         return None
 
     def _finish(self, run: "BulkRun") -> None:
-        self._tally.interrupted = True
+        self._progress.interrupted = True
         run.stop()
         if run.in_flight:
             note(f"{stopping(run.in_flight)}.")

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from langchain_qwen_image.cli.tally import duration
+from langchain_qwen_image.cli.batch_progress import duration
 from langchain_qwen_image.cli.terminal import amount, dollars, one_line
 
 if TYPE_CHECKING:

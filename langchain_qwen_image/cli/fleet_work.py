@@ -10,12 +10,12 @@ from functools import partial
 
 import typer
 
+from langchain_qwen_image.cli.batch_progress import stopping
 from langchain_qwen_image.cli.fleet_database import base_url_of, fleet_account, in_database
 from langchain_qwen_image.cli.fleet_table import without_answer
 from langchain_qwen_image.cli.interrupts import run_interruptible
 from langchain_qwen_image.cli.output import checked_place
 from langchain_qwen_image.cli.prompt_options import generator_of
-from langchain_qwen_image.cli.tally import stopping
 from langchain_qwen_image.cli.terminal import amount, fail, is_sandbox, note
 from langchain_qwen_image.fleet.database import Database
 from langchain_qwen_image.fleet.last_look import Left
@@ -81,10 +81,10 @@ async def _watched(worker: FleetWorker) -> Left:
 def _summary(worker: FleetWorker) -> str:
     others = ", ".join(
         f"{count:,} {status}"
-        for status, count in sorted(worker.tally.counts.items())
+        for status, count in sorted(worker.progress.counts.items())
         if status not in ("saved", "elsewhere")
     )
-    saved = f"{amount(worker.tally.counts['saved'], 'image')} saved by this worker"
+    saved = f"{amount(worker.progress.counts['saved'], 'image')} saved by this worker"
     in_flight = f", {worker.in_flight} in progress" if worker.in_flight else ""
     return f"{saved}{f', {others}' if others else ''}{in_flight}."
 

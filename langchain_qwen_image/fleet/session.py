@@ -16,11 +16,11 @@ from langchain_qwen_image.fleet.items import Items
 from langchain_qwen_image.fleet.job_retry import LaterError, put_back
 from langchain_qwen_image.fleet.pulse import BEAT_SECONDS, Pulse, Timing
 
-__all__ = ["Session", "Tally"]
+__all__ = ["Session", "WorkerProgress"]
 
 
 @dataclass
-class Tally:
+class WorkerProgress:
     """What a worker did, over all its sessions.
 
     Attributes:
@@ -47,7 +47,7 @@ class Session:
         items: Items,
         desk: Desk,
         pulse: Pulse,
-        tally: Tally,
+        progress: WorkerProgress,
         *,
         queue: str,
         concurrency: int,
@@ -63,7 +63,7 @@ class Session:
             items: The items of its jobs.
             desk: What settles them.
             pulse: What says that the worker lives.
-            tally: What is counted.
+            progress: What is counted.
             queue: Name of the queue.
             concurrency: Requests at a time.
             is_probing: Begin with one at a time, and end when an image is saved.
@@ -76,7 +76,7 @@ class Session:
         self._items = items
         self._desk = desk
         self._pulse = pulse
-        self._tally = tally
+        self._progress = progress
         self._queue = queue
         self._concurrency = 1 if is_probing else concurrency
         self._is_probing = is_probing
@@ -139,7 +139,7 @@ class Session:
         stored = await self._items.read(item)
         if stored is None or stored.is_over:
             return
-        self._tally.runs.add(stored.run)
+        self._progress.runs.add(stored.run)
         try:
             outcome = await self._desk.settle(stored)
         except RunStoppedError:
@@ -150,7 +150,7 @@ class Session:
             self._end()
             raise LaterError(0) from None
         await self._items.note(item, outcome)
-        self._tally.counts[outcome.status] += 1
+        self._progress.counts[outcome.status] += 1
         if self._desk.failure is not None:  # of the disk: what is paid for is fetched later
             self._end()
         elif outcome.status == "saved" and self._is_probing:
@@ -167,7 +167,7 @@ class Session:
         while True:
             with suppress(ConnectorException):
                 if time.monotonic() >= beat_at:
-                    await self._pulse.beat(self._desk.in_flight, self._tally.paused)
+                    await self._pulse.beat(self._desk.in_flight, self._progress.paused)
                     await self._pulse.take_over()
                     beat_at = time.monotonic() + min(self._timing.heartbeat, BEAT_SECONDS)
                     if not self._is_probing:  # it was the database, which is there again

@@ -17,7 +17,7 @@ from langchain_qwen_image.fleet.desk import Desk
 from langchain_qwen_image.fleet.items import Items
 from langchain_qwen_image.fleet.last_look import Left, look_once_more
 from langchain_qwen_image.fleet.pulse import BEAT_SECONDS, Pulse, Timing
-from langchain_qwen_image.fleet.session import Session, Tally
+from langchain_qwen_image.fleet.session import Session, WorkerProgress
 
 __all__ = ["FleetWorker"]
 
@@ -26,7 +26,7 @@ class FleetWorker:
     """One worker, for the event loop that runs it.
 
     Attributes:
-        tally: What it did so far, and why it does nothing at the moment.
+        progress: What it did so far, and why it does nothing at the moment.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FleetWorker:
             timing: How often it does what.
             tell: Takes sentences for the person who watches.
         """
-        self.tally = Tally()
+        self.progress = WorkerProgress()
         self._database = database
         self._items = Items(database, base_url)
         self._queue = queue_of(base_url)
@@ -103,7 +103,7 @@ class FleetWorker:
 
     async def count_missing(self) -> int:
         """Return how many images are missing in the runs that it had items of."""
-        return await self._items.missing(self.tally.runs)
+        return await self._items.missing(self.progress.runs)
 
     async def _go_on(self) -> None:
         """Work until it is stopped or done, with pauses.
@@ -137,7 +137,7 @@ class FleetWorker:
                 self._items,
                 self._desk,
                 self._pulse,
-                self.tally,
+                self.progress,
                 queue=self._queue,
                 concurrency=self._concurrency,
                 is_probing=self._is_probing,
@@ -155,14 +155,14 @@ class FleetWorker:
 
     def _pause(self, failure: Exception) -> None:
         reason = _readable(failure)
-        if self.tally.paused is None:
+        if self.progress.paused is None:
             self._tell(f"Paused: {reason}")
-        self.tally.paused = reason
+        self.progress.paused = reason
 
     def _recover(self) -> None:
-        if self.tally.paused is not None:
+        if self.progress.paused is not None:
             self._tell("The reason for the pause is gone. The worker continues.")
-            self.tally.paused = None
+            self.progress.paused = None
 
     def _longer(self, wait: float) -> float:
         return min(2 * wait or self._timing.probe, self._timing.longest_probe)
@@ -172,7 +172,7 @@ class FleetWorker:
         end = time.monotonic() + seconds
         while not self._stopping.is_set() and (left := end - time.monotonic()) > 0:
             async with self._database.readable_errors():
-                await self._pulse.beat(0, self.tally.paused)
+                await self._pulse.beat(0, self.progress.paused)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(left, BEAT_SECONDS))
 

@@ -1,4 +1,4 @@
-"""The verdict on an answer that is not an image: which error of the tree, and what to do.
+"""The class of an answer that is not an image: which error of the tree, and what to do.
 
 Codes and texts are those of the API document, of Azure API Management and of DashScope.
 """
@@ -15,7 +15,7 @@ from langchain_qwen_image.errors import (
     RateLimitError,
     ServerError,
 )
-from langchain_qwen_image.wire import verdict_words as words
+from langchain_qwen_image.wire import classification_words as words
 from langchain_qwen_image.wire.error_body import ErrorBody
 from langchain_qwen_image.wire.guessed_status import guessed_status
 from langchain_qwen_image.wire.redaction import quote

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from langchain_qwen_image.wire import verdict_words as words
+from langchain_qwen_image.wire import classification_words as words
 from langchain_qwen_image.wire.body_text import is_markup
 from langchain_qwen_image.wire.error_texts import (
     LONGEST,
@@ -52,8 +52,8 @@ class ErrorBody:
 
     Attributes:
         message: The text that a person is shown.
-        codes: All codes in plain form, one per line, for the verdict.
-        texts: All texts in plain form, one per line, for the verdict.
+        codes: All codes in plain form, one per line, to classify it by.
+        texts: All texts in plain form, one per line, to classify it by.
         inner_status: HTTP status that the body names.
         header_wait: Seconds of `Retry-After`; `text_wait` are those that anything else says.
         is_stated: Whether the answer calls itself an error.

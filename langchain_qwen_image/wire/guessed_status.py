@@ -5,7 +5,7 @@ By its code, as DashScope has them, and then by its text, as the API document ha
 
 import re
 
-from langchain_qwen_image.wire import verdict_words as words
+from langchain_qwen_image.wire import classification_words as words
 from langchain_qwen_image.wire.error_body import ErrorBody
 
 _STATUS_OF_CODE = (

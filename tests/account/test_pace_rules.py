@@ -13,11 +13,11 @@ from langchain_qwen_image.account.pace_state import (
     FORGOTTEN_AFTER,
     LONGEST_HOLD,
     PaceState,
-    Tally,
+    Uncounted,
 )
 
 START = 1000.0
-BURST = Tally(START, 32)
+BURST = Uncounted(START, 32)
 
 
 def slowed(rate: float = 2.0, now: float = START) -> PaceState:
@@ -30,8 +30,8 @@ def slowed(rate: float = 2.0, now: float = START) -> PaceState:
 
 def refuse(state: PaceState, now: float, retry_after: float | None = None) -> PaceState:
     """Return the state after a request of its window was refused, a lone one without a limit."""
-    tally = Tally(now, 1) if state.is_free else Tally()
-    return refused(state, now, state.window, retry_after, tally=tally)[0]
+    uncounted = Uncounted(now, 1) if state.is_free else Uncounted()
+    return refused(state, now, state.window, retry_after, uncounted=uncounted)[0]
 
 
 @pytest.mark.parametrize("retry_after", [0.5, 7.0, 60.0, 3600.0])
@@ -79,8 +79,8 @@ def test_a_burst_of_refusals_counts_once() -> None:
     state = PaceState()
     now = START + 1
     for number in range(30):
-        tally = Tally() if number else BURST
-        state, _ = refused(state, now, 0, 1.0, left_at=START, tally=tally)
+        uncounted = Uncounted() if number else BURST
+        state, _ = refused(state, now, 0, 1.0, left_at=START, uncounted=uncounted)
     assert (state.window, state.in_a_row) == (1, 1)
     assert state.low == pytest.approx(0.7 * 2 / 2)  # two in the second that it took, and a pause
 
@@ -91,8 +91,8 @@ def test_bursts_of_many_processes_count_once() -> None:
     now = START + 1
     for _ in range(10):
         for number in range(3):
-            tally = Tally() if number else Tally(START, 4)
-            state, _ = refused(state, now, 0, 1.0, left_at=START, tally=tally)
+            uncounted = Uncounted() if number else Uncounted(START, 4)
+            state, _ = refused(state, now, 0, 1.0, left_at=START, uncounted=uncounted)
     assert (state.window, state.in_a_row) == (1, 1)
     assert state.low == pytest.approx(0.7 * 10 / 2)
 
@@ -197,8 +197,8 @@ def test_a_state_survives_json(steps: list[str], data: st.DataObject) -> None:
             state = admitted(state, now, state.window)
         elif step == "r":
             retry_after = data.draw(st.none() | st.floats(0, 1e9))
-            tally = Tally(now - 1, data.draw(st.integers(1, 50)))
-            state, _ = refused(state, now, state.window, retry_after, tally=tally)
+            uncounted = Uncounted(now - 1, data.draw(st.integers(1, 50)))
+            state, _ = refused(state, now, state.window, retry_after, uncounted=uncounted)
         else:
             state, _ = not_reached(state, now, state.window)
         assert state.next_at <= now + LONGEST_HOLD

@@ -21,7 +21,7 @@ from waiting import PATIENCE
 from langchain_qwen_image import Budget
 from langchain_qwen_image.cli import app
 from langchain_qwen_image.cli.batch import batch as command
-from langchain_qwen_image.cli.tally import duration
+from langchain_qwen_image.cli.batch_progress import duration
 from langchain_qwen_image.defaults import CONCURRENCY
 from langchain_qwen_image.sandbox import SandboxServer
 

@@ -137,7 +137,7 @@ async def test_what_a_person_can_fix_pauses(
         monkeypatch.undo()
     assert await asyncio.wait_for(working, PATIENCE) == Left()
     status = await fleet.status()
-    assert (status.saved, status.failed, worker.tally.paused) == (6, 0, None)
+    assert (status.saved, status.failed, worker.progress.paused) == (6, 0, None)
     assert len(server.images) == 6
     assert fleet.account.totals().spent_usd == 6 * PRICE
 
@@ -155,7 +155,7 @@ async def test_a_database_that_is_away(
         working = asyncio.create_task(worker.work())
         await await_until(lambda: server.gateway.post_count >= 6)
         proxy.refuse(True)
-        await await_until(lambda: worker.tally.paused is not None)
+        await await_until(lambda: worker.progress.paused is not None)
         proxy.refuse(False)
         assert await asyncio.wait_for(working, PATIENCE) == Left()
         Account(proxy.url(schema)).close()

@@ -32,7 +32,7 @@ _WORDS: "dict[BulkStatus, str]" = {
 }
 
 
-class Tally:
+class BatchProgress:
     """Counts outcomes as they come; of what is odd it remembers only as many as it shows.
 
     The money in it is for the bar alone: what is said at the end is counted by the run.
