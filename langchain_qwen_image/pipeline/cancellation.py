@@ -21,7 +21,6 @@ from langchain_qwen_image.errors import QwenImageError
 from langchain_qwen_image.transport.call import Call, Lease
 
 _T = TypeVar("_T")
-_NO_CONTEXT = Context()
 _background: set[asyncio.Task[object]] = set()
 
 logger = logging.getLogger("langchain_qwen_image")
@@ -99,8 +98,9 @@ async def finish_in_background(steps: Coroutine[Any, Any, _T], call_state: CallS
     """Run the steps of a call; when its caller is cancelled, a paid call finishes all the same."""
     task = asyncio.ensure_future(steps)
     ended = asyncio.get_running_loop().create_future()
-    # As asyncio.shield does, with half of its objects: one of these waits for each call.
-    task.add_done_callback(partial(_wake, ended), context=_NO_CONTEXT)
+    # As asyncio.shield does, with half of its objects: one of these waits for each call. The
+    # context is new: one that a callback of another loop is in at the moment cannot be entered.
+    task.add_done_callback(partial(_wake, ended), context=Context())
     try:
         await ended
         return task.result()

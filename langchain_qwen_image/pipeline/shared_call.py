@@ -18,7 +18,6 @@ from langchain_qwen_image.transport.failures import GivenUpError
 
 _T = TypeVar("_T")
 _Steps = Coroutine[Any, Any, _T]
-_NO_CONTEXT = Context()
 
 
 class CutOffError(Exception):
@@ -141,9 +140,11 @@ class Caller(Generic[_T]):
         """Async twin of `lead`, in a task of the running loop that may outlive this caller."""
         task = self.call.task = asyncio.ensure_future(steps())
         ended = asyncio.get_running_loop().create_future()
-        # As asyncio.shield does, with half of its objects: one of these waits for each call.
-        task.add_done_callback(self.call.note, context=_NO_CONTEXT)
-        task.add_done_callback(partial(_wake, ended), context=_NO_CONTEXT)
+        # As asyncio.shield does, with half of its objects: one of these waits for each call. The
+        # context is new: one that a callback of another loop is in at the moment cannot be entered.
+        context = Context()
+        task.add_done_callback(self.call.note, context=context)
+        task.add_done_callback(partial(_wake, ended), context=context)
         await ended
         self.call.was_taken = True
         task.result()

@@ -212,6 +212,30 @@ async def test_what_bought_nothing_is_not_kept(keeps: bool) -> None:
     assert list(desk.calls._kept) == (list(range(2, 258)) if keeps else [])
 
 
+def test_calls_of_two_loops_end_at_the_same_moment() -> None:
+    """What a loop does as its call ends keeps no other loop from ending one of its own."""
+    first, second = Desk(), Desk()
+    ending, go_on = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        ending.set()
+        assert go_on.wait(PATIENCE)
+
+    with ThreadPoolExecutor(2) as threads:
+        held = threads.submit(asyncio.run, first.aask())
+        wait_until(lambda: first.made)
+        [call] = first.calls._under_way.values()
+        call.outcome.add_done_callback(hold)
+        first.open.set()
+        assert ending.wait(PATIENCE)
+        second.open.set()
+        try:
+            assert asyncio.run(asyncio.wait_for(second.aask(), PATIENCE)) == ("an image", True)
+        finally:
+            go_on.set()
+        assert held.result() == ("an image", True)
+
+
 def test_a_loop_that_ends_cuts_its_call_off() -> None:
     """Who waits elsewhere is told whether it may have been paid for."""
     for pays in (True, False):
