@@ -46,18 +46,29 @@ def held(lock: AbstractContextManager[Any]) -> Generator[None]:
 def _before() -> None:
     for is_last in (False, False, True):
         try:
-            for holds in _holds:
-                for hold in holds():
-                    _start(hold)
-            for lock in list(_locks):
-                _start(held(lock))
-            _start(_no_imports())  # last: what holds a lock of ours may have to import first
+            while not _has_all():
+                _let_go()
         except BaseException:  # a signal handler's: Python prints what a hook raises, and goes on
             _let_go()
             if is_last:
                 raise
         else:
             return
+
+
+def _has_all() -> bool:
+    """Take all that is to be held, and say whether there is no more of it by now.
+
+    An import that was waited for has brought more, or a thread has made a lock.
+    """
+    holds, locks = list(_holds), set(_locks)
+    for hold in holds:
+        for one in hold():
+            _start(one)
+    for lock in locks:
+        _start(held(lock))
+    _start(_no_imports())  # last: what holds a lock of ours may have to import first
+    return holds == _holds and locks.issuperset(_locks)
 
 
 def _start(hold: Generator[None]) -> None:
