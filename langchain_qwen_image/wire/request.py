@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic_core import to_json
+
 from langchain_qwen_image._version import __version__
 from langchain_qwen_image.gateway_schemas import TextToImageRequest
 from langchain_qwen_image.schemas import MODEL, NEGATIVE_PROMPT_LIMIT, PROMPT_LIMIT, QwenImageInput
@@ -10,6 +12,10 @@ from langchain_qwen_image.schemas import MODEL, NEGATIVE_PROMPT_LIMIT, PROMPT_LI
 ENDPOINT = "/qwen-image/v1/generateMultimodeTextToImageRequest"
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
 USER_AGENT = f"langchain-qwen-image/{__version__}"
+
+# The first of a process imports modules under a lock of Rust. A child forked meanwhile would wait
+# for that lock for ever; forks wait for imports, so it is done within one (concurrency/forks.py).
+to_json(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Signal handlers at every step of the main thread: they read, they write, they raise."""
 
 import faulthandler
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from langchain_qwen_image import Budget, QwenImageGenerator
 from langchain_qwen_image.sandbox import SandboxServer
 
 PRICE = Decimal("0.045")
+# What is interrupted as it opens a file is closed with its last reference; Python 3.13 warns of it.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _last_references() -> Iterator[None]:
+    """Let them go within the test, whose warnings they are."""
+    yield
+    gc.collect()
 
 
 def within_patience(work: Callable[[], object]) -> None:
