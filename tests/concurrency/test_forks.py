@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,3 +125,29 @@ def test_a_fork_waits_for_an_import_as_long_as_it_goes_on(
     next(waited)
     waited.close()
     assert passed == seconds
+
+
+def test_what_an_import_brings_is_held_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork that waits for an import holds the locks of what was imported meanwhile."""
+    seen: list[str] = []
+
+    def hold() -> Generator[None]:
+        seen.append("held")
+        try:
+            yield
+        finally:
+            seen.append("let go")
+
+    def wait_for_an_import() -> Generator[None]:
+        if not forks._holds:
+            forks.hold_over_forks(lambda: [hold()])
+        yield
+
+    monkeypatch.setattr(forks, "_holds", [])
+    monkeypatch.setattr(forks, "_no_imports", wait_for_an_import)
+    forks._before()
+    try:
+        assert seen == ["held"]
+    finally:
+        forks._let_go()
+    assert seen == ["held", "let go"]
