@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-_building = threading.RLock()
+building = threading.RLock()
+"""Held while a model is built. pydantic holds one too, so a fork waits (concurrency/forks.py)."""
 
 
 def _after_fork_in_child() -> None:
     """Replace a lock that another thread of the parent may have held."""
-    global _building
-    _building = threading.RLock()
+    global building
+    building = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -31,5 +32,5 @@ class LazyModel(BaseModel):
     @classmethod
     def model_rebuild(cls, **how: Any) -> bool | None:
         """Build the model as pydantic does, while no other thread builds one."""
-        with _building:
+        with building:
             return super().model_rebuild(**how)

@@ -15,10 +15,12 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from langchain_qwen_image import _lazy_model
+
 __all__ = ["held", "hold_over_forks", "new_lock"]
 
 IMPORT_SECONDS = 10.0  # an import that stands still for longer may be waiting for this fork
-_holds: list[Callable[[], Iterable[Generator[None]]]] = []
+_holds: list[Callable[[], Iterable[Generator[None]]]] = [lambda: [held(_lazy_model.building)]]
 _held: list[Generator[None]] = []
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
 # Not documented: without it, nothing is waited for.
