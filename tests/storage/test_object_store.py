@@ -194,7 +194,7 @@ REFUSALS = [
     pytest.param((403, "InvalidAccessKeyId"), "(403 InvalidAccessKeyId)", id="wrong key"),
     pytest.param((404, "NoSuchBucket"), "there is no such bucket", id="no bucket"),
     pytest.param((400, "ExpiredToken"), "it answered 400 ExpiredToken", id="expired"),
-    pytest.param((503, "SlowDown"), "it answered 503", id="busy"),  # obstore 0.8: no code
+    pytest.param((503, "SlowDown"), "it answered 503 SlowDown", id="busy"),
     pytest.param((301, "PermanentRedirect"), "in another region", id="region"),
     pytest.param((501, "NotImplemented"), "no conditional writes", id="no conditions"),
 ]
