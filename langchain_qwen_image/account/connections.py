@@ -5,14 +5,13 @@ One writes, and one reads: each for one thread at a time.
 
 import contextlib
 import sqlite3
-import threading
 import weakref
 from collections.abc import Callable
 from decimal import InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
-from langchain_qwen_image.account.disk_reserve import DiskReserve
+from langchain_qwen_image.account.open_file import Opened, OpenFile
 from langchain_qwen_image.account.opening import BUSY_SECONDS, check_path, is_full, open_database
 from langchain_qwen_image.account.read_only import open_to_read
 from langchain_qwen_image.account.sqlite import SqliteTransaction
@@ -23,10 +22,8 @@ __all__ = ["BAD_ROW", "FOREIGN", "Connections", "Job"]
 T = TypeVar("T")
 Job = Callable[[Transaction], T]
 Outcome = tuple[Any, Exception | None]
-_Opened = tuple[sqlite3.Connection, tuple[int, int]]
 # What a row that this package did not write makes of the code that reads it.
 BAD_ROW = (ArithmeticError, InvalidOperation, LookupError, TypeError, ValueError)
-FOREIGN = "holds an entry that this package did not write"
 FOREIGN = "holds an entry that this package did not write"
 
 
@@ -34,17 +31,18 @@ class Connections:
     """Opens a file when it is used, and anew when it was deleted or replaced.
 
     Attributes:
+        reading: To be held while something is read.
         writing: To be held while the connection that writes is used, closed or cleared.
     """
 
     def __init__(self, path: Path) -> None:
         """Note the path; nothing is opened."""
         self._path = path
-        self._opened: dict[str, _Opened] = {}
-        self._reserve = DiskReserve(path.parent)
+        file = OpenFile(path.parent)
+        self._opened, self._reserve = file.opened, file.reserve
+        self.reading, self.writing = file.reading, file.writing
         self._log_holds_secret = False
-        self.writing = threading.Lock()
-        weakref.finalize(self, _close_in_the_end, self._opened, self.writing)
+        weakref.finalize(self, file.close_in_the_end)
 
     def write(self, jobs: list[Job[Any]]) -> list[Outcome]:
         """Run the jobs in one transaction, so that one flush of the disk serves them all.
@@ -101,14 +99,6 @@ class Connections:
                 self._opened["write"][0], "TRUNCATE"
             )
 
-    def close_for_fork(self) -> None:
-        """Close the connections, which must not get into a child, and go on holding room."""
-        _close_all(self._opened)
-
-    def forget_room(self) -> None:
-        """Leave the room that a forked child got from its parent to the parent."""
-        self._reserve.drop()
-
     def stop_writing(self) -> None:
         """Close the connection that writes; the next use opens it again."""
         _close(self._opened, "write")
@@ -144,7 +134,7 @@ class Connections:
         self._opened["write"] = (connection, _identity(self._path))
         return connection
 
-    def _take_to_read(self) -> tuple[_Opened, bool]:
+    def _take_to_read(self) -> tuple[Opened, bool]:
         """Return a connection of the caller's own, and whether it sees what is written later.
 
         It is put back afterwards. A signal handler that reads in between opens another, and one
@@ -216,21 +206,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return (found.st_dev, found.st_ino)
 
 
-def _close(opened: dict[str, _Opened], use: str) -> None:
+def _close(opened: dict[str, Opened], use: str) -> None:
     found = opened.pop(use, None)
     if found is not None:
         found[0].close()
-
-
-def _close_in_the_end(opened: dict[str, _Opened], writing: threading.Lock) -> None:
-    """Close what nothing knows any more, or, at the end of the process, what may be in use."""
-    if writing.acquire(timeout=BUSY_SECONDS):
-        try:
-            _close_all(opened)
-        finally:
-            writing.release()
-
-
-def _close_all(opened: dict[str, _Opened]) -> None:
-    while opened:
-        opened.popitem()[1][0].close()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_qwen_image.account.connections import BAD_ROW, FOREIGN, Connections, Job
+from langchain_qwen_image.account.open_file import drop_rooms, hold_all
 from langchain_qwen_image.account.store import Commit, NotTakenError
 from langchain_qwen_image.concurrency.forks import held, hold_over_forks
 from langchain_qwen_image.concurrency.writer import Writer
@@ -38,7 +39,6 @@ class Database:
         self._writer: Writer[tuple[Job[Any], Commit[Any]]] = Writer(
             self._committer.commit, self._committer.clear_log, "qwen-image-account"
         )
-        self._reading = threading.RLock()  # a signal handler's read may come within another
 
     @property
     def shown(self) -> str:
@@ -75,7 +75,7 @@ class Database:
             AccountError: The file cannot be read, or holds what this package did not write.
         """
         try:
-            with self._reading:
+            with self._connections.reading:
                 return self._connections.read(job, missing=missing)
         except (OSError, sqlite3.Error) as error:
             problem = f"could not be read: {error}"
@@ -87,7 +87,7 @@ class Database:
         """Write what is pending and close the file; the next use opens it again."""
         if not self._writer.is_idle or self._connections.is_writing:
             self._writer.run_between(self._committer.close)
-        with self._reading:
+        with self._connections.reading:
             self._connections.stop_reading()
 
 
@@ -139,22 +139,11 @@ _registry: weakref.WeakValueDictionary[Path, Database] = weakref.WeakValueDictio
 _registry_lock = threading.RLock()
 
 
-def _hold(database: Database) -> Generator[None]:
-    with database._reading, database._committer.writing:
-        database._connections.close_for_fork()
-        yield
-
-
 def _hold_all() -> Iterator[Generator[None]]:
     yield held(_registry_lock)
-    yield from map(_hold, list(_registry.values()))
-
-
-def _after_fork_in_child() -> None:
-    for database in list(_registry.values()):
-        database._connections.forget_room()
+    yield from hold_all()
 
 
 hold_over_forks(_hold_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=drop_rooms)

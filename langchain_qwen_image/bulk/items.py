@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from langchain_qwen_image.account.keys import check_key
 from langchain_qwen_image.bulk.request import BulkRequest
 from langchain_qwen_image.bulk.request_ids import RequestIds
+from langchain_qwen_image.concurrency.forks import new_lock
 from langchain_qwen_image.concurrency.threads import in_thread
 from langchain_qwen_image.errors import InvalidRequestError, QwenImageError
 from langchain_qwen_image.integration.inputs import GeneratorInput
@@ -158,6 +159,7 @@ class Deferred:
 
     def __init__(self) -> None:
         """Begin with none."""
+        self._lock = new_lock()  # a fork amid SQLite's work would copy its locks
         # The empty name is a temporary file of SQLite's own, which is gone when it is closed.
         self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._rows.execute("PRAGMA journal_mode = OFF")
@@ -166,21 +168,24 @@ class Deferred:
     def add(self, item: Item) -> None:
         """Take one."""
         fields = {**item._asdict(), "arguments": item.arguments.model_dump()}
-        self._rows.execute("INSERT INTO items VALUES (?, ?)", (item.number, json.dumps(fields)))
+        with self._lock:
+            self._rows.execute("INSERT INTO items VALUES (?, ?)", (item.number, json.dumps(fields)))
 
     def take(self) -> Item | None:
         """Return the first, and forget it; None if there is none left."""
-        row = self._rows.execute("SELECT * FROM items ORDER BY number LIMIT 1").fetchone()
-        if row is None:
-            return None
-        self._rows.execute("DELETE FROM items WHERE number = ?", row[:1])
+        with self._lock:
+            row = self._rows.execute("SELECT * FROM items ORDER BY number LIMIT 1").fetchone()
+            if row is None:
+                return None
+            self._rows.execute("DELETE FROM items WHERE number = ?", row[:1])
         fields = json.loads(row[1])
         arguments = QwenImageInput.model_validate(fields.pop("arguments"))
         return Item(arguments=arguments, **fields)
 
     def close(self) -> None:
         """Remove the file."""
-        self._rows.close()
+        with self._lock:
+            self._rows.close()
 
 
 async def _one_by_one(requests: Iterable[Given]) -> AsyncIterator[Given]:

@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 
+from langchain_qwen_image.concurrency.forks import new_lock
 from langchain_qwen_image.schemas import QwenImageInput
 
 
@@ -15,6 +16,7 @@ class RequestIds:
 
     def __init__(self) -> None:
         """Start with none."""
+        self._lock = new_lock()  # a fork amid SQLite's work would copy its locks
         # The empty name is a temporary file of SQLite's own, which is gone when it is closed.
         self._seen = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._seen.execute("PRAGMA journal_mode = OFF")
@@ -25,13 +27,15 @@ class RequestIds:
         # Defaults are left out: an argument that a later version adds changes no id.
         content = arguments.model_dump_json(exclude_defaults=True)
         digest = hashlib.sha256(content.encode()).digest()[:16]
-        [times] = self._seen.execute(
-            "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1"
-            " RETURNING times",
-            (digest,),
-        ).fetchone()
+        with self._lock:
+            [times] = self._seen.execute(
+                "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1"
+                " RETURNING times",
+                (digest,),
+            ).fetchone()
         return f"{digest.hex()}-{times}"
 
     def close(self) -> None:
         """Remove the file."""
-        self._seen.close()
+        with self._lock:
+            self._seen.close()

@@ -56,13 +56,12 @@ def ask(account: Account, call_id: str = "c1") -> Commit[CallRecord]:
 
 def keep_one(account: Account, name: str = "1") -> None:
     """Take one image from asked to saved."""
-    turn = 4 * PATIENCE  # of eight processes that write all the time, one may starve for long
     ask(account, f"c{name}")
     account.sent(f"c{name}", lease_seconds=300)
     account.answered(
         f"c{name}", request_id="r", cost_usd=PRICE, images=[(f"i{name}", LINK, None)]
-    ).result(turn)
-    account.saved(f"i{name}", path=f"{name}.png", sha256="ab", size_bytes=7).result(turn)
+    ).result(PATIENCE)
+    account.saved(f"i{name}", path=f"{name}.png", sha256="ab", size_bytes=7).result(PATIENCE)
 
 
 # Not by import: this module's own imports would take most of the time.

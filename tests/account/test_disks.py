@@ -16,6 +16,7 @@ import pytest
 import warm
 
 from langchain_qwen_image.account import connections as _connections
+from langchain_qwen_image.account import open_file
 from langchain_qwen_image.account import opening as _opening
 from langchain_qwen_image.account.account import Account
 from langchain_qwen_image.account.budget import Budget
@@ -541,3 +542,33 @@ def test_a_connection_in_use_is_not_closed(tmp_path: Path) -> None:
     closing.join(120)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
+
+
+def test_a_fork_waits_until_a_forgotten_file_is_closed(tmp_path: Path) -> None:
+    """SQLite takes locks of its own to close a file: no child may get a copy of them."""
+    begun, go_on, happened = threading.Event(), threading.Event(), []
+
+    class Slow:
+        def close(self) -> None:
+            begun.set()
+            assert go_on.wait(120)
+            happened.append("closed")
+
+    last = [_connections.Connections(tmp_path / "books.db")]
+    last[0]._opened["write"] = (Slow(), (0, 0))  # type: ignore[assignment]
+
+    def hold() -> None:
+        holds = list(open_file.hold_all())
+        for one in holds:
+            next(one)
+        happened.append("forked")
+
+    threads = [threading.Thread(target=last.clear), threading.Thread(target=hold)]
+    threads[0].start()
+    assert begun.wait(120)
+    threads[1].start()
+    threads[1].join(0.2)
+    go_on.set()
+    for thread in threads:
+        thread.join(120)
+    assert happened == ["closed", "forked"]
