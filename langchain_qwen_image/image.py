@@ -64,11 +64,9 @@ class GeneratedImage(BaseModel):
     _told_path: str | None = PrivateAttr(default=None)
 
     @classmethod
-    def from_link(
-        cls, url: str, *, width: int | None = None, height: int | None = None
-    ) -> "GeneratedImage":
-        """Take a link as the gateway gave it."""
-        return cls(url=url, expires_at=expires_at(url), width=width, height=height)
+    def from_link(cls, url: str, **known: Any) -> "GeneratedImage":
+        """Take a link as the gateway gave it, and what else is known."""
+        return cls(url=url, expires_at=expires_at(url), **known)
 
     @field_serializer("url")
     def _without_secret(self, url: str | None) -> str | None:

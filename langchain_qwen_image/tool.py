@@ -16,6 +16,7 @@ from langchain_qwen_image.integration.hosted_tool import (
     ToolParts,
     is_left_to_us,
     parts_of,
+    with_signature,
 )
 from langchain_qwen_image.integration.paid_runnable import PaidRunnable
 from langchain_qwen_image.integration.tool_run import current_run
@@ -150,6 +151,7 @@ class QwenImageTool(QwenImageSettings, PaidRunnable[Any, Any], HostedTool):
         return check_arguments(known, fixed, fixed=fixed)
 
     # google-adk hands over only the arguments that the signature names.
+    @with_signature
     def _run(
         self,
         prompt: str,
@@ -172,6 +174,7 @@ class QwenImageTool(QwenImageSettings, PaidRunnable[Any, Any], HostedTool):
             self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
 
+    @with_signature
     async def _arun(
         self,
         prompt: str,

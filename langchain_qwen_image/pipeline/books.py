@@ -43,16 +43,15 @@ class Books:
     lease_seconds: float
     max_raw_bytes: int
 
-    async def entered(self, call: NewCall, *, replacing: str | None = None) -> CallRecord | None:
-        """Enter a call, and return the one that stands for its key; None without an account.
+    async def entered(
+        self, account: Account, call: NewCall, *, replacing: str | None = None
+    ) -> CallRecord:
+        """Enter a call in the account, and return the one that stands for its key.
 
         Raises:
             IdempotencyError: The key was used for another request.
             AccountError: The account cannot be written.
         """
-        account = self.account
-        if account is None:
-            return None
         return await self.committed(lambda: account.asked(call, replacing=replacing))
 
     async def check_budget(self, base_url: str) -> None:

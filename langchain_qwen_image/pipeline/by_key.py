@@ -41,19 +41,19 @@ class KeyedSteps(Steps):
         """Take the call of a key to its end, from wherever it stands; without one, make it."""
         wire = await self._prepared(runtime, arguments)
         books = await self._ready(runtime, order.key)
-        new = self._new_call(wire, arguments, order.key)
         send = partial(self._send, runtime, books, wire, arguments, call_state, order)
-        call = await books.entered(new)
-        if call is None or self.account is None:
-            return await send(new.id, 0)
+        account = self.account
+        if account is None:
+            return await send(uuid4().hex, 0)
+        new = self._new_call(wire, arguments, order.key)
+        outcome: CallRecord | ImageGenerationResult = await books.entered(account, new)
 
         async def replaced(call: CallRecord) -> CallRecord:
             again = replace(new, id=uuid4().hex)
-            return await books.entered(again, replacing=call.id) or call
+            return await books.entered(account, again, replacing=call.id)
 
         patience = self.sender.timeout if order.patience is None else order.patience
-        elsewhere = Elsewhere(runtime, self.account, patience)
-        outcome: CallRecord | ImageGenerationResult = call
+        elsewhere = Elsewhere(runtime, account, patience)
         while isinstance(outcome, CallRecord):
             match next_action(outcome.state, retry_unknown=order.key.retry_unknown):
                 case Action.SEND:

@@ -20,11 +20,11 @@ def result_of(
     An answer that is read twice names the same images.
     """
     images = [
-        GeneratedImage.from_link(url, width=answer.width, height=answer.height)
-        for url in answer.urls
+        GeneratedImage.from_link(
+            url, id=image_id(call_id, position), width=answer.width, height=answer.height
+        )
+        for position, url in enumerate(answer.urls)
     ]
-    for position, image in enumerate(images):
-        image.id = image_id(call_id, position)
     return ImageGenerationResult(
         images=images,
         prompt=arguments.prompt,

@@ -112,9 +112,15 @@ def hide_answers_in_logs() -> None:
 
     `Location` may be a signed link, and a server may send the key back in any header.
     """
-    for core in ("httpcore", "httpcore2"):
-        for version in ("http11", "http2"):
-            logging.getLogger(f"{core}.{version}").addFilter(_is_no_answer_of_ours)
+    for log in _LOGS:
+        log.addFilter(_is_no_answer_of_ours)
+
+
+_LOGS = [
+    logging.getLogger(f"{core}.{version}")
+    for core in ("httpcore", "httpcore2")
+    for version in ("http11", "http2")
+]
 
 
 def _is_no_answer_of_ours(record: logging.LogRecord) -> bool:

@@ -6,6 +6,7 @@ a `Content-Length` that is too large, a last chunk that never came. So the bytes
 
 import codecs
 import json
+import re
 import zlib
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{", b"[\0", b"\0[", b'"\0', b'\0"')
 _KNOWN = {"gzip", "x-gzip", "deflate", "identity", ""}
 _SAMPLE_BYTES = 4096
+_CONTROL = re.compile(r"[\0-\x08\x0b\x0e-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _is_plain(raw: bytes) -> bool:
         text = codecs.getincrementaldecoder("utf-8")().decode(raw[:_SAMPLE_BYTES])
     except UnicodeDecodeError:
         return False
-    return not any(character < " " and character not in "\t\r\n\f" for character in text)
+    return _CONTROL.search(text) is None
 
 
 def _is_zlib(raw: bytes | bytearray) -> bool:

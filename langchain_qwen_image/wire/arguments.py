@@ -1,6 +1,5 @@
 """Arguments of a call: checked once, with messages that a person and a model can act on."""
 
-from collections import ChainMap
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
@@ -25,7 +24,9 @@ def check_arguments(
             allowed.
     """
     try:
-        return QwenImageInput.model_validate(dict(ChainMap(*map(given_only, reversed(given)))))
+        return QwenImageInput.model_validate(
+            {name: value for some in given for name, value in given_only(some).items()}
+        )
     except ValidationError as error:
         problems = explain(error)
     allowed = [name for name in QwenImageInput.model_fields if name not in fixed]

@@ -4,6 +4,7 @@ import html
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import quote as percent_encode
 
 QUOTE_LIMIT = 200
@@ -93,11 +94,11 @@ def without_secret(text: str, secret: str) -> str:
     """Return a text with the key hidden, and otherwise unchanged."""
     if not secret:
         return text
-    pattern, flags = _pattern(secret)
-    return re.sub(pattern, "[key]", text, flags=flags)
+    return _pattern(secret).sub("[key]", text)
 
 
-def _pattern(secret: str) -> tuple[str, int]:
+@lru_cache(maxsize=16)
+def _pattern(secret: str) -> re.Pattern[str]:
     """Return where a text has the key.
 
     A key that is made of words of ordinary sentences, as `invalid` or `YOUR_KEY` is while somebody
@@ -107,10 +108,11 @@ def _pattern(secret: str) -> tuple[str, int]:
     escaped = percent_encode(secret, safe="")
     forms = "|".join(re.escape(form) for form in (secret, escaped))
     if is_ordinary(secret):
-        return rf"(?<=[\"'`=“‘])(?:{forms})(?=[\"'`&”’])", 0
+        return re.compile(rf"(?<=[\"'`=“‘])(?:{forms})(?=[\"'`&”’])")
     if len(secret) < _SHORTEST_SECRET:
-        return rf"(?<!\w)(?:{forms})(?!\w)", re.IGNORECASE
-    return "|".join((_SPACED.join(map(re.escape, secret)), *_encoded(secret))), re.IGNORECASE
+        return re.compile(rf"(?<!\w)(?:{forms})(?!\w)", re.IGNORECASE)
+    spaced = _SPACED.join(map(re.escape, secret))
+    return re.compile("|".join((spaced, *_encoded(secret))), re.IGNORECASE)
 
 
 _SPACED = r"(?:[\s\u200b-\u200d\u2060\ufeff]|<[^<>]{0,80}>)*"

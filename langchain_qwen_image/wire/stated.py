@@ -33,9 +33,9 @@ def states_an_error(top: Mapping[str, Any]) -> bool:
 
 
 def _states_an_error(part: Mapping[str, Any]) -> bool:
-    has_error = any(not _is_fine(part.get(name)) for name in _ERROR_NAMES)
-    codes = [part.get(name) for name in _CODE_NAMES]
-    if _says_success(part):  # then a number is that of a success, such as 1 or 1000
+    has_error = any(not _is_fine(part[name]) for name in _ERROR_NAMES if name in part)
+    codes = [part[name] for name in _CODE_NAMES if name in part]
+    if codes and _says_success(part):  # then a number is that of a success, such as 1 or 1000
         codes = [code for code in codes if isinstance(code, str) and not code.isdecimal()]
     has_code = any(map(_is_error_code, codes))
     success = part.get("success")
@@ -73,7 +73,7 @@ def inner_status(top: Mapping[str, Any], *, is_ok: bool) -> int | None:
     names = (*_STATUS_NAMES, "status", "code") if is_ok else _STATUS_NAMES
     inner = top.get("error")
     parts = [top, inner] if isinstance(inner, dict) else [top]
-    return first(_http_status(part.get(name)) for part in parts for name in names)
+    return first(_http_status(part[name]) for part in parts for name in names if name in part)
 
 
 def _http_status(value: object) -> int | None:
