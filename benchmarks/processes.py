@@ -229,9 +229,14 @@ async def _bulk_ours(base_url: str, calls: int, flight: int, folder: Path) -> di
     return {"made": made}
 
 
+def _kept(flight: int) -> httpx.Limits:
+    """Keep all connections: one that httpcore's pool closes, another thread may just be reading."""
+    return httpx.Limits(max_connections=flight, max_keepalive_connections=flight)
+
+
 async def _bulk_async(base_url: str, calls: int, flight: int, folder: Path) -> dict[str, float]:
     limit = asyncio.Semaphore(flight)
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=60, limits=_kept(flight)) as client:
 
         async def make(number: int) -> None:
             async with limit:
@@ -244,7 +249,8 @@ async def _bulk_async(base_url: str, calls: int, flight: int, folder: Path) -> d
 
 
 async def _bulk_threads(base_url: str, calls: int, flight: int, folder: Path) -> dict[str, float]:
-    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(flight) as pool:
+    client = httpx.Client(timeout=60, limits=_kept(flight))
+    with client, ThreadPoolExecutor(flight) as pool:
 
         def make(number: int) -> None:
             answer = client.post(base_url + OURS, json=body("x"), headers=HEADERS)
