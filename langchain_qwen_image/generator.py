@@ -7,6 +7,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_qwen_image.defaults import CONCURRENCY
 from langchain_qwen_image.integration.inputs import GeneratorInput, arguments_of
 from langchain_qwen_image.integration.paid_runnable import PaidRunnable
+from langchain_qwen_image.integration.signatures import with_signature
 from langchain_qwen_image.integration.tracing import with_identity
 from langchain_qwen_image.pipeline.cancellation import CallState
 from langchain_qwen_image.result import ImageGenerationResult
@@ -201,6 +202,7 @@ class QwenImageGenerator(
         tool._pipelines = self._pipelines
         return tool
 
+    @with_signature
     def _generate(
         self, given: GeneratorInput, config: RunnableConfig | None = None, **options: Any
     ) -> ImageGenerationResult:
@@ -212,6 +214,7 @@ class QwenImageGenerator(
             self._report_failure(may_be_billed=call_state.may_be_billed(error))
             raise
 
+    @with_signature
     async def _agenerate(
         self, given: GeneratorInput, config: RunnableConfig | None = None, **options: Any
     ) -> ImageGenerationResult:
@@ -232,12 +235,8 @@ class QwenImageGenerator(
         from langchain_qwen_image.pipeline.order import CallKey
 
         by_config = (config or {}).get("configurable", {}).get("idempotency_key")
-        defaults = {
-            "idempotency_key": by_config,
-            "retry_unknown": self.retry_unknown,
-            "retry_lost": self.retry_lost,
-        }
-        key = CallKey.taken_from(options, defaults)
+        mine = {"retry_unknown": self.retry_unknown, "retry_lost": self.retry_lost}
+        key = CallKey.taken_from(options, {"idempotency_key": by_config, **mine})
         return self.checked(given, **options), key
 
     def checked(self, input: GeneratorInput, **parameters: Any) -> QwenImageInput:

@@ -16,9 +16,9 @@ from langchain_qwen_image.integration.hosted_tool import (
     ToolParts,
     is_left_to_us,
     parts_of,
-    with_signature,
 )
 from langchain_qwen_image.integration.paid_runnable import PaidRunnable
+from langchain_qwen_image.integration.signatures import with_signature
 from langchain_qwen_image.integration.tool_run import current_run
 from langchain_qwen_image.integration.tracing import IDENTITY
 from langchain_qwen_image.pipeline.cancellation import CallState

@@ -1,8 +1,7 @@
 """A tool as its hosts call it: LangChain, frameworks that call `_run` themselves, subclasses."""
 
-from collections.abc import Callable, Mapping
-from inspect import signature
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import BaseModel, Field, create_model, field_serializer, field_validator
@@ -11,8 +10,6 @@ from typing_extensions import TypedDict
 from langchain_qwen_image.integration.host_schema import by_host_schema, first_field
 from langchain_qwen_image.integration.tool_errors import OUR_RULE, RULES
 from langchain_qwen_image.integration.tool_run import current_run, noted
-
-_Run = TypeVar("_Run", bound=Callable[..., Any])
 
 
 class ToolOutput(NamedTuple):
@@ -49,12 +46,6 @@ def parts_of(args_schema: ArgsSchema | None, told: ToolParts) -> dict[str, Any]:
         args_schema = create_model("Arguments", **fields)
     parts = {**told, "args_schema": args_schema, "arg_types": None}
     return {name: part for name, part in parts.items() if part is not None}
-
-
-def with_signature(run: _Run) -> _Run:
-    """Let a method carry its signature, which LangChain asks for at every call."""
-    run.__signature__ = signature(run)  # type: ignore[attr-defined]
-    return run
 
 
 def is_left_to_us(tool: BaseTool, ours: type[BaseTool], field: str) -> bool:
