@@ -34,7 +34,7 @@ class Gateway:
         """Answer at once, and well."""
         self.latency = 0.0
         self.fault: str | None = None
-        self.counts = {"posts": 0, "accepts": 0}
+        self.counts = {"posts": 0, "accepts": 0, "at_once": 0, "most_at_once": 0}
         self.answers: dict[str, bytes] = {}
 
     def serve_at(self, port: int) -> None:
@@ -60,7 +60,7 @@ class Gateway:
         """Behave as told, and count anew."""
         told = json.loads(body)
         self.latency, self.fault = told["latency"], told["fault"]
-        self.counts |= {"posts": 0, "accepts": 0}
+        self.counts |= {"posts": 0, "accepts": 0, "most_at_once": 0}
         return _http(200, b"{}")
 
 
@@ -99,11 +99,15 @@ class Connection(asyncio.Protocol):
         elif method == "GET":
             self._transport.write(gateway.answers[target])
         else:
-            gateway.counts["posts"] += 1
+            counts = gateway.counts
+            counts["posts"] += 1
+            counts["at_once"] += 1
+            counts["most_at_once"] = max(counts["most_at_once"], counts["at_once"])
             asyncio.get_running_loop().call_later(gateway.latency, self._finish, target)
 
     def _finish(self, target: str) -> None:
         gateway = self._gateway
+        gateway.counts["at_once"] -= 1
         if gateway.fault == "timeout" or self._transport.is_closing():
             return
         if gateway.fault == "reset":
@@ -127,7 +131,7 @@ class Remote:
         urllib.request.urlopen(f"{self.base_url}/control", told, 10).close()
 
     def counts(self) -> dict[str, int]:
-        """Return what it counted: POSTs, and connections but for this one."""
+        """Return what it counted: POSTs, connections but for this one, most requests at once."""
         with urllib.request.urlopen(f"{self.base_url}/counts", None, 10) as answer:
             counts: dict[str, int] = json.load(answer)
         counts["accepts"] -= 1
